@@ -1,0 +1,250 @@
+//! The traits between the pipeline and the connectors. Each method says what is durable when it
+//! returns, what happens when it is cancelled, and who retries.
+//!
+//! No method retries by itself: an [`crate::Error`] of [`crate::Kind::Unavailable`] ends the
+//! attempt, and the pipeline starts a new one from the ledger's position.
+
+use std::future::Future;
+use std::time::SystemTime;
+
+use crate::chunk::{ChunkData, ChunkScope, Snapshot};
+use crate::error::Result;
+use crate::position::Position;
+use crate::relation::TableName;
+use crate::segment::Segment;
+use crate::{Error, Event};
+
+/// A change stream, opened at a position.
+pub trait ChangeStream: Send {
+    /// The next events in stream order, at least one. Waits while there are none.
+    ///
+    /// Cancel-safe: events are not lost when the future is dropped. The connection is kept alive by
+    /// the connector whether or not this is called.
+    fn next(&mut self) -> impl Future<Output = Result<Vec<Event>>> + Send;
+
+    /// True when [`ChangeStream::next`] would return without waiting.
+    fn ready(&self) -> bool;
+
+    /// Tells the source that everything up to `position` is durable in the target, so that it may
+    /// forget it. Positions only grow. Sent with the next status message, at once if possible.
+    fn acknowledge(&self, position: Position);
+
+    /// The end of the source's log as it was last heard of.
+    fn source_end(&self) -> Position;
+
+    /// Ends the stream, after the last acknowledgement was sent.
+    fn close(self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// What a write did to the rows of one statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Index of the statement in the mapping.
+    pub statement: usize,
+    /// Target rows inserted or updated.
+    pub upserted: u64,
+    /// Target rows deleted.
+    pub deleted: u64,
+}
+
+/// Writes batches to the target, with the position in the same transaction.
+pub trait Sink: Send {
+    /// Writes a segment. When it has a commit, rows, position and chunk marks are committed
+    /// together before this returns; the commit may not be durable yet, see [`Sink::durable`].
+    ///
+    /// Not cancel-safe: after a drop or an error the sink is used no more, and the target rolls back
+    /// what was not committed.
+    fn write(&mut self, segment: Segment) -> impl Future<Output = Result<Vec<Written>>> + Send;
+
+    /// The newest position whose commit is on the target's disk, of those written by this sink.
+    /// Asks the target; cheap enough for a few times per second.
+    fn durable(&mut self) -> impl Future<Output = Result<Option<Position>>> + Send;
+}
+
+/// A source at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceState {
+    /// What a new transaction would see.
+    pub snapshot: Snapshot,
+    /// The end of the log.
+    pub end: Position,
+    /// Bytes of log that the source keeps for this pipeline.
+    pub held_bytes: u64,
+}
+
+/// Reads chunks of source tables, evaluated by the source itself.
+pub trait ChunkReader: Send {
+    /// The first key boundary at least `rows` rows after `after` in key order (exclusive), or `None`
+    /// when fewer rows are left. Boundaries are key values in text form.
+    fn boundary(
+        &mut self,
+        table: &TableName,
+        after: Option<&[String]>,
+        rows: u64,
+    ) -> impl Future<Output = Result<Option<Vec<String>>>> + Send;
+
+    /// About how many rows of the table take `bytes`, out-of-line values included; at least 1.
+    fn rows_in(
+        &mut self,
+        table: &TableName,
+        bytes: usize,
+    ) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Reads every statement of `table` for the rows in `scope`, all in one snapshot. The rows of
+    /// transactions that [`Snapshot::sees`] are in the data.
+    ///
+    /// # Errors
+    /// [`crate::Code::ChunkTooLarge`] when the chunk exceeds `bytes_max`; it is then split and read
+    /// again.
+    fn read(
+        &mut self,
+        table: &TableName,
+        scope: &ChunkScope,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<ChunkData>> + Send;
+
+    /// The state of the source now. A stream learns the end of the log only as far as the server has
+    /// decoded it.
+    fn state(&mut self) -> impl Future<Output = Result<SourceState>> + Send;
+
+    /// Puts `watermark` into the change stream: a logical message with the prefix
+    /// [`WATERMARK_PREFIX`] in a transaction of its own, flushed when this returns. Gives the id of
+    /// that transaction: every id assigned before it is smaller.
+    fn mark(&mut self, watermark: &str) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// Prefix of the logical messages that regraft emits. The content starts with the pipeline's name
+/// and a colon; messages of other pipelines are ignored.
+pub const WATERMARK_PREFIX: &str = "regraft";
+
+/// A chunk that the ledger has planned and not yet done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedChunk {
+    /// Id in the ledger.
+    pub id: i64,
+    /// Source table.
+    pub table: TableName,
+    /// Rows that it covers.
+    pub scope: ChunkScope,
+}
+
+/// How far the backfill of a source table has been planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableProgress {
+    /// Source table.
+    pub table: TableName,
+    /// Upper bound of the last planned chunk; `None` when nothing is planned.
+    pub planned_upto: Option<Vec<String>>,
+    /// The last chunk, the one without an upper bound, is planned: no more are to come.
+    pub fully_planned: bool,
+    /// Chunks planned.
+    pub chunks: u64,
+    /// Chunks done.
+    pub chunks_done: u64,
+    /// The table is being copied anew: changes that were committed before this position are ignored,
+    /// and the statements' rows are cleared when the stream arrives there.
+    pub anew_from: Option<Position>,
+}
+
+/// What the ledger knows of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerState {
+    /// Everything up to here is in the target.
+    pub position: Position,
+    /// Commit time of the last applied source transaction.
+    pub commit_time: Option<SystemTime>,
+    /// Source tables, each with its backfill.
+    pub tables: Vec<TableProgress>,
+    /// Chunks planned and not done.
+    pub pending: Vec<PlannedChunk>,
+}
+
+/// Opens connections for an attempt. Called again for every attempt, so that addresses and secrets
+/// are read anew.
+pub trait Connectors: Send {
+    /// The change stream of the source.
+    type Stream: ChangeStream + 'static;
+    /// The writer of the target.
+    type Sink: Sink + 'static;
+    /// A reader of the source's tables.
+    type Reader: ChunkReader + 'static;
+    /// The pipeline's memory.
+    type Ledger: Ledger + 'static;
+
+    /// Connects to the ledger, and makes sure that no other daemon runs this pipeline.
+    fn ledger(&mut self) -> impl Future<Output = Result<Self::Ledger>> + Send;
+
+    /// Connects the sink.
+    fn sink(&mut self) -> impl Future<Output = Result<Self::Sink>> + Send;
+
+    /// Connects one reader.
+    fn reader(&mut self) -> impl Future<Output = Result<Self::Reader>> + Send;
+
+    /// Opens the stream at `from`, after proving that it continues there without a gap.
+    fn stream(&mut self, from: Position) -> impl Future<Output = Result<Self::Stream>> + Send;
+}
+
+/// The pipeline's own memory, in the target. Everything that has to be atomic with rows is written
+/// by the [`Sink`] instead.
+pub trait Ledger: Send {
+    /// Reads the state of the pipeline.
+    fn load(&mut self) -> impl Future<Output = Result<LedgerState>> + Send;
+
+    /// Records a chunk that is going to be read. Durable when it returns.
+    fn plan(
+        &mut self,
+        table: &TableName,
+        scope: &ChunkScope,
+    ) -> impl Future<Output = Result<PlannedChunk>> + Send;
+
+    /// Replaces a planned chunk by two that cover the same rows. Durable when it returns.
+    fn split(
+        &mut self,
+        chunk: &PlannedChunk,
+        scopes: [ChunkScope; 2],
+    ) -> impl Future<Output = Result<[PlannedChunk; 2]>> + Send;
+
+    /// Chunks of keys that commits have recorded since `after`, a chunk id.
+    fn keys_to_read(
+        &mut self,
+        after: i64,
+    ) -> impl Future<Output = Result<Vec<PlannedChunk>>> + Send;
+
+    /// Notes the phase, for `regraft status`.
+    fn phase(&mut self, phase: Phase) -> impl Future<Output = Result<()>> + Send;
+
+    /// Notes an error, or that there is none any more.
+    fn last_error(&mut self, error: Option<&Error>) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// What a pipeline is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Connecting and planning.
+    Starting,
+    /// Copying existing rows while following the stream.
+    Backfill,
+    /// All rows are copied; the stream is behind.
+    CatchingUp,
+    /// The target follows the source.
+    Streaming,
+    /// An error stopped the pipeline at its position; it is tried again.
+    Held,
+    /// No daemon runs the pipeline.
+    Stopped,
+}
+
+impl Phase {
+    /// As in `status --json` and the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Backfill => "backfill",
+            Phase::CatchingUp => "catching_up",
+            Phase::Streaming => "streaming",
+            Phase::Held => "held",
+            Phase::Stopped => "stopped",
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Errors: what happened, where, and what to do next.
+//!
+//! Every error has a [`Code`]. The table in [`codes!`] is the one place that says what a code is
+//! called, whether trying again can help, and what the exit status of the command is. Each code has a
+//! page `docs/errors/<code>.md`.
+//!
+//! Messages hold names, positions and key *columns*, never values of rows and never secrets.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// The result of anything that can fail with an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// How an error is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// What the user wrote is wrong; exit status 2.
+    Usage,
+    /// A server cannot be reached or refused for a reason that may pass: tried again with back-off;
+    /// exit status 3 where nothing is tried again.
+    Unavailable,
+    /// A server refused for a reason that a person has to remove; exit status 3.
+    Refused,
+    /// Going on could lose or damage data; exit status 4.
+    Unsafe,
+    /// A defect of regraft; exit status 70.
+    Internal,
+}
+
+impl Kind {
+    /// Exit status of a command that ends with such an error.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Kind::Usage => 2,
+            Kind::Unavailable | Kind::Refused => 3,
+            Kind::Unsafe => 4,
+            Kind::Internal => 70,
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $kind:ident;)*) => {
+        /// A stable name of what went wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Code] = &[$(Code::$name,)*];
+
+            /// The code as it is printed: `RG` and four digits.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $text,)* }
+            }
+
+            /// How it is answered.
+            pub fn kind(self) -> Kind {
+                match self { $(Code::$name => Kind::$kind,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A file named on the command line or in the configuration cannot be read.
+    FileUnreadable = "RG1001", Usage;
+    /// `regraft.toml` is not valid.
+    ConfigInvalid = "RG1002", Usage;
+    /// `mapping.sql` cannot be parsed, or holds something other than INSERT … SELECT.
+    MappingInvalid = "RG1003", Usage;
+    /// The command line does not make sense.
+    UsageInvalid = "RG1004", Usage;
+    /// The daemon cannot listen for HTTP.
+    ListenFailed = "RG1005", Usage;
+    /// A throwaway PostgreSQL cannot be started: its programs are missing, or it does not come up.
+    ThrowawayFailed = "RG1006", Refused;
+
+    /// A server does not answer, or the connection broke.
+    Unreachable = "RG2001", Unavailable;
+    /// A server refused the user or password.
+    AuthenticationFailed = "RG2002", Refused;
+    /// The TLS handshake failed, or the certificate is not trusted.
+    TlsFailed = "RG2003", Refused;
+    /// A privilege is missing.
+    PrivilegeMissing = "RG2004", Refused;
+    /// The source's `wal_level` is not `logical`.
+    WalLevel = "RG2005", Refused;
+    /// The server's version is not supported.
+    VersionUnsupported = "RG2006", Refused;
+    /// The replication slot is used by another connection.
+    SlotInUse = "RG2007", Unavailable;
+    /// The replication slot is gone or was never made.
+    SlotMissing = "RG2008", Unsafe;
+    /// The server has invalidated the replication slot.
+    SlotLost = "RG2009", Unsafe;
+    /// The publication is missing, or does not publish what the mapping needs.
+    PublicationUnfit = "RG2010", Refused;
+    /// The slot was confirmed beyond what the target holds: changes are missing.
+    PositionGap = "RG2011", Unsafe;
+    /// No replication slot or WAL sender is free.
+    SlotsExhausted = "RG2012", Refused;
+    /// The source is not the server, or not the history, that the ledger knows.
+    SourceReplaced = "RG2013", Unsafe;
+    /// The slot belongs to another database or output plugin.
+    SlotUnfit = "RG2014", Refused;
+    /// A server refused for a reason that has no code of its own.
+    ServerRefused = "RG2015", Refused;
+
+    /// A source table has no usable replica identity or key.
+    SourceKeyMissing = "RG3001", Refused;
+    /// The source refused a SELECT.
+    SelectRefused = "RG3002", Usage;
+    /// A SELECT cannot be streamed.
+    NotStreamable = "RG3003", Usage;
+    /// A target table is missing.
+    TargetMissing = "RG3004", Refused;
+    /// A target table has no key that the SELECT fills.
+    TargetKeyMissing = "RG3005", Refused;
+    /// Contributions cannot be found again in the target.
+    OwnerMissing = "RG3006", Refused;
+    /// A value cannot be assigned to its target column.
+    TypeMismatch = "RG3007", Usage;
+    /// A source table changed its shape.
+    ShapeChanged = "RG3008", Unsafe;
+    /// The mapping is not the one that filled the target.
+    MappingChanged = "RG3009", Unsafe;
+    /// A target column does not exist, is generated, or must have a value.
+    TargetColumn = "RG3010", Usage;
+    /// A source table does not exist.
+    SourceMissing = "RG3011", Usage;
+    /// Something that works and yet deserves a look.
+    Advice = "RG3012", Usage;
+    /// The target of a new pipeline holds rows already.
+    TargetNotEmpty = "RG3013", Unsafe;
+    /// A foreign key of the target cannot hold while rows are being copied.
+    ForeignKeyWhileCopying = "RG3014", Refused;
+
+    /// The target refused a row.
+    RowRefused = "RG4001", Refused;
+    /// An expression failed for a row.
+    ExpressionFailed = "RG4002", Refused;
+    /// A row that the stream could carry only in part is missing in the target.
+    RowMissing = "RG4003", Unsafe;
+    /// A unique value moves between rows in a way that the target's constraints do not allow.
+    UniqueExchange = "RG4004", Refused;
+    /// The target cannot work now (deadlock, lock, space, read-only).
+    TargetUnavailable = "RG4005", Unavailable;
+    /// Two source rows give the same target key.
+    DuplicateTargetKey = "RG4006", Refused;
+    /// A chunk is larger than its limit; it is split and read again.
+    ChunkTooLarge = "RG4007", Internal;
+
+    /// The ledger was written by a newer regraft.
+    LedgerNewer = "RG5001", Unsafe;
+    /// Another daemon runs this pipeline.
+    PipelineRunning = "RG5002", Unavailable;
+    /// The ledger knows no pipeline of this name.
+    PipelineUnknown = "RG5003", Refused;
+
+    /// A server sent something that the protocol does not allow.
+    Protocol = "RG9001", Unavailable;
+    /// A defect of regraft.
+    Internal = "RG9002", Internal;
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An error that a person can act on.
+pub struct Error(Box<Parts>);
+
+struct Parts {
+    code: Code,
+    what: String,
+    place: Option<String>,
+    remedy: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of this code; `what` is one sentence without a full stop.
+    pub fn new(code: Code, what: impl Into<String>) -> Self {
+        Self(Box::new(Parts { code, what: what.into(), place: None, remedy: None, source: None }))
+    }
+
+    /// Where: `file:line:column`, a table, a slot, a position.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.0.place = Some(place.into());
+        self
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.0.remedy = Some(remedy.into());
+        self
+    }
+
+    /// The error below this one. Only its kind and message are shown; it must hold no row values.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// How it is answered.
+    pub fn kind(&self) -> Kind {
+        self.0.code.kind()
+    }
+
+    /// What happened.
+    pub fn what(&self) -> &str {
+        &self.0.what
+    }
+
+    /// Where, if it has a place.
+    pub fn place(&self) -> Option<&str> {
+        self.0.place.as_deref()
+    }
+
+    /// What to do next, if there is something beyond the code's page.
+    pub fn remedy_text(&self) -> Option<&str> {
+        self.0.remedy.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = &self.0;
+        if let Some(place) = &parts.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{} [{}]", parts.what, parts.code)?;
+        let mut below = parts.source.as_deref().map(|source| source as &dyn StdError);
+        while let Some(source) = below {
+            let text = source.to_string();
+            if !parts.what.contains(&text) {
+                write!(f, ": {text}")?;
+            }
+            below = source.source();
+        }
+        if let Some(remedy) = &parts.remedy {
+            write!(f, "\n  to do: {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_where_what_why_and_what_to_do() {
+        let error = Error::new(Code::SlotMissing, "the slot \"a\" is gone")
+            .at("source")
+            .because(std::io::Error::other("server said no"))
+            .remedy("make it again");
+        let want =
+            "source: the slot \"a\" is gone [RG2008]: server said no\n  to do: make it again";
+        assert_eq!(error.to_string(), want);
+        assert_eq!(error.kind().exit_status(), 4);
+    }
+
+    #[test]
+    fn codes_are_unique() {
+        let mut texts: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        assert_eq!(texts.len(), Code::ALL.len());
+    }
+}

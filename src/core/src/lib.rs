@@ -1,0 +1,31 @@
+//! What every part of regraft agrees on: the change model, positions, the traits between the
+//! parts, and errors with what, where and what to do next.
+//!
+//! This crate owns meanings and no behaviour that needs a server: it knows no database client, no
+//! SQL and no file format. Connectors implement the traits, the pipeline drives them.
+//!
+//! Start with [`change`], then [`contract`].
+
+pub mod change;
+pub mod chunk;
+pub mod contract;
+pub mod error;
+pub mod key;
+pub mod mapper;
+pub mod position;
+pub mod relation;
+pub mod row;
+pub mod segment;
+pub mod sql;
+pub mod tuple;
+
+pub use change::{Change, Event, Transaction};
+pub use chunk::{ChunkData, ChunkScope, Snapshot};
+pub use error::{Code, Error, Kind, Result};
+pub use key::Key;
+pub use mapper::{Mapped, Mapper};
+pub use position::{Lsn, Position};
+pub use relation::{Column, Oid, Relation, ReplicaIdentity, TableName};
+pub use row::{Row, Rows};
+pub use segment::{Commit, Segment, TableWrites};
+pub use tuple::{Cell, Tuple, TupleBuilder};

@@ -1,0 +1,134 @@
+//! What the batcher hands to a sink.
+
+use std::time::SystemTime;
+
+use crate::key::Key;
+use crate::position::Position;
+use crate::relation::TableName;
+use crate::row::{Row, Rows};
+
+/// One statement of the mapping, as the pipeline and the sink need to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Source table whose rows contribute.
+    pub source: TableName,
+    /// Target table that the rows go to.
+    pub target: TableName,
+    /// Target columns, in the order of the output row.
+    pub columns: Vec<RouteColumn>,
+    /// For each source key column, in key order, the output column that copies it. `None` when some
+    /// key column is not copied: contributions are then found by evaluating the full old image.
+    pub owner: Option<Vec<usize>>,
+    /// A source row gives at most one row.
+    pub single: bool,
+    /// A source row gives exactly one row: there is neither a WHERE nor a set-returning function.
+    pub total: bool,
+    /// The target key is made of owner columns only, so that a row with the same owner replaces the
+    /// old one by itself.
+    pub key_is_owner: bool,
+    /// A changed contribution is removed and inserted as a whole: it has several rows, and nothing
+    /// references them.
+    pub rewrite: bool,
+    /// Equality conditions, as SQL over the target's columns, that tell this statement's rows from
+    /// those of other statements of the same target (`"kind" = 'a'`). Empty when it is alone.
+    pub only: Vec<String>,
+    /// Where the statement stands, `mapping.sql:3:1`.
+    pub place: String,
+}
+
+/// One output column of a [`Route`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteColumn {
+    /// Target column.
+    pub name: String,
+    /// SQL name of the type of the expression, valid on the target: values are sent as this type and
+    /// the target converts them as an assignment does.
+    pub sql_type: String,
+}
+
+/// Writes for the target, to be made in one target transaction together with the segments that
+/// follow it, up to and including the first one with a [`Commit`].
+///
+/// Within a segment each source key occurs at most once per statement: it is a net effect.
+#[derive(Debug, Default)]
+pub struct Segment {
+    /// At most one entry per statement.
+    pub writes: Vec<TableWrites>,
+    /// Source tables whose copying anew starts with this commit.
+    pub anew: Vec<TableName>,
+    /// Chunks whose rows are in `writes`, or in earlier segments of the same commit.
+    pub chunks_done: Vec<ChunkDone>,
+    /// Rows that could not be carried whole; the commit records that they are to be read.
+    pub to_read: Vec<KeysToRead>,
+    /// Present when the target transaction ends with this segment.
+    pub commit: Option<Commit>,
+}
+
+/// The net effect of a segment on the rows of one statement, in the order in which it takes place.
+#[derive(Debug, Default)]
+pub struct TableWrites {
+    /// Index of the statement in the mapping.
+    pub statement: usize,
+    /// First: all rows of this statement go.
+    pub clear: bool,
+    /// Then: contributions with these owner values (a row of the owner columns each) lose every row
+    /// that is not in `upserts`.
+    pub replaced: Rows,
+    /// For statements without owner columns: whole old output rows; those whose target key is not in
+    /// `upserts` go.
+    pub withdrawn: Rows,
+    /// Then: rows with these target keys come to be, or become this.
+    pub upserts: Rows,
+    /// With them: rows whose target keys are not in the target after the removals, unless the target
+    /// held rows that the pipeline did not write.
+    pub fresh: Rows,
+    /// Last: in-place changes of contributions that the stream could not carry whole.
+    pub patches: Vec<PatchGroup>,
+}
+
+impl TableWrites {
+    /// Rows that are there after the segment: `upserts` and `fresh`.
+    pub fn arriving(&self) -> impl Iterator<Item = Row<'_>> {
+        self.upserts.iter().chain(self.fresh.iter())
+    }
+}
+
+/// Patches that set the same columns.
+#[derive(Debug, Default)]
+pub struct PatchGroup {
+    /// Output columns that are set.
+    pub columns: Vec<usize>,
+    /// Each patch must find exactly one row: the statement is total and its backfill is done.
+    pub expect_rows: bool,
+    /// For each patch: the owner values that the rows have now, then the new value of each column.
+    pub rows: Rows,
+}
+
+/// A chunk that is complete with this commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkDone {
+    /// Id in the ledger.
+    pub id: i64,
+    /// Rows that the chunk wrote.
+    pub rows: u64,
+}
+
+/// Keys of one source table whose contributions have to be read from the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysToRead {
+    /// Source table.
+    pub table: TableName,
+    /// Keys.
+    pub keys: Vec<Key>,
+}
+
+/// The end of a target transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The position that the target has with it.
+    pub position: Position,
+    /// Commit times, on the source's clock, of the source transactions in it, in commit order.
+    pub commit_times: Vec<SystemTime>,
+    /// Source row changes in it, before the net effect was taken.
+    pub changes: u64,
+}
