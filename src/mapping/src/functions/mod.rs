@@ -1,0 +1,190 @@
+//! PostgreSQL's functions that are evaluated here.
+
+pub(crate) mod cast;
+pub(crate) mod digest;
+pub(crate) mod json;
+pub(crate) mod number;
+pub(crate) mod set;
+pub(crate) mod text;
+
+use crate::expr::Run;
+use crate::syntax::Stop;
+use crate::syntax::parser::{later, volatile};
+use crate::types::Type;
+
+/// One function with the types of its arguments.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) arguments: &'static [Type],
+    pub(crate) result: Type,
+    /// NULL when any argument is NULL.
+    pub(crate) strict: bool,
+    pub(crate) run: Run,
+}
+
+/// The function that PostgreSQL means by a name and argument types, `None` when it is not known
+/// here or not certain. `None` among the types is a literal without a type.
+///
+/// <https://www.postgresql.org/docs/current/typeconv-func.html>
+pub(crate) fn select(name: &str, kinds: &[Option<Type>]) -> Option<&'static Entry> {
+    let entries = [number::ENTRIES, text::ENTRIES, json::ENTRIES];
+    let mut best: Option<(usize, &'static Entry)> = None;
+    let mut tie = false;
+    for entry in entries.iter().flat_map(|list| list.iter()) {
+        if entry.name != name || entry.arguments.len() != kinds.len() {
+            continue;
+        }
+        let Some(score) = score(entry.arguments, kinds) else { continue };
+        match best {
+            Some((other, _)) if other > score => {}
+            Some((other, _)) if other == score => tie = true,
+            _ => {
+                best = Some((score, entry));
+                tie = false;
+            }
+        }
+    }
+    best.filter(|_| !tie).map(|(_, entry)| entry)
+}
+
+/// How well types fit: exact matches first, then arguments of a preferred type.
+fn score(wanted: &[Type], given: &[Option<Type>]) -> Option<usize> {
+    let mut score = 0;
+    for (wanted, given) in wanted.iter().zip(given) {
+        let Some(given) = given else {
+            // A literal without a type is a string where a string will do.
+            score += usize::from(*wanted == Type::Text);
+            continue;
+        };
+        if wanted == given {
+            score += 100;
+        } else if !cast::implicit(*given, *wanted) {
+            return None;
+        } else if matches!(wanted, Type::Text | Type::Float8) {
+            score += 1;
+        }
+    }
+    Some(score)
+}
+
+const VOLATILE: &[&str] = &[
+    "clock_timestamp",
+    "currval",
+    "current_database",
+    "current_query",
+    "current_schema",
+    "current_schemas",
+    "current_setting",
+    "gen_random_bytes",
+    "gen_random_uuid",
+    "inet_client_addr",
+    "inet_server_addr",
+    "lastval",
+    "nextval",
+    "now",
+    "pg_backend_pid",
+    "pg_current_wal_lsn",
+    "pg_current_xact_id",
+    "pg_sleep",
+    "random",
+    "random_normal",
+    "set_config",
+    "setval",
+    "statement_timestamp",
+    "timeofday",
+    "transaction_timestamp",
+    "txid_current",
+    "uuidv4",
+    "uuidv7",
+    "uuid_generate_v1",
+    "uuid_generate_v1mc",
+    "uuid_generate_v4",
+    "version",
+];
+
+const AGGREGATES: &[&str] = &[
+    "any_value",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "every",
+    "json_agg",
+    "json_object_agg",
+    "jsonb_agg",
+    "jsonb_object_agg",
+    "max",
+    "min",
+    "mode",
+    "percentile_cont",
+    "percentile_disc",
+    "range_agg",
+    "regr_count",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var_pop",
+    "var_samp",
+    "variance",
+    "xmlagg",
+];
+
+const WINDOWS: &[&str] = &[
+    "cume_dist",
+    "dense_rank",
+    "first_value",
+    "lag",
+    "last_value",
+    "lead",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "rank",
+    "row_number",
+];
+
+const SETS: &[&str] = &[
+    "generate_series",
+    "generate_subscripts",
+    "json_array_elements",
+    "json_array_elements_text",
+    "json_each",
+    "json_each_text",
+    "json_object_keys",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_each",
+    "jsonb_each_text",
+    "jsonb_object_keys",
+    "jsonb_path_query",
+    "regexp_matches",
+    "regexp_split_to_table",
+    "string_to_table",
+    "unnest",
+];
+
+/// Refuses the kinds of function that have no value of their own for one row.
+pub(crate) fn refuse_kind(name: &str, at: usize) -> Result<(), Stop> {
+    if VOLATILE.contains(&name) {
+        return Err(volatile(at, &format!("{name}()")));
+    }
+    if AGGREGATES.contains(&name) {
+        return Err(later(at, &format!("the aggregate {name}()")));
+    }
+    if WINDOWS.contains(&name) {
+        return Err(later(at, &format!("the window function {name}()")));
+    }
+    if SETS.contains(&name) {
+        return Err(later(at, &format!("the set-returning function {name}() in an expression"))
+            .remedy(format!("write it in FROM: CROSS JOIN LATERAL {name}(…) AS alias")));
+    }
+    Ok(())
+}

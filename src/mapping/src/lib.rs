@@ -1,0 +1,30 @@
+//! From `mapping.sql` to compiled mappers.
+//!
+//! [`parse()`] splits the file into [`Statement`]s; [`compile()`] turns one statement over one table
+//! into a [`CompiledMapper`], which evaluates the SELECT for row images of the change stream. The
+//! law of this crate is *equal or refused*: what compiles gives, byte for byte, what PostgreSQL
+//! gives; all else is a [`Refusal`] with its place in the file. What cannot be decided before a row
+//! is seen is answered by [`regraft_core::Mapped::Read`], so that PostgreSQL evaluates it.
+//!
+//! The crate is pure: no I/O, no clock, no server.
+
+mod datetime;
+mod expr;
+mod functions;
+mod jsonb;
+mod mapper;
+mod numeric;
+mod partial;
+mod resolve;
+mod statement;
+mod syntax;
+mod types;
+mod value;
+
+pub use mapper::{CompiledMapper, compile};
+pub use resolve::Refusal;
+pub use statement::{Statement, TableRef, parse};
+pub use types::{Settings, SourceTable, TypeKind, TypeNames, UserType};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,340 @@
+//! Operators and functions: which of PostgreSQL's is meant, given the types.
+
+use super::expression::{Resolved, later};
+use super::scope::Scope;
+use crate::expr::{Compare, Expr, Order, Run};
+use crate::functions::{self, Entry, cast::implicit, json, number, text};
+use crate::syntax::Stop;
+use crate::syntax::ast::Node;
+use crate::types::Type;
+use crate::value::Value;
+
+type Found = Result<Resolved, Stop>;
+
+/// Two values of types that compare.
+pub(crate) struct Pair {
+    pub(crate) left: Resolved,
+    pub(crate) right: Resolved,
+    pub(crate) order: Order,
+}
+
+impl Scope<'_> {
+    pub(crate) fn no_operator(
+        &self,
+        operator: &str,
+        left: Option<Type>,
+        right: Option<Type>,
+        at: usize,
+    ) -> Stop {
+        let left = left.map(|kind| self.type_name(Some(kind)) + " ").unwrap_or_default();
+        let right = self.type_name(right);
+        later(at, &format!("the operator {left}{operator} {right}"))
+    }
+
+    pub(crate) fn binary(
+        &mut self,
+        operator: &str,
+        left: Resolved,
+        right: Resolved,
+        at: usize,
+    ) -> Found {
+        if !self.settings.utf8 {
+            return Err(later(at, "an operator in a database whose encoding is not UTF8"));
+        }
+        let compare = match operator {
+            "=" => Some(Compare::Equal),
+            "<>" => Some(Compare::NotEqual),
+            "<" => Some(Compare::Less),
+            "<=" => Some(Compare::LessEqual),
+            ">" => Some(Compare::Greater),
+            ">=" => Some(Compare::GreaterEqual),
+            _ => None,
+        };
+        if let Some(compare) = compare {
+            return self.compare(compare, left, right, at);
+        }
+        match operator {
+            "||" => self.concatenation(left, right, at),
+            "+" | "-" | "*" | "/" | "%" => self.arithmetic(operator, left, right, at),
+            _ => self.json_operator(operator, left, right, at),
+        }
+    }
+
+    pub(crate) fn compare(
+        &mut self,
+        compare: Compare,
+        left: Resolved,
+        right: Resolved,
+        at: usize,
+    ) -> Found {
+        let pair = self.comparable(left, right, compare, at)?;
+        let expr = Expr::Compare {
+            compare,
+            order: pair.order,
+            left: Box::new(pair.left.expr),
+            right: Box::new(pair.right.expr),
+        };
+        self.fold(Resolved::new(expr, Type::Bool, at))
+    }
+
+    /// Both values as the comparison operator takes them.
+    pub(crate) fn comparable(
+        &self,
+        left: Resolved,
+        right: Resolved,
+        compare: Compare,
+        at: usize,
+    ) -> Result<Pair, Stop> {
+        let (a, b) = match (left.kind, right.kind) {
+            (None, None) => (Type::Text, Type::Text),
+            (Some(a), None) => (a, a),
+            (None, Some(b)) => (b, b),
+            (Some(a), Some(b)) => (a, b),
+        };
+        let text = |kind| matches!(kind, Type::Text | Type::Varchar);
+        let exact = |kind: Type| kind.is_integer() || kind == Type::Numeric;
+        let (to_left, to_right) = match (a, b) {
+            _ if text(a) && text(b) => (Type::Text, Type::Text),
+            _ if a == b => (a, b),
+            // There are operators for each pair of integers, and for the two floats.
+            _ if a.is_integer() && b.is_integer() => (a, b),
+            (Type::Float4, Type::Float8) | (Type::Float8, Type::Float4) => (a, b),
+            _ if exact(a) && exact(b) => (Type::Numeric, Type::Numeric),
+            _ if exact(a) && b == Type::Float8 => (b, b),
+            _ if exact(b) && a == Type::Float8 => (a, a),
+            _ => {
+                let found = format!(
+                    "a comparison of {} with {}",
+                    self.type_name(Some(a)),
+                    self.type_name(Some(b))
+                );
+                return Err(later(at, &found));
+            }
+        };
+        let kept = if left.kind == Some(to_left) { left.modifier } else { -1 };
+        let left = Resolved { modifier: kept, ..self.convert(left, to_left, at)? };
+        let right = self.convert(right, to_right, at)?;
+        let order = self.order(to_left, compare, &left, at)?;
+        self.order(to_right, compare, &right, at)?;
+        Ok(Pair { left, right, order })
+    }
+
+    fn arithmetic(&mut self, operator: &str, left: Resolved, right: Resolved, at: usize) -> Found {
+        let (a, b) = match (left.kind, right.kind) {
+            (Some(a), None) => (a, a),
+            (None, Some(b)) => (b, b),
+            (Some(a), Some(b)) => (a, b),
+            (None, None) => return Err(self.no_operator(operator, None, None, at)),
+        };
+        let exact = |kind: Type| kind.is_integer() || kind == Type::Numeric;
+        let (to_left, to_right, kind) = match (a, b) {
+            _ if a.is_integer() && b.is_integer() => {
+                let wide = if implicit(a, b) { b } else { a };
+                (a, b, wide)
+            }
+            (Type::Float4, Type::Float4) | (Type::Float8, Type::Float8) => (a, b, a),
+            (Type::Float4, Type::Float8) | (Type::Float8, Type::Float4) => {
+                (Type::Float8, Type::Float8, Type::Float8)
+            }
+            _ if exact(a) && exact(b) => (Type::Numeric, Type::Numeric, Type::Numeric),
+            _ if (exact(a) && b == Type::Float8) || (exact(b) && a == Type::Float8) => {
+                (Type::Float8, Type::Float8, Type::Float8)
+            }
+            (Type::Date, Type::Int4) if matches!(operator, "+" | "-") && right.kind.is_some() => {
+                (a, b, Type::Date)
+            }
+            (Type::Date, Type::Date) if operator == "-" => (a, b, Type::Int4),
+            _ => return Err(self.no_operator(operator, Some(a), Some(b), at)),
+        };
+        let Some(run) = number::operator(operator, to_left, kind) else {
+            return Err(self.no_operator(operator, Some(a), Some(b), at));
+        };
+        let left = self.convert(left, to_left, at)?;
+        let right = self.convert(right, to_right, at)?;
+        let expr = Expr::Call { run, strict: true, arguments: vec![left.expr, right.expr] };
+        Ok(Resolved::new(expr, kind, at))
+    }
+
+    fn concatenation(&mut self, left: Resolved, right: Resolved, at: usize) -> Found {
+        let text = |kind: Option<Type>| {
+            kind.is_none_or(|kind| matches!(kind, Type::Text | Type::Varchar | Type::Bpchar))
+        };
+        if !text(left.kind) && !text(right.kind) {
+            return Err(self.no_operator("||", left.kind, right.kind, at));
+        }
+        // With jsonb, arrays and unknown literals PostgreSQL has operators of its own.
+        for (side, other) in [(&left, &right), (&right, &left)] {
+            let odd = side.kind.is_some_and(|kind| {
+                matches!(
+                    kind,
+                    Type::Jsonb | Type::Json | Type::Bytea | Type::Other(_) | Type::Enum(_)
+                )
+            });
+            let untyped = other.kind.is_none() && !text(side.kind);
+            if odd || (untyped && side.kind == Some(Type::Jsonb)) {
+                return Err(self.no_operator("||", left.kind, right.kind, at));
+            }
+        }
+        let left = self.printed(left, at)?;
+        let right = self.printed(right, at)?;
+        let arguments = vec![left.expr, right.expr];
+        let expr = Expr::Call { run: text::concatenate, strict: true, arguments };
+        Ok(Resolved::new(expr, Type::Text, at))
+    }
+
+    /// The value as text, by a cast.
+    fn printed(&self, value: Resolved, at: usize) -> Found {
+        self.refuse_collated(&value, true)?;
+        self.convert(value, Type::Text, at)
+    }
+
+    fn json_operator(
+        &mut self,
+        operator: &str,
+        left: Resolved,
+        right: Resolved,
+        at: usize,
+    ) -> Found {
+        let no_operator = self.no_operator(operator, left.kind, right.kind, at);
+        if left.kind != Some(Type::Jsonb) {
+            return Err(no_operator);
+        }
+        let array = right.kind.is_none() || right.kind == Some(Type::Other(1009));
+        let text = matches!(right.kind, None | Some(Type::Text | Type::Varchar));
+        // An untyped literal beside -> is a key, never an index.
+        let index = matches!(right.kind, Some(Type::Int4 | Type::Int2));
+        let (run, kind): (Run, Type) = match operator {
+            "->" if text => (json::field, Type::Jsonb),
+            "->>" if text => (json::field_text, Type::Text),
+            "->" if index => (json::element, Type::Jsonb),
+            "->>" if index => (json::element_text, Type::Text),
+            "?" if text => (json::exists, Type::Bool),
+            "#>" if array => (json::path, Type::Jsonb),
+            "#>>" if array => (json::path_text, Type::Text),
+            "?|" if array => (json::exists_any, Type::Bool),
+            "?&" if array => (json::exists_all, Type::Bool),
+            _ => return Err(no_operator),
+        };
+        let right = if array && matches!(operator, "#>" | "#>>" | "?|" | "?&") {
+            self.path(right)?
+        } else if text {
+            self.refuse_collated(&right, true)?;
+            self.convert(right, Type::Text, at)?
+        } else {
+            right
+        };
+        let expr = Expr::Call { run, strict: true, arguments: vec![left.expr, right.expr] };
+        Ok(Resolved::new(expr, kind, at))
+    }
+
+    /// A text array: a literal `{a,b}` as the binary form of one, or a column.
+    fn path(&self, value: Resolved) -> Found {
+        let at = value.at;
+        if let Expr::Const(Value::Text(literal)) = &value.expr
+            && value.kind.is_none()
+        {
+            let Some(bytes) = json::text_array(literal) else {
+                return Err(later(at, "this way to write an array"));
+            };
+            let expr = Expr::Const(Value::Bytes(bytes.into()));
+            return Ok(Resolved::new(expr, Type::Other(1009), at));
+        }
+        Ok(value)
+    }
+
+    pub(crate) fn like(
+        &mut self,
+        operand: &Node,
+        pattern: &Node,
+        escape: Option<&Node>,
+        negated: bool,
+        at: usize,
+    ) -> Found {
+        let value = self.resolve(operand)?;
+        let pattern = self.resolve(pattern)?;
+        let text = |kind: Option<Type>| {
+            kind.is_none_or(|kind| matches!(kind, Type::Text | Type::Varchar | Type::Bpchar))
+        };
+        if !text(value.kind)
+            || !text(pattern.kind)
+            || pattern.kind == Some(Type::Bpchar)
+            || !self.settings.utf8
+        {
+            return Err(self.no_operator("~~", value.kind, pattern.kind, at));
+        }
+        self.refuse_collated(&value, true)?;
+        self.refuse_collated(&pattern, true)?;
+        // LIKE takes character with its blanks.
+        let value = if value.kind == Some(Type::Bpchar) {
+            value
+        } else {
+            self.convert(value, Type::Text, at)?
+        };
+        let pattern = self.convert(pattern, Type::Text, at)?;
+        let escape = match escape {
+            None => Value::text("\\"),
+            Some(node) => match self.resolve(node)?.expr {
+                Expr::Const(Value::Text(text)) if text.chars().count() <= 1 => Value::Text(text),
+                _ => return Err(later(node.at, "an ESCAPE that is not one character")),
+            },
+        };
+        let arguments = vec![value.expr, pattern.expr, Expr::Const(escape)];
+        let call = Expr::Call { run: text::like, strict: true, arguments };
+        let expr = if negated { Expr::Not(Box::new(call)) } else { call };
+        Ok(Resolved::new(expr, Type::Bool, at))
+    }
+
+    /// A function by its name and the types of its arguments.
+    pub(crate) fn function(&mut self, name: &str, arguments: Vec<Resolved>, at: usize) -> Found {
+        if !self.settings.utf8 {
+            return Err(later(at, "a function in a database whose encoding is not UTF8"));
+        }
+        for argument in &arguments {
+            self.refuse_collated(argument, true)?;
+        }
+        if matches!(name, "concat" | "concat_ws") && !arguments.is_empty() {
+            return self.concat(name, arguments, at);
+        }
+        if matches!(name, "upper" | "lower") && !self.settings.c_ctype {
+            let message =
+                format!("{name}() depends on the locale of the source's database, which is not C");
+            return Err(Stop::new(at, message).remedy("compute it in the target"));
+        }
+        let kinds: Vec<Option<Type>> = arguments.iter().map(|argument| argument.kind).collect();
+        let Some(entry) = functions::select(name, &kinds) else {
+            let list: Vec<_> = kinds.iter().map(|kind| self.type_name(*kind)).collect();
+            return Err(later(at, &format!("the function {name}({})", list.join(", "))));
+        };
+        let mut list = Vec::new();
+        for (argument, kind) in arguments.into_iter().zip(entry.arguments) {
+            list.push(self.convert(argument, *kind, at)?.expr);
+        }
+        let Entry { run, strict, result, .. } = *entry;
+        Ok(Resolved::new(Expr::Call { run, strict, arguments: list }, result, at))
+    }
+
+    /// concat and concat_ws print their arguments by the types' output functions, which for boolean
+    /// is not what the cast gives.
+    fn concat(&mut self, name: &str, arguments: Vec<Resolved>, at: usize) -> Found {
+        let mut list = Vec::new();
+        for (i, argument) in arguments.into_iter().enumerate() {
+            let separator = name == "concat_ws" && i == 0;
+            list.push(match argument.kind {
+                // The separator is an argument of type text.
+                Some(kind) if separator && !implicit(kind, Type::Text) => {
+                    return Err(later(at, "a separator that is no text"));
+                }
+                _ if separator => self.printed(argument, at)?.expr,
+                Some(Type::Bool) => {
+                    let arguments = vec![argument.expr];
+                    Expr::Call { run: text::print_bool, strict: true, arguments }
+                }
+                // Printed with its blanks.
+                Some(Type::Bpchar) => argument.expr,
+                _ => self.printed(argument, at)?.expr,
+            });
+        }
+        let run: Run = if name == "concat" { text::concat } else { text::concat_ws };
+        Ok(Resolved::new(Expr::Call { run, strict: false, arguments: list }, Type::Text, at))
+    }
+}

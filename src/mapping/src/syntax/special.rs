@@ -1,0 +1,104 @@
+//! Expressions with a syntax of their own: CASE, CAST, SUBSTRING, POSITION, TRIM.
+
+use super::ast::{Ast, Node};
+use super::parser::{Parsed, Parser, later, power};
+
+impl Parser<'_> {
+    pub(super) fn case(&mut self, at: usize) -> Parsed<Node> {
+        self.advance();
+        let operand = if self.word_is("when") { None } else { Some(Box::new(self.expression()?)) };
+        let mut arms = Vec::new();
+        while self.take_word("when") {
+            let when = self.expression()?;
+            self.expect_word("then")?;
+            arms.push((when, self.expression()?));
+        }
+        if arms.is_empty() {
+            return Err(self.unexpected("WHEN"));
+        }
+        let otherwise =
+            if self.take_word("else") { Some(Box::new(self.expression()?)) } else { None };
+        self.expect_word("end")?;
+        Ok(Node { at, kind: Ast::Case { operand, arms, otherwise } })
+    }
+
+    pub(super) fn cast(&mut self, at: usize) -> Parsed<Node> {
+        self.advance();
+        self.expect_mark("(")?;
+        let operand = Box::new(self.expression()?);
+        self.expect_word("as")?;
+        let type_ref = self.type_ref()?;
+        self.expect_mark(")")?;
+        Ok(Node { at, kind: Ast::Cast(operand, type_ref) })
+    }
+
+    pub(super) fn substring(&mut self, at: usize) -> Parsed<Node> {
+        self.advance();
+        self.expect_mark("(")?;
+        let mut arguments = vec![self.expression()?];
+        if self.take_mark(",") {
+            arguments.extend(self.list()?);
+            return Ok(Node { at, kind: Ast::Call("substring".into(), arguments) });
+        }
+        if self.word_is("similar") {
+            return Err(later(self.offset(), "SUBSTRING with SIMILAR"));
+        }
+        let from = if self.take_word("from") { Some(self.expression()?) } else { None };
+        let length = if self.take_word("for") { Some(self.expression()?) } else { None };
+        self.expect_mark(")")?;
+        match (from, length) {
+            (Some(from), length) => {
+                arguments.push(from);
+                arguments.extend(length);
+            }
+            (None, Some(length)) => {
+                arguments.push(Node { at, kind: Ast::Number("1".into()) });
+                arguments.push(length);
+            }
+            (None, None) => return Err(later(at, "SUBSTRING without a position")),
+        }
+        Ok(Node { at, kind: Ast::Call("substring".into(), arguments) })
+    }
+
+    pub(super) fn position(&mut self, at: usize) -> Parsed<Node> {
+        self.advance();
+        self.expect_mark("(")?;
+        // The operands are of gram.y's b_expr, which knows no IN.
+        let needle = self.binary(power::BETWEEN)?;
+        self.expect_word("in")?;
+        let hay = self.binary(power::BETWEEN)?;
+        self.expect_mark(")")?;
+        Ok(Node { at, kind: Ast::Call("strpos".into(), vec![hay, needle]) })
+    }
+
+    pub(super) fn trim(&mut self, at: usize) -> Parsed<Node> {
+        self.advance();
+        self.expect_mark("(")?;
+        let name = if self.take_word("leading") {
+            "ltrim"
+        } else if self.take_word("trailing") {
+            "rtrim"
+        } else {
+            self.take_word("both");
+            "btrim"
+        };
+        let mut arguments = Vec::new();
+        if self.take_word("from") {
+            arguments.extend(self.list()?);
+        } else {
+            let first = self.expression()?;
+            if self.take_word("from") {
+                arguments.extend(self.list()?);
+                arguments.insert(1.min(arguments.len()), first);
+            } else {
+                arguments.push(first);
+                if self.take_mark(",") {
+                    arguments.extend(self.list()?);
+                } else {
+                    self.expect_mark(")")?;
+                }
+            }
+        }
+        Ok(Node { at, kind: Ast::Call(name.into(), arguments) })
+    }
+}

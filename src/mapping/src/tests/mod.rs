@@ -1,0 +1,4 @@
+//! Tests of the whole crate against what a real server gave.
+
+mod differential;
+mod mapping;
