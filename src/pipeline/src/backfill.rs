@@ -1,0 +1,436 @@
+//! The backfill: plans chunks, reads them on several connections, and hands them to the follower.
+//!
+//! One coordinator owns the ledger and the plan of chunks; each chunk is read by a task of its own on
+//! one of the reader connections:
+//!
+//! ```text
+//!  open a window ─▶ read the chunk in a snapshot ─▶ hand it over ─▶ write the watermark ─▶ joined?
+//!        ▲                                                                                   │ stale
+//!        └───────────────────────────── wait a little ◀──────────────────────────────────────┘
+//! ```
+//!
+//! Keys that the stream could not carry whole come as further chunks, recorded by the commits.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use regraft_core::chunk::{ChunkScope, StatementRows};
+use regraft_core::contract::{ChunkReader, Ledger, LedgerState, Phase, PlannedChunk};
+use regraft_core::{Code, Error, Result};
+use regraft_telemetry::record;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::applier::Committed;
+use crate::follow::{ChunkMessage, Joined};
+use crate::plan::{Options, PlannedTable};
+use crate::progress::Progress;
+
+/// First and longest wait before a stale chunk is read again.
+const STALE_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
+/// How often the phase is looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// How often, in ticks, the follower gets a snapshot, so that it can forget commits.
+const SNAPSHOT_TICKS: u64 = 10;
+/// A pipeline that lags less than this follows the source.
+const STREAMING_LAG_SECONDS: f64 = 10.0;
+/// When a chunk has been stale for this long, the log says why.
+const STALE_NOTICE: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub(crate) struct Backfill<R, L> {
+    pub(crate) ledger: L,
+    /// Plans and marks; never reads chunks.
+    pub(crate) planner: R,
+    pub(crate) readers: Vec<R>,
+    pub(crate) follower: mpsc::Sender<ChunkMessage>,
+    pub(crate) committed: mpsc::UnboundedReceiver<Committed>,
+    pub(crate) options: Options,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) watermark: String,
+    pub(crate) cancel: CancellationToken,
+}
+
+struct Table {
+    planned: PlannedTable,
+    planned_upto: Option<Vec<String>>,
+    fully_planned: bool,
+    chunks: u64,
+    done: u64,
+    /// Range chunks planned and not committed.
+    open: u64,
+    /// Rows to plan per chunk, from the limits in rows and in bytes.
+    chunk_rows: Option<u64>,
+}
+
+struct State {
+    tables: Vec<Table>,
+    queue: VecDeque<PlannedChunk>,
+    /// Chunks not committed yet, by id.
+    open: HashMap<i64, Open>,
+    newest_keys: i64,
+    /// Segments with keys that were committed, as the follower counts them.
+    key_segments: u64,
+    marked_end: Option<u64>,
+    next_token: u64,
+    next_read: Instant,
+}
+
+/// A chunk on its way.
+#[derive(Clone, Copy)]
+struct Open {
+    table: usize,
+    /// A range of the backfill, rather than keys.
+    range: bool,
+    /// Rows that it was planned for; halved by each split.
+    rows: u64,
+    /// It is a single row as far as can be told: it passes whatever its size.
+    unlimited: bool,
+}
+
+impl State {
+    fn new(tables: &[PlannedTable], ledger: &LedgerState, backfill: bool) -> Self {
+        let table = |planned: &PlannedTable| {
+            let known = ledger.tables.iter().find(|table| table.table == planned.table);
+            Table {
+                planned: planned.clone(),
+                planned_upto: known.and_then(|table| table.planned_upto.clone()),
+                fully_planned: !backfill || known.is_some_and(|table| table.fully_planned),
+                chunks: known.map_or(0, |table| table.chunks),
+                done: known.map_or(0, |table| table.chunks_done),
+                open: 0,
+                chunk_rows: None,
+            }
+        };
+        let mut state = Self {
+            tables: tables.iter().map(table).collect(),
+            queue: VecDeque::new(),
+            open: HashMap::new(),
+            newest_keys: 0,
+            key_segments: 0,
+            marked_end: None,
+            next_token: 1,
+            next_read: Instant::now(),
+        };
+        ledger.pending.iter().cloned().for_each(|chunk| state.enqueue(chunk, None));
+        state
+    }
+
+    fn enqueue(&mut self, chunk: PlannedChunk, rows: Option<u64>) {
+        let Some(table) = self.tables.iter().position(|t| t.planned.table == chunk.table) else {
+            return;
+        };
+        let range = matches!(chunk.scope, ChunkScope::Range { .. });
+        if range {
+            self.tables[table].open += 1;
+        } else {
+            self.newest_keys = self.newest_keys.max(chunk.id);
+        }
+        let rows = rows.unwrap_or(match &chunk.scope {
+            ChunkScope::Keys(keys) => keys.len() as u64,
+            ChunkScope::Range { .. } => self.tables[table].chunk_rows.unwrap_or(1 << 16),
+        });
+        self.open.insert(chunk.id, Open { table, range, rows, unlimited: false });
+        self.queue.push_back(chunk);
+    }
+
+    fn copied(&self) -> bool {
+        self.open.is_empty() && self.tables.iter().all(|table| table.fully_planned)
+    }
+}
+
+type Read<R> = (R, Result<ReadEnd>);
+
+/// How the reading of a chunk ended.
+enum ReadEnd {
+    /// It joined the stream, or the attempt is over; so many source rows were read.
+    Read(u64),
+    /// It has to be split.
+    TooLarge(PlannedChunk),
+}
+
+impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
+    /// Runs until cancelled.
+    pub(crate) async fn run(mut self, tables: &[PlannedTable], ledger: &LedgerState) -> Result<()> {
+        let mut state = State::new(tables, ledger, self.options.backfill);
+        let mut reading: JoinSet<Read<R>> = JoinSet::new();
+        let mut tick = tokio::time::interval(TICK);
+        let mut ticks = 0;
+        self.publish(&state);
+        loop {
+            self.plan(&mut state).await?;
+            self.start_reads(&mut state, &mut reading);
+            self.mark_end(&mut state).await?;
+            let pause = state.next_read.saturating_duration_since(Instant::now());
+            tokio::select! {
+                () = self.cancel.cancelled() => return Ok(()),
+                Some(read) = reading.join_next() => self.finished(&mut state, read).await?,
+                Some(committed) = self.committed.recv() => {
+                    self.committed(&mut state, &committed).await?;
+                }
+                () = tokio::time::sleep(pause), if !pause.is_zero() && !self.readers.is_empty() => {}
+                _ = tick.tick() => {
+                    self.phase(&state).await?;
+                    ticks += 1;
+                    let source = self.planner.state().await?;
+                    self.progress.source_end(source.end);
+                    record::wal_held(source.held_bytes);
+                    if ticks % SNAPSHOT_TICKS == 0 {
+                        // When the follower is busy, the next one will do.
+                        drop(self.follower.try_send(ChunkMessage::Snapshot(source.snapshot)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Plans chunks ahead of the readers.
+    async fn plan(&mut self, state: &mut State) -> Result<()> {
+        while state.queue.len() < self.options.readers {
+            let Some(at) = state.tables.iter().position(|table| !table.fully_planned) else {
+                return Ok(());
+            };
+            let table = &mut state.tables[at];
+            let after = table.planned_upto.take();
+            let name = &table.planned.table;
+            let rows = match table.chunk_rows {
+                Some(rows) => rows,
+                None => self.planner.rows_in(name, self.options.chunk_bytes).await?,
+            };
+            let rows = rows.min(self.options.chunk_rows);
+            table.chunk_rows = Some(rows);
+            let upto = self.planner.boundary(name, after.as_deref(), rows).await?;
+            let scope = ChunkScope::Range { after, upto: upto.clone() };
+            let chunk = self.ledger.plan(name, &scope).await?;
+            table.fully_planned = upto.is_none();
+            table.planned_upto = upto;
+            table.chunks += 1;
+            state.enqueue(chunk, Some(rows));
+            self.publish(state);
+        }
+        Ok(())
+    }
+
+    fn start_reads(&mut self, state: &mut State, reading: &mut JoinSet<Read<R>>) {
+        while state.next_read <= Instant::now() && !state.queue.is_empty() {
+            let Some(reader) = self.readers.pop() else { return };
+            let Some(chunk) = state.queue.pop_front() else { return };
+            let Some(&open) = state.open.get(&chunk.id) else { continue };
+            let read = ReadChunk {
+                follower: self.follower.clone(),
+                watermark: self.watermark.clone(),
+                token: state.next_token,
+                table: open.table,
+                bytes_max: if open.unlimited { usize::MAX } else { self.options.chunk_bytes },
+                rows: 0,
+            };
+            // Tokens are handed out in runs, so that a read can open several windows.
+            state.next_token += 1 << 20;
+            reading.spawn(read.run(reader, chunk));
+        }
+    }
+
+    async fn finished(
+        &mut self,
+        state: &mut State,
+        read: Result<Read<R>, tokio::task::JoinError>,
+    ) -> Result<()> {
+        let (reader, result) = read.map_err(|error| {
+            Error::new(Code::Internal, "a chunk reader ended unexpectedly").because(error)
+        })?;
+        self.readers.push(reader);
+        match result? {
+            ReadEnd::TooLarge(chunk) => self.split(state, chunk).await,
+            ReadEnd::Read(rows) => {
+                if let Some(limit) = self.options.rows_per_second {
+                    #[allow(clippy::cast_precision_loss, reason = "a pause needs no precision")]
+                    let pause = Duration::from_secs_f64(rows as f64 / limit.max(1) as f64);
+                    state.next_read = state.next_read.max(Instant::now()) + pause;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Halves a chunk, down to single rows.
+    async fn split(&mut self, state: &mut State, chunk: PlannedChunk) -> Result<()> {
+        let Some(open) = state.open.get_mut(&chunk.id) else { return Ok(()) };
+        let rows = open.rows / 2;
+        let scopes = match &chunk.scope {
+            _ if rows == 0 => None,
+            ChunkScope::Keys(keys) => {
+                let (first, second) = keys.split_at(keys.len() / 2);
+                Some([ChunkScope::Keys(first.to_vec()), ChunkScope::Keys(second.to_vec())])
+            }
+            ChunkScope::Range { after, upto } => {
+                let middle = self.planner.boundary(&chunk.table, after.as_deref(), rows).await?;
+                let middle = middle.filter(|middle| Some(middle) != upto.as_ref());
+                middle.map(|middle| {
+                    let first =
+                        ChunkScope::Range { after: after.clone(), upto: Some(middle.clone()) };
+                    [first, ChunkScope::Range { after: Some(middle), upto: upto.clone() }]
+                })
+            }
+        };
+        let Some(scopes) = scopes else {
+            // Nothing to halve by: few rows are left, or deletes emptied the range meanwhile.
+            open.unlimited = rows == 0;
+            open.rows = rows;
+            state.queue.push_front(chunk);
+            return Ok(());
+        };
+        let (table, range) = (open.table, open.range);
+        let halves = self.ledger.split(&chunk, scopes).await?;
+        state.open.remove(&chunk.id);
+        if range {
+            let table = &mut state.tables[table];
+            table.open -= 1;
+            table.chunks += 1;
+            table.chunk_rows = table.chunk_rows.map(|planned| planned.min(rows).max(1));
+        }
+        halves.into_iter().for_each(|half| state.enqueue(half, Some(rows)));
+        self.publish(state);
+        Ok(())
+    }
+
+    async fn committed(&mut self, state: &mut State, committed: &Committed) -> Result<()> {
+        match committed {
+            Committed::Chunk(done) => {
+                if let Some(open) = state.open.remove(&done.id).filter(|open| open.range) {
+                    state.tables[open.table].open -= 1;
+                    state.tables[open.table].done += 1;
+                }
+                self.publish(state);
+            }
+            Committed::KeysToRead => {
+                state.key_segments += 1;
+                for chunk in self.ledger.keys_to_read(state.newest_keys).await? {
+                    state.enqueue(chunk, None);
+                }
+                self.publish(state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the run ends once caught up: puts the closing watermark into the stream.
+    async fn mark_end(&mut self, state: &mut State) -> Result<()> {
+        if !self.options.until_caught_up
+            || !state.copied()
+            || state.marked_end == Some(state.key_segments)
+        {
+            return Ok(());
+        }
+        state.marked_end = Some(state.key_segments);
+        self.planner.mark(&format!("{}end:{}", self.watermark, state.key_segments)).await?;
+        Ok(())
+    }
+
+    fn publish(&self, state: &State) {
+        for (at, table) in state.tables.iter().enumerate() {
+            self.progress.set_chunks(at, table.done, table.chunks);
+            self.progress.set_complete(at, table.fully_planned && table.open == 0);
+        }
+        let keys = state.open.values().filter(|open| !open.range).count();
+        self.progress.set_keys_to_read(keys as u64);
+    }
+
+    async fn phase(&mut self, state: &State) -> Result<()> {
+        if self.progress.take_recovered() {
+            self.ledger.last_error(None).await?;
+        }
+        if self.progress.is_held() {
+            return Ok(());
+        }
+        let (_, lag) = self.progress.lag();
+        let phase = if state.tables.iter().any(|table| !table.fully_planned || table.open > 0) {
+            Phase::Backfill
+        } else if lag > STREAMING_LAG_SECONDS {
+            Phase::CatchingUp
+        } else {
+            Phase::Streaming
+        };
+        if self.progress.set_phase(phase) {
+            self.ledger.phase(phase).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads one chunk until it has joined the stream.
+struct ReadChunk {
+    follower: mpsc::Sender<ChunkMessage>,
+    watermark: String,
+    token: u64,
+    table: usize,
+    bytes_max: usize,
+    /// Source rows read, over all attempts.
+    rows: u64,
+}
+
+impl ReadChunk {
+    async fn run<R: ChunkReader>(mut self, mut reader: R, chunk: PlannedChunk) -> Read<R> {
+        let mut wait = STALE_WAIT.0;
+        let started = Instant::now();
+        let mut noticed = false;
+        loop {
+            match self.once(&mut reader, &chunk).await {
+                Ok(Some(Joined::Stale)) => {}
+                // The follower is gone: the attempt is over, and its error is elsewhere.
+                Ok(Some(Joined::Joined) | None) => return (reader, Ok(ReadEnd::Read(self.rows))),
+                Err(error) if error.code() == Code::ChunkTooLarge => {
+                    return (reader, Ok(ReadEnd::TooLarge(chunk)));
+                }
+                Err(error) => return (reader, Err(error)),
+            }
+            if !noticed && started.elapsed() > STALE_NOTICE {
+                noticed = true;
+                tracing::warn!(
+                    table = %chunk.table,
+                    "a chunk waits for transactions that are committed in the log and not yet \
+                     visible, or that ran when the daemon started; see wait_event and xact_start in \
+                     pg_stat_activity of the source"
+                );
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(STALE_WAIT.1);
+        }
+    }
+
+    /// `None` when the follower is gone.
+    async fn once<R: ChunkReader>(
+        &mut self,
+        reader: &mut R,
+        chunk: &PlannedChunk,
+    ) -> Result<Option<Joined>> {
+        let token = self.token;
+        self.token += 1;
+        let (opened, is_open) = oneshot::channel();
+        let open = ChunkMessage::Open { token, table: self.table, opened };
+        if self.follower.send(open).await.is_err() || is_open.await.is_err() {
+            return Ok(None);
+        }
+        let data = match reader.read(&chunk.table, &chunk.scope, self.bytes_max).await {
+            Ok(data) => data,
+            Err(error) => {
+                drop(self.follower.send(ChunkMessage::Cancel { token }).await);
+                return Err(error);
+            }
+        };
+        self.rows += data.statements.iter().map(source_rows).max().unwrap_or(0);
+        let (outcome, joined) = oneshot::channel();
+        let message = ChunkMessage::Data { token, chunk: chunk.clone(), data, outcome };
+        if self.follower.send(message).await.is_err() {
+            return Ok(None);
+        }
+        reader.mark(&format!("{}{token}", self.watermark)).await?;
+        Ok(joined.await.ok())
+    }
+}
+
+/// Source rows that gave the rows of a statement: those of one stand together.
+fn source_rows(read: &StatementRows) -> u64 {
+    read.keys.chunk_by(|a, b| a == b).count() as u64
+}

@@ -1,0 +1,337 @@
+//! The batcher: the net effect of source transactions, per source row key.
+//!
+//! Changes are netted on the *source* row before anything is evaluated, so that a row that changes a
+//! hundred times in a batch is mapped once. What is kept per key is whether the target may hold
+//! contributions of it from before the batch, the row's last image, and (under replica identity
+//! FULL) the image from before the batch:
+//!
+//! ```text
+//!   insert            → not there before, present
+//!   update            → there before, present      (unchanged columns filled from an earlier image)
+//!   key change        → delete of the old key, insert of the new one
+//!   delete            → there before, absent;      nothing at all if it was not there before
+//!   truncate          → all keys forgotten; nothing was there before from now on
+//! ```
+//!
+//! [`Batch::drain`] maps the surviving images, which gives a [`Segment`]. A batch may be drained in
+//! the middle of a source transaction: the sink keeps the target transaction open until the segment
+//! with the commit.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+use regraft_core::change::OldImage;
+use regraft_core::segment::{KeysToRead, PatchGroup, Route, Segment, TableWrites};
+use regraft_core::{Code, Error, Key, Mapped, Mapper, Result, Rows, Tuple};
+
+use crate::plan::Plan;
+
+/// Bookkeeping per key, roughly: two keys, the entry, the hash slot.
+const ENTRY_BYTES: usize = 160;
+
+/// Net changes since the last drain.
+pub struct Batch {
+    tables: Vec<TableBatch>,
+    bytes: usize,
+    rows: usize,
+}
+
+#[derive(Default)]
+struct TableBatch {
+    cleared: bool,
+    index: HashMap<Key, usize>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    key: Key,
+    /// The target may hold contributions of this key from before the batch.
+    existed: bool,
+    /// The row from before the batch, when the stream carried it.
+    before: Option<Tuple>,
+    now: Option<Tuple>,
+    /// The row had this key, and its new image is incomplete: contributions move with it.
+    moved_from: Option<Key>,
+}
+
+/// Whether the batch has to be drained before and after a change that nothing may be netted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Netting {
+    /// The change was netted with the rest.
+    Netted,
+    /// The change stands alone: drain now, before the next change.
+    DrainNow,
+}
+
+impl Batch {
+    /// An empty batch for a plan of `tables` source tables.
+    pub fn new(tables: usize) -> Self {
+        let tables = (0..tables).map(|_| TableBatch::default()).collect();
+        Self { tables, bytes: 0, rows: 0 }
+    }
+
+    /// True when there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0 && self.tables.iter().all(|table| !table.cleared)
+    }
+
+    /// Source rows held.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Memory held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A new row.
+    pub fn insert(&mut self, table: usize, key: Key, new: &Tuple) {
+        self.set(table, key, None, Some(new.detach()), false);
+    }
+
+    /// A changed row whose key is as before.
+    pub fn update(&mut self, table: usize, key: Key, old: Option<&OldImage>, new: &Tuple) {
+        let image = self.filled(table, &key, new);
+        self.set(table, key, full(old), Some(image), true);
+    }
+
+    /// True when a row that changes its key would be incomplete: the caller drains before it calls
+    /// [`Batch::rekey`], and after.
+    pub fn rekey_is_incomplete(&self, table: usize, old: &Key, new: &Tuple) -> bool {
+        new.has_unchanged() && self.filled(table, old, new).has_unchanged()
+    }
+
+    /// A changed row with a new key.
+    pub fn rekey(
+        &mut self,
+        table: usize,
+        old_key: Key,
+        new_key: Key,
+        old: Option<&OldImage>,
+        new: &Tuple,
+    ) -> Netting {
+        let image = self.filled(table, &old_key, new);
+        if image.has_unchanged() {
+            self.set(table, new_key.clone(), None, Some(image), true);
+            if let Some(entry) = self.entry(table, &new_key) {
+                entry.moved_from = Some(old_key);
+            }
+            return Netting::DrainNow;
+        }
+        self.set(table, old_key, full(old), None, true);
+        self.set(table, new_key, None, Some(image), false);
+        Netting::Netted
+    }
+
+    /// A deleted row.
+    pub fn delete(&mut self, table: usize, key: Key, old: &OldImage) {
+        self.set(table, key, full(Some(old)), None, true);
+    }
+
+    /// All rows of the table are gone.
+    pub fn truncate(&mut self, table: usize) {
+        let batch = &mut self.tables[table];
+        self.rows -= batch.entries.len();
+        *batch = TableBatch { cleared: true, ..TableBatch::default() };
+    }
+
+    fn entry(&mut self, table: usize, key: &Key) -> Option<&mut Entry> {
+        let batch = self.tables.get_mut(table)?;
+        batch.index.get(key).and_then(|&at| batch.entries.get_mut(at))
+    }
+
+    /// The image with its unchanged columns taken from the row's earlier image in this batch.
+    fn filled(&self, table: usize, key: &Key, new: &Tuple) -> Tuple {
+        let batch = &self.tables[table];
+        let earlier = batch.index.get(key).and_then(|&at| batch.entries[at].now.as_ref());
+        match earlier {
+            Some(earlier) if new.has_unchanged() => new.filled_from(earlier),
+            _ => new.detach(),
+        }
+    }
+
+    /// `there_before` says what the change proves when it is the first of its key.
+    fn set(
+        &mut self,
+        table: usize,
+        key: Key,
+        before: Option<Tuple>,
+        now: Option<Tuple>,
+        there_before: bool,
+    ) {
+        let batch = &mut self.tables[table];
+        let size = |tuple: &Option<Tuple>| tuple.as_ref().map_or(0, Tuple::size);
+        self.bytes += size(&now);
+        if let Some(&at) = batch.index.get(&key) {
+            let entry = &mut batch.entries[at];
+            self.bytes = self.bytes.saturating_sub(size(&entry.now));
+            entry.now = now;
+            return;
+        }
+        self.bytes += ENTRY_BYTES + key.0.len() * 2 + size(&before);
+        self.rows += 1;
+        batch.index.insert(key.clone(), batch.entries.len());
+        let existed = there_before && !batch.cleared;
+        batch.entries.push(Entry { key, existed, before, now, moved_from: None });
+    }
+
+    /// Maps what is left and empties the batch. `complete` says for each source table whether all its
+    /// rows are in the target.
+    ///
+    /// # Errors
+    /// When an expression fails for a row; the place is the statement's, and names the key columns.
+    pub fn drain(&mut self, plan: &Plan, complete: &[bool]) -> Result<Segment> {
+        let mut segment = Segment::default();
+        for (at, planned) in plan.tables.iter().enumerate() {
+            let batch = std::mem::take(&mut self.tables[at]);
+            if batch.entries.is_empty() && !batch.cleared {
+                continue;
+            }
+            let mut to_read = BTreeMap::new();
+            for &statement in &planned.statements {
+                let route = &plan.routes[statement];
+                let mapper = plan.mappers[statement].as_ref();
+                let mut writer = Writer::new(route, mapper, complete[at]);
+                writer.writes.statement = statement;
+                writer.writes.clear = batch.cleared;
+                for entry in &batch.entries {
+                    if !writer.entry(entry).map_err(|e| locate(e, route, &planned.key))? {
+                        to_read.insert(entry.key.clone(), ());
+                    }
+                }
+                if writer.has_writes() {
+                    segment.writes.push(writer.finish());
+                }
+            }
+            if !to_read.is_empty() {
+                let keys = to_read.into_keys().collect();
+                segment.to_read.push(KeysToRead { table: planned.table.clone(), keys });
+            }
+        }
+        self.bytes = 0;
+        self.rows = 0;
+        Ok(segment)
+    }
+}
+
+fn full(old: Option<&OldImage>) -> Option<Tuple> {
+    match old {
+        Some(OldImage::Full(tuple)) => Some(tuple.detach()),
+        _ => None,
+    }
+}
+
+fn locate(error: Error, route: &Route, key: &[String]) -> Error {
+    if error.place().is_some() {
+        return error;
+    }
+    let place = format!("{}, a row of {} (key {})", route.place, route.source, key.join(", "));
+    error.at(place)
+}
+
+/// Collects the writes of one statement.
+struct Writer<'a> {
+    route: &'a Route,
+    mapper: &'a dyn Mapper,
+    complete: bool,
+    writes: TableWrites,
+    patches: BTreeMap<Vec<usize>, Rows>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(route: &'a Route, mapper: &'a dyn Mapper, complete: bool) -> Self {
+        let writes = TableWrites::default();
+        Self { route, mapper, complete, writes, patches: BTreeMap::new() }
+    }
+
+    /// False when the row has to be read from the source.
+    fn entry(&mut self, entry: &Entry) -> Result<bool> {
+        let Some(image) = &entry.now else {
+            self.withdraw(entry)?;
+            return Ok(true);
+        };
+        let fresh = !entry.existed || self.route.rewrite;
+        let rows = if fresh { &mut self.writes.fresh } else { &mut self.writes.upserts };
+        match self.mapper.map(image, rows)? {
+            Mapped::Rows(rows) => {
+                // A row with the same owner overwrites the old one by itself.
+                let overwritten = self.route.single && rows == 1 && self.route.key_is_owner;
+                if !overwritten || entry.moved_from.is_some() {
+                    self.withdraw(entry)?;
+                }
+                Ok(true)
+            }
+            // A row that moved may come from where nothing is copied yet, and go to where all is.
+            Mapped::Patch(patch)
+                if entry.moved_from.is_none() || (self.complete && !patch.assumes_key) =>
+            {
+                if self.route.owner.is_none() {
+                    return Err(incomplete_without_owner());
+                }
+                let rows = self.patches.entry(patch.columns).or_default();
+                let owner = entry.moved_from.as_ref().unwrap_or(&entry.key);
+                rows.buffer().extend_from_slice(&owner.0);
+                rows.buffer().extend_from_slice(&patch.cells);
+                rows.end_row();
+                Ok(true)
+            }
+            Mapped::Patch(_) | Mapped::Read => {
+                if let Some(old) = &entry.moved_from {
+                    self.writes.replaced.push(old.row());
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// The contributions from before the batch go, save rows that come out again as upserts.
+    fn withdraw(&mut self, entry: &Entry) -> Result<()> {
+        if !entry.existed {
+            return Ok(());
+        }
+        // The old row gives the very keys to look for; the owner may be spread over partitions.
+        if let Some(before) = &entry.before {
+            match self.mapper.map(before, &mut self.writes.withdrawn) {
+                Ok(Mapped::Rows(_)) => return Ok(()),
+                Err(error) if self.route.owner.is_none() => return Err(error),
+                _ => {}
+            }
+        }
+        if self.route.owner.is_none() {
+            return Err(incomplete_without_owner());
+        }
+        let owner = entry.moved_from.as_ref().unwrap_or(&entry.key);
+        self.writes.replaced.push(owner.row());
+        Ok(())
+    }
+
+    fn has_writes(&self) -> bool {
+        let writes = &self.writes;
+        writes.clear
+            || !self.patches.is_empty()
+            || [&writes.replaced, &writes.withdrawn, &writes.upserts, &writes.fresh]
+                .iter()
+                .any(|rows| !rows.is_empty())
+    }
+
+    fn finish(mut self) -> TableWrites {
+        let expect_rows = self.complete && self.route.total;
+        let patches = std::mem::take(&mut self.patches).into_iter();
+        self.writes.patches =
+            patches.map(|(columns, rows)| PatchGroup { columns, expect_rows, rows }).collect();
+        self.writes
+    }
+}
+
+fn incomplete_without_owner() -> Error {
+    Error::new(
+        Code::OwnerMissing,
+        "the statement copies no key of its source row, and the stream did not carry the old row",
+    )
+    .remedy("select the source's key columns into the target, or set REPLICA IDENTITY FULL")
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

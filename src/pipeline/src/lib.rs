@@ -1,0 +1,25 @@
+//! The data path: from a change stream to commits in a target.
+//!
+//! ```text
+//!  ChangeStream ──events──▶ Follower ──segments──▶ applier ──▶ Sink
+//!       ▲                   (run.rs, batch.rs)     (applier.rs)  │
+//!       └───── acknowledge, only what the sink made durable ◀────┘
+//!  ChunkReader ──chunks──▶ joins the Follower at its watermark   (backfill.rs, windows.rs)
+//! ```
+//!
+//! This crate knows the traits of `regraft-core` and no server. Open [`run`](mod@run) first: it has
+//! the loop, top to bottom.
+
+mod applier;
+mod backfill;
+mod batch;
+mod follow;
+mod plan;
+mod progress;
+pub mod run;
+mod windows;
+
+pub use batch::Batch;
+pub use plan::{Options, Plan, PlannedTable};
+pub use progress::{LagSummary, Progress, Status, TableStatus};
+pub use run::{Ending, run};

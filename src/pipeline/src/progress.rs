@@ -1,0 +1,363 @@
+//! What the pipeline is doing, for the status page, the metrics and the summary.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use regraft_core::contract::{LedgerState, Phase, Written};
+use regraft_core::segment::Commit;
+use regraft_core::{Error, Position, TableName};
+use regraft_telemetry::record;
+use serde::Serialize;
+
+use crate::plan::Plan;
+
+/// Shared by the tasks of a pipeline; cheap to read.
+pub struct Progress {
+    name: String,
+    targets: Vec<TableName>,
+    sources: Vec<TableName>,
+    source_of: Vec<usize>,
+    complete: Vec<AtomicBool>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Option<Phase>,
+    position: Option<Position>,
+    /// Newest position up to which nothing is pending, which may be ahead of the last commit.
+    idle_at: Option<Position>,
+    source_end: Option<Position>,
+    commit_time: Option<SystemTime>,
+    /// When nothing was pending last, on the local clock.
+    level_at: Option<SystemTime>,
+    rows: Vec<(u64, u64)>,
+    chunks: Vec<(u64, u64)>,
+    /// Chunks of keys that are to be read.
+    keys_to_read: u64,
+    transactions: u64,
+    changes: u64,
+    lag: LagHistogram,
+    last_error: Option<LastError>,
+    /// The error is over, and the ledger does not know it yet.
+    recovered: bool,
+}
+
+/// An error as the status shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LastError {
+    /// Stable code.
+    pub code: &'static str,
+    /// What happened, and where.
+    pub what: String,
+    /// What to do next.
+    pub remedy: Option<String>,
+    /// When, as seconds since 1970 on this machine's clock.
+    pub at: u64,
+}
+
+/// The state of a pipeline at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Name of the pipeline.
+    pub name: String,
+    /// What it is doing.
+    pub phase: Phase,
+    /// No error holds it.
+    pub healthy: bool,
+    /// Everything up to here is in the target.
+    pub position: Option<Position>,
+    /// Bytes of the source's log that are not in the target yet.
+    pub lag_bytes: u64,
+    /// Age of the oldest source transaction that is not in the target yet, about; 0 when none is.
+    pub lag_seconds: f64,
+    /// Target tables.
+    pub tables: Vec<TableStatus>,
+    /// Source transactions applied since the daemon started.
+    pub transactions: u64,
+    /// Source row changes applied since the daemon started.
+    pub changes: u64,
+    /// The error that holds the pipeline.
+    pub last_error: Option<LastError>,
+}
+
+/// One target table in a [`Status`].
+#[derive(Clone, Debug, Serialize)]
+pub struct TableStatus {
+    /// Schema and table.
+    pub target: String,
+    /// Source table that it is made from.
+    pub source: String,
+    /// Rows written since the daemon started: inserted or updated.
+    pub rows: u64,
+    /// Rows deleted since the daemon started.
+    pub deleted: u64,
+    /// Chunks of the source table that are copied.
+    pub chunks_done: u64,
+    /// Chunks of the source table that are planned so far.
+    pub chunks_total: u64,
+}
+
+/// Time from the commit at the source to the commit at the target, over all transactions.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct LagSummary {
+    /// Half of the transactions took at most this many seconds.
+    pub p50: f64,
+    /// 99 % of the transactions took at most this many seconds.
+    pub p99: f64,
+}
+
+impl Progress {
+    /// Of a pipeline that has not started.
+    pub fn new(plan: &Plan) -> Self {
+        let sources: Vec<_> = plan.tables.iter().map(|table| table.table.clone()).collect();
+        let source_of = |route: &regraft_core::segment::Route| plan.table(&route.source);
+        let state = State {
+            rows: vec![(0, 0); plan.routes.len()],
+            chunks: vec![(0, 0); sources.len()],
+            ..State::default()
+        };
+        Self {
+            name: plan.name.clone(),
+            targets: plan.routes.iter().map(|route| route.target.clone()).collect(),
+            source_of: plan.routes.iter().map(|r| source_of(r).unwrap_or(0)).collect(),
+            complete: sources.iter().map(|_| AtomicBool::new(false)).collect(),
+            sources,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn loaded(&self, ledger: &LedgerState) {
+        let mut state = self.state();
+        state.position = Some(ledger.position);
+        state.idle_at = None;
+        state.commit_time = ledger.commit_time;
+    }
+
+    /// Sets the phase; true when it is another one than before.
+    pub fn set_phase(&self, phase: Phase) -> bool {
+        let mut state = self.state();
+        let changed = state.phase.replace(phase) != Some(phase);
+        if changed {
+            record::phase(phase);
+        }
+        changed
+    }
+
+    /// The phase.
+    pub fn phase(&self) -> Phase {
+        self.state().phase.unwrap_or(Phase::Starting)
+    }
+
+    pub(crate) fn set_error(&self, error: &Error) {
+        record::error(error.code());
+        let last_error = LastError {
+            code: error.code().as_str(),
+            what: match error.place() {
+                Some(place) => format!("{place}: {}", error.what()),
+                None => error.what().to_owned(),
+            },
+            remedy: error.remedy_text().map(str::to_owned),
+            at: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |elapsed| elapsed.as_secs()),
+        };
+        self.state().last_error = Some(last_error);
+    }
+
+    /// True once after an error is over.
+    pub(crate) fn take_recovered(&self) -> bool {
+        std::mem::take(&mut self.state().recovered)
+    }
+
+    /// An error holds the pipeline: connecting again is not enough to be well.
+    pub(crate) fn is_held(&self) -> bool {
+        self.state().last_error.is_some()
+    }
+
+    pub(crate) fn set_chunks(&self, table: usize, done: u64, total: u64) {
+        self.state().chunks[table] = (done, total);
+        record::chunks(&self.sources[table], done, total);
+    }
+
+    /// Chunks of single keys that the stream could not carry whole, and that are not read yet. Until
+    /// they are, these rows are as they were before.
+    pub fn keys_to_read(&self) -> u64 {
+        self.state().keys_to_read
+    }
+
+    pub(crate) fn set_keys_to_read(&self, count: u64) {
+        self.state().keys_to_read = count;
+    }
+
+    pub(crate) fn set_complete(&self, table: usize, complete: bool) {
+        self.complete[table].store(complete, Ordering::Relaxed);
+    }
+
+    pub(crate) fn complete(&self) -> Vec<bool> {
+        self.complete.iter().map(|flag| flag.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Chunks copied and planned, over all tables.
+    pub fn chunks(&self) -> (u64, u64) {
+        let state = self.state();
+        state.chunks.iter().fold((0, 0), |(done, total), (d, t)| (done + d, total + t))
+    }
+
+    pub(crate) fn source_end(&self, end: Position) {
+        let mut state = self.state();
+        state.source_end = state.source_end.max(Some(end));
+    }
+
+    /// The source has nothing between `after` and `position`: not pending, once `after` is applied.
+    pub(crate) fn idle_at(&self, after: Position, position: Position) {
+        let mut state = self.state();
+        if state.position >= Some(after) {
+            state.idle_at = Some(position);
+            state.level_at = Some(SystemTime::now());
+        }
+        state.source_end = state.source_end.max(Some(position));
+    }
+
+    pub(crate) fn written(&self, written: &[Written]) {
+        let mut state = self.state();
+        for w in written {
+            let rows = &mut state.rows[w.statement];
+            rows.0 += w.upserted;
+            rows.1 += w.deleted;
+            record::rows(&self.targets[w.statement], w.upserted, w.deleted);
+        }
+    }
+
+    pub(crate) fn committed(&self, commit: &Commit) {
+        let now = SystemTime::now();
+        let mut state = self.state();
+        for time in &commit.commit_times {
+            let lag = now.duration_since(*time).unwrap_or_default();
+            state.lag.add(lag);
+            record::apply_lag(lag);
+        }
+        state.position = Some(commit.position);
+        state.recovered |= state.last_error.take().is_some();
+        state.transactions += commit.commit_times.len() as u64;
+        state.changes += commit.changes;
+        if let Some(time) = commit.commit_times.last() {
+            state.commit_time = Some(*time);
+        }
+        drop(state);
+        record::transactions(commit.commit_times.len() as u64);
+        let (bytes, seconds) = self.lag();
+        record::lag(bytes, seconds);
+    }
+
+    /// Lag in bytes and seconds.
+    pub fn lag(&self) -> (u64, f64) {
+        let state = self.state();
+        let (Some(end), Some(position)) = (state.source_end, state.position) else {
+            return (0, 0.0);
+        };
+        let reached = state.idle_at.map_or(position, |idle| idle.max(position));
+        let bytes = end.lsn().bytes_since(reached.lsn());
+        let age = |time: SystemTime| SystemTime::now().duration_since(time).unwrap_or_default();
+        // Older than what was applied last, and than the moment when nothing was pending, it is not.
+        let seconds = match state.commit_time.max(state.level_at) {
+            Some(time) if bytes > 0 => age(time).as_secs_f64(),
+            _ => 0.0,
+        };
+        (bytes, seconds)
+    }
+
+    /// The distribution of lags so far.
+    pub fn lag_summary(&self) -> LagSummary {
+        let state = self.state();
+        LagSummary { p50: state.lag.quantile(0.5), p99: state.lag.quantile(0.99) }
+    }
+
+    /// The state now.
+    pub fn status(&self) -> Status {
+        let (lag_bytes, lag_seconds) = self.lag();
+        let state = self.state();
+        let table = |(at, target): (usize, &TableName)| TableStatus {
+            target: target.to_string(),
+            source: self.sources[self.source_of[at]].to_string(),
+            rows: state.rows[at].0,
+            deleted: state.rows[at].1,
+            chunks_done: state.chunks[self.source_of[at]].0,
+            chunks_total: state.chunks[self.source_of[at]].1,
+        };
+        Status {
+            name: self.name.clone(),
+            phase: state.phase.unwrap_or(Phase::Starting),
+            healthy: state.last_error.is_none(),
+            position: state.position,
+            lag_bytes,
+            lag_seconds,
+            tables: self.targets.iter().enumerate().map(table).collect(),
+            transactions: state.transactions,
+            changes: state.changes,
+            last_error: state.last_error.clone(),
+        }
+    }
+}
+
+/// Counts of durations in buckets that grow by 5 %, from 0.1 ms to about 100 days.
+#[derive(Default)]
+struct LagHistogram {
+    buckets: Vec<u64>,
+    count: u64,
+}
+
+const FIRST_BUCKET_SECONDS: f64 = 1e-4;
+const BUCKET_GROWTH: f64 = 1.05;
+
+impl LagHistogram {
+    fn add(&mut self, lag: Duration) {
+        let steps = (lag.as_secs_f64() / FIRST_BUCKET_SECONDS).max(1.0).log(BUCKET_GROWTH);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and 500"
+        )]
+        let bucket = steps.min(500.0) as usize;
+        if self.buckets.len() <= bucket {
+            self.buckets.resize(bucket + 1, 0);
+        }
+        self.buckets[bucket] += 1;
+        self.count += 1;
+    }
+
+    /// Upper edge, in seconds, of the bucket in which the quantile lies.
+    #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn quantile(&self, q: f64) -> f64 {
+        let wanted = self.count as f64 * q;
+        let mut seen = 0.0;
+        let mut edge = FIRST_BUCKET_SECONDS;
+        for &count in &self.buckets {
+            seen += count as f64;
+            edge *= BUCKET_GROWTH;
+            if seen >= wanted && seen > 0.0 {
+                return edge;
+            }
+        }
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_within_a_bucket() {
+        let mut lag = LagHistogram::default();
+        assert!(lag.quantile(0.5).abs() < f64::EPSILON);
+        (1..=1000).for_each(|ms| lag.add(Duration::from_millis(ms)));
+        assert!((0.5..0.53).contains(&lag.quantile(0.5)), "{}", lag.quantile(0.5));
+        assert!((0.99..1.05).contains(&lag.quantile(0.99)), "{}", lag.quantile(0.99));
+    }
+}

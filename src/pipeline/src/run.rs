@@ -1,0 +1,255 @@
+//! The run: one attempt after the other, each from the ledger's position.
+//!
+//! ```text
+//!  ledger ─position─▶ stream ─▶ Follower ─segments─▶ applier ─▶ sink
+//!                                  ▲
+//!                        Backfill ─┘ chunks
+//! ```
+//!
+//! Whatever goes wrong ends the attempt: the target rolls back what was not committed, and the next
+//! attempt starts from the position that the ledger has. There is no other state.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use regraft_core::contract::{ChangeStream, ChunkReader, Connectors, Ledger, Phase};
+use regraft_core::{Code, Error, Kind, Position, Result};
+use regraft_telemetry::record;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::applier;
+use crate::backfill::Backfill;
+use crate::follow::{Followed, Follower, Ports, Start};
+use crate::plan::{Options, Plan};
+use crate::progress::Progress;
+
+/// First and longest wait between attempts.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// An attempt that lived this long starts the back-off anew.
+const HEALTHY_ATTEMPT: Duration = Duration::from_secs(10);
+/// A run until caught up gives up after this long without a connection.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// What the applier gets to finish its commit when told to stop.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+/// What noting an error in the ledger may take.
+const NOTE_TIME: Duration = Duration::from_secs(5);
+/// Chunk messages in flight; data is bounded by the number of readers.
+const CHUNK_MESSAGES: usize = 64;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to stop.
+    Stopped,
+    /// Everything is copied, and the source's position of that moment is in the target.
+    CaughtUp,
+}
+
+/// Runs the pipeline until told to stop, caught up (where asked for), or an error that a person has to
+/// look at.
+///
+/// # Errors
+/// Errors that trying again cannot mend. Others hold the pipeline and are tried again with back-off;
+/// with [`Options::until_caught_up`] only unavailable servers are waited for, and not for ever.
+pub async fn run<C: Connectors>(
+    connectors: &mut C,
+    plan: &mut Plan,
+    options: &Options,
+    progress: &Arc<Progress>,
+    cancel: &CancellationToken,
+) -> Result<Ending> {
+    let mut wait = BACKOFF.0;
+    let mut failing_since = None;
+    loop {
+        let started = Instant::now();
+        let before = (progress.status().position, progress.chunks());
+        let error = match attempt(connectors, plan, options, progress, cancel).await {
+            Ok(ending) => return Ok(ending),
+            Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
+            Err(error) => error,
+        };
+        // A link that breaks again and again still moves: it is taken up at once.
+        let moved = (progress.status().position, progress.chunks()) != before;
+        if started.elapsed() >= HEALTHY_ATTEMPT || moved {
+            (wait, failing_since) = (BACKOFF.0, None);
+        }
+        let since = *failing_since.get_or_insert(started);
+        progress.set_error(&error);
+        let tried_again = match error.kind() {
+            Kind::Unavailable => !options.until_caught_up || since.elapsed() < PATIENCE,
+            Kind::Refused => !options.until_caught_up,
+            Kind::Usage | Kind::Unsafe | Kind::Internal => false,
+        };
+        if !tried_again {
+            note(connectors, &error, Phase::Stopped).await;
+            return Err(error);
+        }
+        progress.set_phase(Phase::Held);
+        note(connectors, &error, Phase::Held).await;
+        record::reconnect(&error);
+        tracing::warn!(
+            wait_ms = wait.as_millis() as u64,
+            "the pipeline stopped and is tried again: {error}"
+        );
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(Ending::Stopped),
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = (wait * 2).min(BACKOFF.1);
+    }
+}
+
+async fn attempt<C: Connectors>(
+    connectors: &mut C,
+    plan: &mut Plan,
+    options: &Options,
+    progress: &Arc<Progress>,
+    cancel: &CancellationToken,
+) -> Result<Ending> {
+    // Connect, in the order in which a mistake is cheapest.
+    let connect = async {
+        let mut ledger = connectors.ledger().await?;
+        let state = ledger.load().await?;
+        let sink = connectors.sink().await?;
+        let mut planner = connectors.reader().await?;
+        let mut readers = Vec::new();
+        for _ in 0..options.readers {
+            readers.push(connectors.reader().await?);
+        }
+        let stream = connectors.stream(state.position).await?;
+        let watermark = watermark(&plan.name);
+        let settle_below = planner.mark(&format!("{watermark}start")).await?;
+        Ok::<_, Error>((ledger, state, sink, planner, readers, stream, watermark, settle_below))
+    };
+    let (mut ledger, state, sink, planner, readers, stream, watermark, settle_below) = tokio::select! {
+        () = cancel.cancelled() => return Ok(Ending::Stopped),
+        connected = connect => connected?,
+    };
+    progress.loaded(&state);
+    if !progress.is_held() {
+        // Of an earlier daemon.
+        ledger.last_error(None).await?;
+    }
+    tracing::info!(position = %state.position, "following the source");
+
+    // Start the applier and the backfill.
+    let attempt_over = cancel.child_token();
+    let (segments, segments_rx) = mpsc::channel(1);
+    let (durable_tx, durable) = watch::channel(None);
+    let (committed_tx, committed) = mpsc::unbounded_channel();
+    let (follower_tx, chunks) = mpsc::channel(CHUNK_MESSAGES);
+    let applier = tokio::spawn(applier::apply(
+        sink,
+        segments_rx,
+        durable_tx,
+        committed_tx,
+        Arc::clone(progress),
+    ));
+    let backfill = Backfill {
+        ledger,
+        planner,
+        readers,
+        follower: follower_tx,
+        committed,
+        options: options.clone(),
+        progress: Arc::clone(progress),
+        watermark: watermark.clone(),
+        cancel: attempt_over.clone(),
+    };
+    let tables = plan.tables.clone();
+    let backfill_state = state.clone();
+    let mut backfill =
+        AbortOnDrop(tokio::spawn(async move { backfill.run(&tables, &backfill_state).await }));
+    let mut applier = AbortOnDrop(applier);
+
+    // Follow. The first of the three that ends, ends the attempt.
+    let ports = Ports { segments, durable: durable.clone(), chunks, cancel: attempt_over.clone() };
+    let start = Start { ledger: &state, watermark: &watermark, settle_below };
+    let follower = Follower::new(plan, options, Arc::clone(progress), stream, ports, &start);
+    let followed = tokio::select! {
+        followed = follower.run() => followed,
+        result = &mut backfill.0 => Err(ended(result)),
+    };
+    attempt_over.cancel();
+    drop(backfill);
+    let (followed, stream) = match followed {
+        Ok(followed) => followed,
+        Err(error) => {
+            // What was sent before is applied; only what is at fault waits.
+            drop(tokio::time::timeout(STOP_GRACE, &mut applier.0).await);
+            return Err(error);
+        }
+    };
+
+    // Finish: what was sent is committed and durable, then acknowledged.
+    match followed {
+        Followed::ApplierGone if !cancel.is_cancelled() => Err(ended((&mut applier.0).await)),
+        Followed::ApplierGone | Followed::Stopped => {
+            // A large transaction that is under way is given up: it is applied at the next start.
+            if let Ok(result) = tokio::time::timeout(STOP_GRACE, &mut applier.0).await {
+                flatten(result)?;
+            }
+            close(stream, &durable).await?;
+            Ok(Ending::Stopped)
+        }
+        Followed::CaughtUp => {
+            flatten((&mut applier.0).await)?;
+            close(stream, &durable).await?;
+            Ok(Ending::CaughtUp)
+        }
+    }
+}
+
+/// Acknowledges what is durable, and ends the stream.
+async fn close<S: ChangeStream>(
+    stream: S,
+    durable: &watch::Receiver<Option<Position>>,
+) -> Result<()> {
+    let durable = *durable.borrow();
+    if let Some(position) = durable {
+        stream.acknowledge(position);
+    }
+    stream.close().await
+}
+
+/// Tells this attempt's watermarks from those of others: `name:nonce:`.
+fn watermark(name: &str) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{name}:{:x}-{:x}:", std::process::id(), now.as_nanos())
+}
+
+/// Best effort: `regraft status` shows what the daemon's log says.
+async fn note<C: Connectors>(connectors: &mut C, error: &Error, phase: Phase) {
+    let note = async {
+        let mut ledger = connectors.ledger().await?;
+        ledger.last_error(Some(error)).await?;
+        ledger.phase(phase).await
+    };
+    if let Ok(Err(failed)) = tokio::time::timeout(NOTE_TIME, note).await {
+        tracing::debug!("the error could not be noted in the ledger: {failed}");
+    }
+}
+
+/// A task that does not outlive its attempt.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn flatten(result: std::result::Result<Result<()>, JoinError>) -> Result<()> {
+    result.map_err(|error| {
+        Error::new(Code::Internal, "a task of the pipeline ended unexpectedly").because(error)
+    })?
+}
+
+/// The error of a task that should not have ended.
+fn ended(result: std::result::Result<Result<()>, JoinError>) -> Error {
+    flatten(result).err().unwrap_or_else(|| {
+        Error::new(Code::Internal, "a task of the pipeline ended without an error")
+    })
+}
