@@ -1,0 +1,285 @@
+//! What is tried when a constraint objects to the order of the writes, not to their result.
+//!
+//! PostgreSQL checks a foreign key at the end of each statement and a unique index at each row,
+//! unless the constraint is deferrable (those are deferred at the start of the transaction). The
+//! source satisfied its own constraints in its own order, of which the net effect knows nothing any
+//! more. So, in a savepoint:
+//!
+//! 1. rows go, then rows come, new ones by plain inserts;
+//! 2. after a unique violation: the same with upserts, for rows that were in the target before;
+//! 3. after a foreign key violation: rows come, then rows go (the reference moved away);
+//! 4. after another unique violation: the segment's own rows let go of their old values first
+//!    ("parked"): NULL where the column takes it, else the row is removed and inserted anew, else,
+//!    where something references it, a made-up value;
+//! 5. after yet another: the value is held by a row that comes later in the same source transaction,
+//!    which gets a made-up value. The commit makes sure that none is left.
+
+use regraft_core::segment::TableWrites;
+use regraft_core::sql::quote;
+use regraft_core::{Code, Error, Result, Segment};
+use tokio_postgres::types::ToSql;
+
+use super::write::{Order, columns};
+use super::{PgSink, Refused};
+use crate::classify;
+use crate::raw::RawArray;
+
+/// Ways and constraints that may have to be tried for one segment.
+const ATTEMPTS_MAX: usize = 12;
+
+/// A unique constraint whose values are parked before rows arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Parking {
+    /// Names of the index, and of those that it is a partition of.
+    names: Vec<String>,
+    /// Also rows outside the segment are parked.
+    others: bool,
+}
+
+/// Made-up values that stand in for unique values until the end of the transaction.
+pub(super) struct Parked {
+    statement: usize,
+    column: usize,
+    values: Vec<String>,
+}
+
+/// What the server objected to.
+enum Objection {
+    ForeignKey,
+    Unique(String),
+}
+
+impl PgSink {
+    /// Writes a segment inside the open transaction.
+    pub(super) async fn write_segment(&mut self, segment: &Segment) -> Result<()> {
+        let delicate = segment.writes.iter().any(|writes| self.targets[writes.statement].delicate);
+        let fresh = segment.writes.iter().any(|writes| !writes.fresh.is_empty());
+        if !delicate && !fresh {
+            return self.write_in(segment, Order::RemoveFirst, &[]).await;
+        }
+        let mut order = if fresh { Order::InsertFresh } else { Order::RemoveFirst };
+        let mut parking: Vec<Parking> = Vec::new();
+        for _ in 0..ATTEMPTS_MAX {
+            self.execute_text("SAVEPOINT regraft").await?;
+            let parked_before = self.parked.len();
+            let error = match self.write_in(segment, order, &parking).await {
+                Ok(()) => return self.execute_text("RELEASE SAVEPOINT regraft").await,
+                Err(error) => error,
+            };
+            let Some(objection) = objection(&error) else { return Err(error) };
+            self.execute_text("ROLLBACK TO SAVEPOINT regraft").await?;
+            self.parked.truncate(parked_before);
+            match objection {
+                Objection::Unique(_) if order == Order::InsertFresh => order = Order::RemoveFirst,
+                Objection::ForeignKey if order == Order::ArriveFirst => return Err(error),
+                Objection::ForeignKey => order = Order::ArriveFirst,
+                Objection::Unique(index) => {
+                    let names = self.index_names(&index).await?;
+                    match parking.iter_mut().find(|parking| parking.names == names) {
+                        None => parking.push(Parking { names, others: false }),
+                        Some(parking) if !parking.others => parking.others = true,
+                        Some(_) => return Err(unresolvable(&self.place, &index).because(error)),
+                    }
+                }
+            }
+        }
+        Err(unresolvable(&self.place, "several constraints"))
+    }
+
+    /// Parks values of one constraint, for every statement of the segment that it concerns.
+    pub(super) async fn park(&mut self, segment: &Segment, parking: &Parking) -> Result<()> {
+        for writes in &segment.writes {
+            let target = &self.targets[writes.statement];
+            let found = target.unique.iter().find(|(name, _)| parking.names.contains(name));
+            let Some((_, unique)) = found.cloned() else { continue };
+            for rows in self.rows_to_park(writes, &unique) {
+                self.park_own(writes.statement, &unique, &rows).await?;
+                if parking.others {
+                    self.park_others(writes.statement, &unique, &rows).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The new unique values of a segment's rows, with what tells the rows: the target key of whole
+    /// rows, the owner of patched ones.
+    fn rows_to_park(&self, writes: &TableWrites, unique: &[usize]) -> Vec<RowsToPark> {
+        let key = &self.targets[writes.statement].key;
+        let both: Vec<_> = unique.iter().chain(key).copied().collect();
+        let whole =
+            RowsToPark { by: key.clone(), values: columns(writes.arriving(), &both), whole: true };
+        let owner: Vec<_> = self.routes[writes.statement].owner.clone().unwrap_or_default();
+        let patched = writes.patches.iter().filter_map(|group| {
+            // A patch row is the owner, then the columns that are set.
+            let place = |column| group.columns.iter().position(|set| set == column);
+            let places: Option<Vec<_>> = unique.iter().map(place).collect();
+            let places = places?.into_iter().map(|at| owner.len() + at).chain(0..owner.len());
+            let values = columns(group.rows.iter(), &places.collect::<Vec<_>>());
+            Some(RowsToPark { by: owner.clone(), values, whole: false })
+        });
+        std::iter::once(whole).chain(patched).filter(|rows| !rows.is_empty()).collect()
+    }
+
+    /// The segment's own rows let go of unique values that they are about to change.
+    async fn park_own(&mut self, at: usize, unique: &[usize], rows: &RowsToPark) -> Result<()> {
+        let target = &self.targets[at];
+        let nullable = unique.iter().find(|&&column| !target.not_null[column]);
+        let made_up = || {
+            let parkable = |&&column: &&usize| parking(&target.types[column]).is_some();
+            unique.iter().find(parkable)
+        };
+        let Parts { table, from, same_value, same_key } = self.parts(at, unique, rows);
+        let name = |column: &usize| quote(&self.routes[at].columns[*column].name);
+        let sql = if let Some(column) = nullable {
+            format!("UPDATE {table} AS t SET {} = NULL {from}", name(column))
+        } else if rows.whole && !target.referenced {
+            format!("DELETE FROM {table} AS t {}", from.replacen("FROM", "USING", 1))
+        } else if let Some(column) = made_up() {
+            let value = parking(&target.types[*column]).unwrap_or("NULL");
+            format!("UPDATE {table} AS t SET {} = {value} {from}", name(column))
+        } else {
+            return Err(unresolvable(&self.route_place(at), &name(&unique[0])));
+        };
+        // Values may be NULL: a row whose value is not certainly the same lets go of it.
+        let sql = format!("{sql} WHERE {same_key} AND ({same_value}) IS NOT TRUE");
+        self.run(&sql, at, &rows.values).await.map(drop)
+    }
+
+    /// Rows outside the segment that hold a value get a made-up one.
+    async fn park_others(&mut self, at: usize, unique: &[usize], rows: &RowsToPark) -> Result<()> {
+        let target = &self.targets[at];
+        let found = unique.iter().find_map(|&c| Some((c, parking(&target.types[c])?)));
+        let Some((column, value)) = found else {
+            let name = &self.routes[at].columns[unique[0]].name;
+            return Err(unresolvable(&self.route_place(at), name));
+        };
+        let name = quote(&self.routes[at].columns[column].name);
+        let Parts { table, from, same_value, same_key } = self.parts(at, unique, rows);
+        let sql = format!(
+            "UPDATE {table} AS t SET {name} = {value} {from} WHERE {same_value} \
+             AND ({same_key}) IS NOT TRUE RETURNING t.{name}::text"
+        );
+        let place = self.route_place(at);
+        let statement = self.prepare(&sql, &place).await?;
+        let parameters: Vec<_> =
+            rows.values.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+        let held = self.client.query(&statement, &parameters).await;
+        let held = held.map_err(|error| self.failed(&error, &place))?;
+        let values = held.iter().map(|row| row.get(0)).collect();
+        self.parked.push(Parked { statement: at, column, values });
+        Ok(())
+    }
+
+    fn parts(&self, at: usize, unique: &[usize], rows: &RowsToPark) -> Parts {
+        let (route, target) = (&self.routes[at], &self.targets[at]);
+        let both: Vec<_> = unique.iter().chain(&rows.by).copied().collect();
+        let array = |(n, &column): (usize, &usize)| {
+            format!("${}::{}[]", n + 1, route.columns[column].sql_type)
+        };
+        let arrays: Vec<_> = both.iter().enumerate().map(array).collect();
+        let names: Vec<_> = (0..both.len()).map(|n| format!("c{n}")).collect();
+        let equal = |(n, &column): (usize, &usize)| {
+            format!("t.{} = u.c{n}::{}", quote(&route.columns[column].name), target.types[column])
+        };
+        let conditions: Vec<_> = both.iter().enumerate().map(equal).collect();
+        let (same_value, same_key) = conditions.split_at(unique.len());
+        Parts {
+            table: route.target.quoted(),
+            from: format!("FROM unnest({}) AS u({})", arrays.join(", "), names.join(", ")),
+            same_value: same_value.join(" AND "),
+            same_key: same_key.join(" AND "),
+        }
+    }
+
+    /// The name of an index, and of those that it is a partition of.
+    async fn index_names(&self, index: &str) -> Result<Vec<String>> {
+        let sql = "WITH RECURSIVE up AS (
+                SELECT c.oid, c.relname FROM pg_class c
+                WHERE c.relname = $1 AND c.relkind IN ('i', 'I')
+                UNION SELECT p.oid, p.relname FROM up JOIN pg_inherits i ON i.inhrelid = up.oid
+                JOIN pg_class p ON p.oid = i.inhparent)
+            SELECT relname::text FROM up";
+        let rows = self.client.query(sql, &[&index]).await;
+        let rows = rows.map_err(|error| classify(&error, &self.place))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// Before the commit: a value that is still parked was never free.
+    pub(super) async fn check_parked(&mut self) -> Result<()> {
+        for parked in std::mem::take(&mut self.parked) {
+            let at = parked.statement;
+            let (route, target) = (&self.routes[at], &self.targets[at]);
+            let sql = format!(
+                "SELECT count(*) FROM {} AS t WHERE t.{} = ANY($1::text[]::{}[])",
+                route.target.quoted(),
+                quote(&route.columns[parked.column].name),
+                target.types[parked.column],
+            );
+            let place = self.route_place(at);
+            let row = self.client.query_one(&sql, &[&parked.values]).await;
+            let left: i64 = row.map_err(|error| self.failed(&error, &place))?.get(0);
+            if left > 0 {
+                let what = format!("a unique value of {left} rows is taken by other rows");
+                return Err(Error::new(Code::UniqueExchange, what).at(place).remedy(
+                    "find out why source and target disagree on who has the value: rows that were \
+                     in the target before, or a unique constraint that the source does not have",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows whose unique values may have to be put aside.
+struct RowsToPark {
+    /// Output columns that tell the rows.
+    by: Vec<usize>,
+    /// The new unique values, then the values of `by`.
+    values: Vec<RawArray>,
+    /// The rows come whole, so that they may be removed before.
+    whole: bool,
+}
+
+impl RowsToPark {
+    fn is_empty(&self) -> bool {
+        self.values.first().is_none_or(RawArray::is_empty)
+    }
+}
+
+/// Pieces of the statements that park values.
+struct Parts {
+    table: String,
+    from: String,
+    same_value: String,
+    same_key: String,
+}
+
+/// A value that no row has, in the type; `None` where none can be made up.
+fn parking(sql_type: &str) -> Option<&'static str> {
+    match sql_type {
+        "text" | "character varying" => Some("'regraft-parked-' || gen_random_uuid()"),
+        "uuid" => Some("gen_random_uuid()"),
+        "bigint" | "numeric" => Some("-4611686018427387904 - floor(random() * 1e15)::bigint"),
+        "integer" => Some("-1073741824 - floor(random() * 1e9)::integer"),
+        _ => None,
+    }
+}
+
+fn unresolvable(place: &str, what: &str) -> Error {
+    let message = format!("unique values of {what} move between rows of one source transaction");
+    Error::new(Code::UniqueExchange, message).at(place).remedy(
+        "make the unique constraint of the target deferrable: ALTER TABLE … DROP CONSTRAINT …, ADD \
+         CONSTRAINT … UNIQUE (…) DEFERRABLE",
+    )
+}
+
+fn objection(error: &Error) -> Option<Objection> {
+    let source = std::error::Error::source(error)?;
+    let refused = source.downcast_ref::<Refused>()?;
+    match refused.sqlstate.as_str() {
+        "23503" => Some(Objection::ForeignKey),
+        "23505" => Some(Objection::Unique(refused.constraint.clone().unwrap_or_default())),
+        _ => None,
+    }
+}

@@ -1,0 +1,126 @@
+//! What the applier has to know of the target's tables.
+
+use std::collections::BTreeMap;
+
+use regraft_core::segment::Route;
+use regraft_core::{Code, Error, Result, TableName};
+use tokio_postgres::Client;
+
+use crate::catalog::{Catalog, Table};
+
+/// The target of one statement.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Target {
+    /// Output columns that make up the target key, in key order.
+    pub(crate) key: Vec<usize>,
+    /// For each output column, the SQL name of the target column's type, without modifier.
+    pub(crate) types: Vec<String>,
+    /// Some output column is `GENERATED ALWAYS AS IDENTITY`.
+    pub(crate) identity_always: bool,
+    /// Some output column is an array: rows go through a staging table.
+    pub(crate) staged: bool,
+    /// Rows can be found by owner through an index.
+    pub(crate) owner_indexed: bool,
+    /// Position in the order of upserts: parents before children.
+    pub(crate) rank: usize,
+    /// Unique constraints beside the key, by name, as output columns.
+    pub(crate) unique: Vec<(String, Vec<usize>)>,
+    /// The write may fail for a constraint that another order of writes satisfies.
+    pub(crate) delicate: bool,
+    /// Foreign keys reference the table.
+    pub(crate) referenced: bool,
+    /// For each output column, the target refuses NULL.
+    pub(crate) not_null: Vec<bool>,
+    /// Some constraint is deferrable.
+    pub(crate) deferrable: bool,
+}
+
+/// Reads the targets of all routes.
+pub(crate) async fn read(client: &Client, place: &str, routes: &[Route]) -> Result<Vec<Target>> {
+    let catalog = Catalog::new(client, place);
+    let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
+    for route in routes {
+        if !tables.contains_key(&route.target) {
+            let TableName { schema, name } = &route.target;
+            let table = catalog.table(Some(schema), name, Code::TargetMissing).await?;
+            tables.insert(route.target.clone(), table);
+        }
+    }
+    let ranks = ranks(&tables);
+    routes
+        .iter()
+        .map(|route| {
+            let table = &tables[&route.target];
+            let rank = ranks.get(&route.target).copied().unwrap_or_default();
+            target(route, table, rank)
+        })
+        .collect()
+}
+
+fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
+    let output = |name: &String| route.columns.iter().position(|column| &column.name == name);
+    let no_key = || {
+        let what = format!("the target {} has no key that the SELECT fills", route.target);
+        Error::new(Code::TargetKeyMissing, what).at(&route.place).remedy(
+            "give it a primary key, or a unique index over NOT NULL columns, whose columns are all \
+             in the statement",
+        )
+    };
+    let key_names = table.target_key().ok_or_else(no_key)?;
+    let key: Vec<_> = key_names.iter().map(output).collect::<Option<_>>().ok_or_else(no_key)?;
+    let mut columns = Vec::new();
+    for column in &route.columns {
+        columns.push(table.column(&column.name).ok_or_else(|| {
+            let what = format!("the target {} has no column {}", route.target, column.name);
+            Error::new(Code::TargetColumn, what).at(&route.place)
+        })?);
+    }
+    let owner: Option<Vec<_>> = route
+        .owner
+        .as_ref()
+        .map(|owner| owner.iter().map(|&at| route.columns[at].name.clone()).collect());
+    let owner_indexed = owner.is_none_or(|owner: Vec<String>| {
+        table.indexes.iter().any(|index| {
+            let prefix = &index[..owner.len().min(index.len())];
+            prefix.len() == owner.len() && owner.iter().all(|name| prefix.contains(name))
+        })
+    });
+    let other: Vec<_> = table
+        .unique
+        .iter()
+        .filter(|index| index.plain().as_ref() != Some(&key_names))
+        .map(|index| {
+            let columns = index.columns.iter().flatten().filter_map(output).collect();
+            (index.name.clone(), columns)
+        })
+        .collect();
+    Ok(Target {
+        key,
+        types: columns.iter().map(|column| column.sql_type.clone()).collect(),
+        identity_always: columns.iter().any(|column| column.identity_always),
+        staged: route.columns.iter().any(|column| column.sql_type.ends_with("[]")),
+        owner_indexed,
+        rank,
+        delicate: table.referenced || !table.foreign_keys.is_empty() || !other.is_empty(),
+        deferrable: table.foreign_keys.iter().any(|key| key.deferrable)
+            || table.unique.iter().any(|index| index.deferrable),
+        referenced: table.referenced,
+        not_null: columns.iter().map(|column| column.not_null).collect(),
+        unique: other,
+    })
+}
+
+/// Parents before children, by the foreign keys among the targets. A cycle is broken anywhere: its
+/// constraints have to be deferrable, or rows come in an order that satisfies them.
+fn ranks(tables: &BTreeMap<TableName, Table>) -> BTreeMap<TableName, usize> {
+    let mut ranks: BTreeMap<TableName, usize> = BTreeMap::new();
+    for _ in 0..tables.len() {
+        for (name, table) in tables {
+            let parents = table.foreign_keys.iter().map(|key| &key.references);
+            let above = parents.filter(|parent| *parent != name && tables.contains_key(parent));
+            let rank = above.map(|parent| ranks.get(parent).copied().unwrap_or(0) + 1).max();
+            ranks.insert(name.clone(), rank.unwrap_or(0).min(tables.len()));
+        }
+    }
+    ranks
+}

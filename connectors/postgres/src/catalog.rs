@@ -1,0 +1,452 @@
+//! Reads the catalog: shapes of tables, keys, constraints and types, in few queries.
+
+use std::collections::{BTreeMap, HashMap};
+
+use regraft_core::{Code, Column, Error, Oid, ReplicaIdentity, Result, TableName};
+use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
+
+use crate::classify;
+
+/// A table as the catalog has it now.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// `pg_class.oid`.
+    pub oid: Oid,
+    /// Schema and name.
+    pub name: TableName,
+    /// `pg_class.relkind`: `r` table, `p` partitioned table, `v` view, ...
+    pub kind: char,
+    /// Replica identity.
+    pub identity: ReplicaIdentity,
+    /// Columns in order, without dropped ones.
+    pub columns: Vec<TableColumn>,
+    /// Unique indexes, the primary key first.
+    pub unique: Vec<UniqueIndex>,
+    /// Foreign keys of this table.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// Enabled user triggers, by name.
+    pub triggers: Vec<String>,
+    /// Columns that each index starts with, in index order (valid, non-partial btree indexes).
+    pub indexes: Vec<Vec<String>>,
+    /// Row-level security applies to the current user.
+    pub row_security: bool,
+    /// Privileges of the current user on the table: select, insert, update, delete.
+    pub privileges: [bool; 4],
+    /// Estimated rows; negative when never analysed.
+    pub estimated_rows: f32,
+    /// The current user owns the table, by itself or by a role.
+    pub owned: bool,
+    /// Foreign keys reference the table.
+    pub referenced: bool,
+    /// Other tables inherit from it, or are partitions of it.
+    pub has_children: bool,
+}
+
+/// A column of a [`Table`].
+#[derive(Clone, Debug)]
+pub struct TableColumn {
+    /// Name.
+    pub name: String,
+    /// Type.
+    pub type_oid: Oid,
+    /// Type modifier, -1 without.
+    pub type_modifier: i32,
+    /// SQL name of the type without its modifier, quoted and qualified as needed: of any length,
+    /// where `character` and `bit` would mean a length of one.
+    pub sql_type: String,
+    /// SQL name with modifier, for people.
+    pub full_type: String,
+    /// NULL is refused.
+    pub not_null: bool,
+    /// A default, or an identity, fills the column when it is left out.
+    pub has_default: bool,
+    /// `GENERATED ALWAYS AS (…) STORED`.
+    pub generated: bool,
+    /// `GENERATED ALWAYS AS IDENTITY`.
+    pub identity_always: bool,
+    /// The column has a collation other than the database's default.
+    pub collated: bool,
+}
+
+/// A type that is not built in (`pg_type`).
+#[derive(Clone, Debug)]
+pub struct UserType {
+    /// `pg_type.oid`.
+    pub oid: Oid,
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+    /// `typtype`: `e` enum, `d` domain, `c` composite, ...
+    pub kind: char,
+    /// Labels of an enum, in their order.
+    pub labels: Vec<String>,
+    /// Base type of a domain, else 0.
+    pub base: Oid,
+    /// Type modifier of a domain, else -1.
+    pub modifier: i32,
+    /// Element type of a true array, else 0.
+    pub element: Oid,
+}
+
+/// A unique index.
+#[derive(Clone, Debug)]
+pub struct UniqueIndex {
+    /// Name of the index, which is that of the constraint if there is one.
+    pub name: String,
+    /// Its columns; `None` for an expression.
+    pub columns: Vec<Option<String>>,
+    /// It is the primary key.
+    pub primary: bool,
+    /// It is the replica identity.
+    pub identity: bool,
+    /// It covers only some rows.
+    pub partial: bool,
+    /// Its constraint is deferrable; it can be no ON CONFLICT arbiter then.
+    pub deferrable: bool,
+}
+
+/// A foreign key.
+#[derive(Clone, Debug)]
+pub struct ForeignKey {
+    /// Name of the constraint.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<String>,
+    /// Table that is referenced.
+    pub references: TableName,
+    /// The columns there.
+    pub referenced_columns: Vec<String>,
+    /// Deferrable.
+    pub deferrable: bool,
+    /// What happens to the referencing row on delete (`confdeltype`).
+    pub on_delete: char,
+}
+
+impl Table {
+    /// The column of this name.
+    pub fn column(&self, name: &str) -> Option<&TableColumn> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Columns of the primary key.
+    pub fn primary_key(&self) -> Option<Vec<String>> {
+        self.unique.iter().find(|index| index.primary).and_then(UniqueIndex::plain)
+    }
+
+    /// Columns that identify a row in the change stream: the replica identity's, and under
+    /// `REPLICA IDENTITY FULL` those of the primary key or of a unique index over NOT NULL columns.
+    pub fn stream_key(&self) -> Option<Vec<String>> {
+        match self.identity {
+            ReplicaIdentity::Default => self.primary_key(),
+            ReplicaIdentity::Index => {
+                self.unique.iter().find(|index| index.identity).and_then(UniqueIndex::plain)
+            }
+            ReplicaIdentity::Full => self.target_key(),
+            ReplicaIdentity::Nothing => None,
+        }
+    }
+
+    /// Columns that `ON CONFLICT` can arbitrate by: the primary key, or else a unique index over
+    /// NOT NULL columns.
+    pub fn target_key(&self) -> Option<Vec<String>> {
+        let not_null = |columns: &Vec<String>| {
+            columns.iter().all(|name| self.column(name).is_some_and(|column| column.not_null))
+        };
+        let usable = self.unique.iter().filter(|index| !index.partial && !index.deferrable);
+        usable.filter_map(UniqueIndex::plain).find(not_null)
+    }
+
+    /// The columns as the stream describes them.
+    pub fn stream_columns(&self) -> Vec<Column> {
+        let key = self.stream_key().unwrap_or_default();
+        let column = |column: &TableColumn| Column {
+            name: column.name.clone(),
+            type_oid: column.type_oid,
+            type_modifier: column.type_modifier,
+            key: key.contains(&column.name),
+        };
+        self.columns.iter().filter(|column| !column.generated).map(column).collect()
+    }
+}
+
+impl UniqueIndex {
+    /// The columns, when none is an expression.
+    pub fn plain(&self) -> Option<Vec<String>> {
+        self.columns.iter().cloned().collect()
+    }
+}
+
+/// Reads the catalog of one database.
+pub struct Catalog<'a> {
+    client: &'a Client,
+    place: &'a str,
+}
+
+impl<'a> Catalog<'a> {
+    /// `place` names the server in errors.
+    pub fn new(client: &'a Client, place: &'a str) -> Self {
+        Self { client, place }
+    }
+
+    /// Finds a table as an unqualified or qualified name does in SQL; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn find(&self, schema: Option<&str>, name: &str) -> Result<Option<Oid>> {
+        let sql = match schema {
+            Some(_) => {
+                "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r','p','v','m','f')"
+            }
+            None => {
+                "SELECT c.oid FROM pg_class c WHERE $1::text IS NULL AND c.relname = $2 \
+                 AND pg_table_is_visible(c.oid) AND c.relkind IN ('r','p','v','m','f')"
+            }
+        };
+        let row = self.client.query_opt(sql, &[&schema, &name]).await;
+        Ok(row.map_err(|error| classify(&error, self.place))?.map(|row| row.get(0)))
+    }
+
+    /// Reads tables.
+    ///
+    /// # Errors
+    /// When the server cannot be asked, or a table went away meanwhile.
+    pub async fn tables(&self, oids: &[Oid]) -> Result<BTreeMap<Oid, Table>> {
+        let mut tables = BTreeMap::new();
+        for row in self.query(TABLES, &[&oids]).await? {
+            let table = Table {
+                oid: row.get("oid"),
+                name: TableName::new(row.get::<_, String>("schema"), row.get::<_, String>("name")),
+                kind: char_of(&row, "kind"),
+                identity: match char_of(&row, "identity") {
+                    'f' => ReplicaIdentity::Full,
+                    'i' => ReplicaIdentity::Index,
+                    'n' => ReplicaIdentity::Nothing,
+                    _ => ReplicaIdentity::Default,
+                },
+                columns: Vec::new(),
+                unique: Vec::new(),
+                foreign_keys: Vec::new(),
+                triggers: row.get("triggers"),
+                indexes: Vec::new(),
+                row_security: row.get("row_security"),
+                privileges: [
+                    row.get("may_select"),
+                    row.get("may_insert"),
+                    row.get("may_update"),
+                    row.get("may_delete"),
+                ],
+                estimated_rows: row.get("rows"),
+                owned: row.get("owned"),
+                referenced: row.get("referenced"),
+                has_children: row.get("has_children"),
+            };
+            tables.insert(table.oid, table);
+        }
+        for row in self.query(COLUMNS, &[&oids]).await? {
+            let column = TableColumn {
+                name: row.get("name"),
+                type_oid: row.get("type"),
+                type_modifier: row.get("modifier"),
+                sql_type: row.get("sql_type"),
+                full_type: row.get("full_type"),
+                not_null: row.get("not_null"),
+                has_default: row.get("has_default"),
+                generated: char_of(&row, "generated") != '\0',
+                identity_always: char_of(&row, "identity") == 'a',
+                collated: row.get("collated"),
+            };
+            push(&mut tables, &row, |table| table.columns.push(column));
+        }
+        for row in self.query(INDEXES, &[&oids]).await? {
+            let index = UniqueIndex {
+                name: row.get("name"),
+                columns: row.get("columns"),
+                primary: row.get("primary"),
+                identity: row.get("identity"),
+                partial: row.get("partial"),
+                deferrable: row.get("deferrable"),
+            };
+            let (unique, btree): (bool, bool) = (row.get("unique"), row.get("btree"));
+            push(&mut tables, &row, |table| {
+                if btree && !index.partial {
+                    table.indexes.push(index.columns.iter().map_while(Clone::clone).collect());
+                }
+                if unique {
+                    table.unique.push(index);
+                }
+            });
+        }
+        for row in self.query(FOREIGN_KEYS, &[&oids]).await? {
+            let key = ForeignKey {
+                name: row.get("name"),
+                references: TableName::new(
+                    row.get::<_, String>("schema"),
+                    row.get::<_, String>("references"),
+                ),
+                columns: row.get("columns"),
+                referenced_columns: row.get("referenced_columns"),
+                deferrable: row.get("deferrable"),
+                on_delete: char_of(&row, "on_delete"),
+            };
+            push(&mut tables, &row, |table| table.foreign_keys.push(key));
+        }
+        Ok(tables)
+    }
+
+    /// One table, by the name that a statement gives.
+    ///
+    /// # Errors
+    /// When it does not exist, with `missing` as the code.
+    pub async fn table(&self, schema: Option<&str>, name: &str, missing: Code) -> Result<Table> {
+        let written = schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"));
+        let absent = || {
+            Error::new(missing, format!("the table {written} does not exist"))
+                .at(self.place)
+                .remedy("check the name, its schema and the role's search_path")
+        };
+        let oid = self.find(schema, name).await?.ok_or_else(absent)?;
+        self.tables(&[oid]).await?.remove(&oid).ok_or_else(absent)
+    }
+
+    /// SQL names of types, without modifiers, as this server prints them.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn type_names(&self, oids: &[Oid]) -> Result<HashMap<Oid, String>> {
+        let sql = "SELECT t.oid, CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, -1) \
+                   WHEN t.typelem <> 0 AND t.typlen = -1 AND e.oid IS NOT NULL \
+                   THEN format('%I.%I[]', en.nspname, e.typname) \
+                   ELSE format('%I.%I', n.nspname, t.typname) END \
+                   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
+                   LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid \
+                   LEFT JOIN pg_namespace en ON en.oid = e.typnamespace \
+                   WHERE t.oid = ANY($1)";
+        let rows = self.query(sql, &[&oids]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// The types of a table's columns that are not built in, with those that they refer to.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn user_types(&self, table: &Table) -> Result<Vec<UserType>> {
+        let oids: Vec<Oid> = table.columns.iter().map(|column| column.type_oid).collect();
+        let user_type = |row: &tokio_postgres::Row| UserType {
+            oid: row.get(0),
+            schema: row.get(1),
+            name: row.get(2),
+            kind: char_of(row, "kind"),
+            labels: row.get(4),
+            base: row.get(5),
+            modifier: row.get(6),
+            element: row.get(7),
+        };
+        Ok(self.query(USER_TYPES, &[&oids]).await?.iter().map(user_type).collect())
+    }
+
+    async fn query(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>> {
+        self.client.query(sql, parameters).await.map_err(|error| classify(&error, self.place))
+    }
+}
+
+fn char_of(row: &tokio_postgres::Row, column: &str) -> char {
+    let byte: i8 = row.get(column);
+    char::from(byte.cast_unsigned())
+}
+
+fn push(
+    tables: &mut BTreeMap<Oid, Table>,
+    row: &tokio_postgres::Row,
+    add: impl FnOnce(&mut Table),
+) {
+    if let Some(table) = tables.get_mut(&row.get::<_, Oid>("table")) {
+        add(table);
+    }
+}
+
+const TABLES: &str = "
+SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS kind,
+       c.relreplident AS identity, c.reltuples AS rows,
+       ARRAY(SELECT t.tgname::text FROM pg_trigger t
+             WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+             ORDER BY t.tgname) AS triggers,
+       row_security_active(c.oid) AS row_security,
+       has_table_privilege(c.oid, 'SELECT') AS may_select,
+       has_table_privilege(c.oid, 'INSERT') AS may_insert,
+       has_table_privilege(c.oid, 'UPDATE') AS may_update,
+       has_table_privilege(c.oid, 'DELETE') AS may_delete,
+       pg_has_role(c.relowner, 'USAGE') AS owned,
+       EXISTS (SELECT FROM pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f')
+           AS referenced,
+       EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = ANY($1)";
+
+const COLUMNS: &str = "
+SELECT a.attrelid AS table, a.attname::text AS name, a.atttypid AS type, a.atttypmod AS modifier,
+       CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, -1)
+            WHEN e.oid IS NOT NULL THEN format('%I.%I[]', en.nspname, e.typname)
+            ELSE format('%I.%I', tn.nspname, t.typname) END AS sql_type,
+       format_type(a.atttypid, a.atttypmod) AS full_type,
+       a.attnotnull AS not_null, a.atthasdef OR a.attidentity <> '' AS has_default,
+       a.attgenerated AS generated, a.attidentity AS identity,
+       a.attcollation NOT IN (0, 100) AS collated
+FROM pg_attribute a
+JOIN pg_type t ON t.oid = a.atttypid
+JOIN pg_namespace tn ON tn.oid = t.typnamespace
+LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
+LEFT JOIN pg_namespace en ON en.oid = e.typnamespace
+WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum";
+
+const INDEXES: &str = "
+SELECT i.indrelid AS table, c.relname::text AS name, i.indisunique AS unique,
+       i.indisprimary AS primary, i.indisreplident AS identity, i.indpred IS NOT NULL AS partial,
+       NOT i.indimmediate AS deferrable, am.amname = 'btree' AS btree,
+       ARRAY(SELECT a.attname::text
+             FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, at)
+             LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                                     AND k.attnum > 0
+             WHERE k.at <= i.indnkeyatts ORDER BY k.at) AS columns
+FROM pg_index i
+JOIN pg_class c ON c.oid = i.indexrelid
+JOIN pg_am am ON am.oid = c.relam
+WHERE i.indrelid = ANY($1) AND i.indisvalid AND i.indislive
+ORDER BY i.indisprimary DESC, c.relname";
+
+const FOREIGN_KEYS: &str = "
+SELECT k.conrelid AS table, k.conname::text AS name, n.nspname::text AS schema,
+       c.relname::text AS references, k.condeferrable AS deferrable, k.confdeltype AS on_delete,
+       ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS n(attnum, at)
+             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = n.attnum
+             ORDER BY n.at) AS columns,
+       ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS n(attnum, at)
+             JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = n.attnum
+             ORDER BY n.at) AS referenced_columns
+FROM pg_constraint k
+JOIN pg_class c ON c.oid = k.confrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE k.contype = 'f' AND k.conrelid = ANY($1)
+ORDER BY k.conname";
+
+const USER_TYPES: &str = "
+WITH RECURSIVE used AS (
+    SELECT unnest($1::oid[]) AS oid
+    UNION
+    SELECT x.oid FROM used JOIN pg_type t ON t.oid = used.oid,
+         LATERAL (VALUES (t.typbasetype), (t.typelem)) AS x(oid)
+    WHERE x.oid <> 0)
+SELECT t.oid, n.nspname::text, t.typname::text, t.typtype AS kind,
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid
+             ORDER BY e.enumsortorder),
+       t.typbasetype, t.typtypmod,
+       CASE WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN t.typelem ELSE 0 END
+FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+WHERE t.oid IN (SELECT oid FROM used) AND t.oid >= 16384";

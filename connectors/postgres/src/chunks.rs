@@ -1,0 +1,348 @@
+//! Reads chunks of source tables: PostgreSQL evaluates the user's SELECTs for a range of keys, all of
+//! them in one snapshot.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use regraft_core::chunk::{ChunkData, ChunkScope, Snapshot, StatementRows};
+use regraft_core::contract::{ChunkReader, SourceState, WATERMARK_PREFIX};
+use regraft_core::sql::quote;
+use regraft_core::{Code, Error, Key, Lsn, Position, Result, TableName, row};
+use tokio_postgres::Client;
+use tokio_postgres::types::{PgLsn, ToSql};
+
+use crate::classify;
+use crate::raw::{RawArray, RawValue};
+
+/// A source table that chunks are read of.
+#[derive(Clone)]
+pub struct ReadTable {
+    /// The table.
+    pub table: TableName,
+    /// Its key columns, in key order.
+    pub key: Vec<KeyColumn>,
+    /// Its statements, in the order of the mapping.
+    pub statements: Vec<ReadStatement>,
+}
+
+/// A key column of a [`ReadTable`].
+#[derive(Clone, Debug)]
+pub struct KeyColumn {
+    /// Name.
+    pub name: String,
+    /// SQL name of its type.
+    pub sql_type: String,
+}
+
+/// A SELECT that can be restricted.
+#[derive(Clone)]
+pub struct ReadStatement {
+    /// How a restriction refers to the source table: its quoted alias.
+    pub source_ref: String,
+    /// The SELECT, restricted by the given condition, with the key columns before its own.
+    pub select: Restrict,
+}
+
+/// Gives a SELECT that is restricted by a condition.
+pub type Restrict = Arc<dyn Fn(&str) -> Result<String> + Send + Sync>;
+
+/// One connection to the source that reads chunks.
+pub struct PgReader {
+    client: Client,
+    place: String,
+    slot: String,
+    tables: Arc<Vec<ReadTable>>,
+}
+
+impl PgReader {
+    /// A reader on a connection of its own; `slot` is the pipeline's.
+    ///
+    /// # Errors
+    /// When the session cannot be set up.
+    pub async fn new(
+        client: Client,
+        place: &str,
+        slot: &str,
+        tables: Arc<Vec<ReadTable>>,
+    ) -> Result<Self> {
+        // A watermark has to be in the log, but not on a standby: waiting for one would keep chunks
+        // from being read while synchronous replication hangs.
+        client
+            .batch_execute("SET synchronous_commit = local; SET row_security = off")
+            .await
+            .map_err(|error| classify(&error, place))?;
+        Ok(Self { client, place: place.to_owned(), slot: slot.to_owned(), tables })
+    }
+
+    fn table(&self, name: &TableName) -> Result<&ReadTable> {
+        self.tables.iter().find(|table| &table.table == name).ok_or_else(|| {
+            Error::new(Code::Internal, "a chunk of a table outside the mapping")
+                .at(name.to_string())
+        })
+    }
+
+    /// The codes of refusals are those of a target; here the user's SELECT runs on the source.
+    fn error(&self, error: &tokio_postgres::Error, table: &ReadTable) -> Error {
+        let place = format!("{}, reading {}", self.place, table.table);
+        let error = classify(error, &place);
+        let (code, remedy) = match error.code() {
+            Code::RowRefused => (
+                Code::ExpressionFailed,
+                "the SELECT fails for some row: try it in psql on the source, and guard the \
+                 expression in mapping.sql by CASE or NULLIF, or correct the row",
+            ),
+            Code::TargetMissing | Code::TargetColumn | Code::TypeMismatch => {
+                (Code::ShapeChanged, "the table is not what the mapping was made for: mend either")
+            }
+            Code::TargetUnavailable => (Code::Unreachable, "the source is asked again by itself"),
+            _ => return error,
+        };
+        Error::new(code, error.what()).at(place).remedy(remedy)
+    }
+}
+
+/// Conditions on key columns: `("w"."id") > ($1::text::uuid)`.
+fn range(table: &ReadTable, source: &str, after: bool, upto: bool) -> String {
+    let columns: Vec<_> =
+        table.key.iter().map(|column| format!("{source}.{}", quote(&column.name))).collect();
+    let bound = |first: usize| {
+        let values = table.key.iter().enumerate();
+        let values =
+            values.map(|(at, column)| format!("${}::text::{}", first + at, column.sql_type));
+        values.collect::<Vec<_>>().join(", ")
+    };
+    let columns = columns.join(", ");
+    let mut conditions = Vec::new();
+    if after {
+        conditions.push(format!("({columns}) > ({})", bound(1)));
+    }
+    if upto {
+        let first = if after { 1 + table.key.len() } else { 1 };
+        conditions.push(format!("({columns}) <= ({})", bound(first)));
+    }
+    if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
+}
+
+/// Condition for a set of keys: `("w"."id") IN (SELECT * FROM unnest($1::uuid[]))`.
+fn keys(table: &ReadTable, source: &str) -> String {
+    let columns: Vec<_> =
+        table.key.iter().map(|column| format!("{source}.{}", quote(&column.name))).collect();
+    let arrays: Vec<_> = table
+        .key
+        .iter()
+        .enumerate()
+        .map(|(at, column)| format!("${}::{}[]", at + 1, column.sql_type))
+        .collect();
+    format!("({}) IN (SELECT * FROM unnest({}))", columns.join(", "), arrays.join(", "))
+}
+
+impl ChunkReader for PgReader {
+    async fn boundary(
+        &mut self,
+        name: &TableName,
+        after: Option<&[String]>,
+        rows: u64,
+    ) -> Result<Option<Vec<String>>> {
+        let table = self.table(name)?;
+        let columns: Vec<_> = table.key.iter().map(|column| quote(&column.name)).collect();
+        let texts: Vec<_> = columns.iter().map(|column| format!("{column}::text")).collect();
+        let sql = format!(
+            "SELECT ARRAY[{}] FROM {} AS source WHERE {} ORDER BY {} OFFSET {} LIMIT 1",
+            texts.join(", "),
+            table.table.quoted(),
+            range(table, "source", after.is_some(), false),
+            columns.join(", "),
+            rows.saturating_sub(1),
+        );
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            after.unwrap_or_default().iter().map(|text| text as _).collect();
+        let row = self.client.query_opt(&sql, &parameters).await;
+        Ok(row.map_err(|error| self.error(&error, table))?.map(|row| row.get(0)))
+    }
+
+    async fn rows_in(&mut self, name: &TableName, bytes: usize) -> Result<u64> {
+        let table = self.table(name)?;
+        // Statistics where there are some; else a count that ends early.
+        let sql = format!(
+            "SELECT pg_table_size(c.oid), \
+                    CASE WHEN c.reltuples > 0 THEN c.reltuples::bigint ELSE \
+                         (SELECT count(*) FROM (SELECT FROM {} LIMIT 100000) few) END, \
+                    c.reltuples > 0 \
+             FROM pg_class c WHERE c.oid = $1::text::regclass",
+            table.table.quoted()
+        );
+        let row = self.client.query_opt(&sql, &[&table.table.quoted()]).await;
+        let row = row.map_err(|error| self.error(&error, table))?;
+        let (size, rows) = row.map_or((0, 0), |row| (row.get::<_, i64>(0), row.get::<_, i64>(1)));
+        let width = u64::try_from(size / rows.max(1)).unwrap_or(0).max(1);
+        Ok((bytes as u64 / width).max(1))
+    }
+
+    async fn read(
+        &mut self,
+        name: &TableName,
+        scope: &ChunkScope,
+        bytes_max: usize,
+    ) -> Result<ChunkData> {
+        let table = self.table(name)?.clone();
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        self.client.batch_execute(begin).await.map_err(|e| self.error(&e, &table))?;
+        let data = self.read_in_transaction(&table, scope, bytes_max).await;
+        // After an error the snapshot must go, too.
+        let end = self.client.batch_execute("ROLLBACK").await;
+        let data = data?;
+        end.map_err(|e| self.error(&e, &table))?;
+        Ok(data)
+    }
+
+    async fn state(&mut self) -> Result<SourceState> {
+        let sql = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), \
+                   (SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1)";
+        let row = self.client.query_one(sql, &[&self.slot]).await;
+        let row = row.map_err(|error| classify(&error, &self.place))?;
+        let end = Lsn(row.get::<_, PgLsn>(1).into());
+        let kept = row.get::<_, Option<PgLsn>>(2).map_or(end, |lsn| Lsn(lsn.into()));
+        Ok(SourceState {
+            snapshot: parse_snapshot(row.get(0))?,
+            end: Position::Lsn(end),
+            held_bytes: end.bytes_since(kept),
+        })
+    }
+
+    async fn mark(&mut self, watermark: &str) -> Result<u64> {
+        let sql = "SELECT pg_current_xact_id()::text, pg_logical_emit_message(true, $1, $2::text)";
+        let row = self.client.query_one(sql, &[&WATERMARK_PREFIX, &watermark]).await;
+        let row = row.map_err(|error| classify(&error, &self.place))?;
+        let xid: String = row.get(0);
+        xid.parse().map_err(|_| Error::new(Code::Protocol, "a transaction id is not a number"))
+    }
+}
+
+impl PgReader {
+    async fn read_in_transaction(
+        &self,
+        table: &ReadTable,
+        scope: &ChunkScope,
+        bytes_max: usize,
+    ) -> Result<ChunkData> {
+        let snapshot = self.client.query_one("SELECT pg_current_snapshot()::text", &[]).await;
+        let snapshot = snapshot.map_err(|error| self.error(&error, table))?;
+        let mut data =
+            ChunkData { snapshot: parse_snapshot(snapshot.get(0))?, statements: Vec::new() };
+        let parameters = Parameters::of(table, scope);
+        let mut bytes = 0;
+        for statement in &table.statements {
+            let restriction = match scope {
+                ChunkScope::Keys(_) => keys(table, &statement.source_ref),
+                ChunkScope::Range { after, upto } => {
+                    range(table, &statement.source_ref, after.is_some(), upto.is_some())
+                }
+            };
+            let sql = (statement.select)(&restriction)?;
+            let rows = self.client.query_raw(&sql, parameters.iter()).await;
+            let rows = rows.map_err(|error| self.error(&error, table))?;
+            let mut rows = std::pin::pin!(rows);
+            let mut read = StatementRows::default();
+            while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
+                bytes += append(&mut read, &row, table.key.len())?;
+                if bytes > bytes_max {
+                    return Err(Error::new(Code::ChunkTooLarge, "a chunk exceeds its limit"));
+                }
+            }
+            data.statements.push(read);
+        }
+        Ok(data)
+    }
+}
+
+fn parse_snapshot(text: &str) -> Result<Snapshot> {
+    Snapshot::parse(text).ok_or_else(|| Error::new(Code::Protocol, "a snapshot of unknown form"))
+}
+
+/// Parameters of a chunk read, owned.
+enum Parameters {
+    Texts(Vec<String>),
+    Arrays(Vec<RawArray>),
+}
+
+impl Parameters {
+    fn of(table: &ReadTable, scope: &ChunkScope) -> Self {
+        match scope {
+            ChunkScope::Range { after, upto } => {
+                Self::Texts(after.iter().chain(upto).flatten().cloned().collect())
+            }
+            ChunkScope::Keys(keys) => {
+                let mut arrays = vec![RawArray::default(); table.key.len()];
+                for key in keys {
+                    arrays.iter_mut().zip(key.row().cells()).for_each(|(a, cell)| a.push(cell));
+                }
+                Self::Arrays(arrays)
+            }
+        }
+    }
+
+    fn iter(&self) -> std::vec::IntoIter<&(dyn ToSql + Sync)> {
+        let list: Vec<&(dyn ToSql + Sync)> = match self {
+            Self::Texts(texts) => texts.iter().map(|text| text as _).collect(),
+            Self::Arrays(arrays) => arrays.iter().map(|array| array as _).collect(),
+        };
+        list.into_iter()
+    }
+}
+
+/// Appends a row of a keyed SELECT; gives its size in bytes.
+fn append(
+    read: &mut StatementRows,
+    row: &tokio_postgres::Row,
+    key_columns: usize,
+) -> Result<usize> {
+    let cell = |at: usize| -> Result<Option<&[u8]>> {
+        let value: Option<RawValue<'_>> = row.try_get(at).map_err(|error| {
+            Error::new(Code::Protocol, "a column of a chunk cannot be read").because(error)
+        })?;
+        Ok(value.map(|value| value.0))
+    };
+    let mut key = Vec::with_capacity(24 * key_columns);
+    for at in 0..key_columns {
+        row::put(&mut key, cell(at)?);
+    }
+    let before = read.rows.size();
+    for at in key_columns..row.len() {
+        row::put(read.rows.buffer(), cell(at)?);
+    }
+    read.rows.end_row();
+    let size = key.len() + read.rows.size() - before + 32;
+    read.keys.push(Key(key.into_boxed_slice()));
+    Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> ReadTable {
+        let key = |name: &str, sql_type: &str| KeyColumn {
+            name: name.to_owned(),
+            sql_type: sql_type.to_owned(),
+        };
+        ReadTable {
+            table: TableName::new("public", "t"),
+            key: vec![key("a", "uuid"), key("B", "text")],
+            statements: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn bounds_compare_whole_rows() {
+        assert_eq!(
+            range(&table(), "w", true, true),
+            "(w.\"a\", w.\"B\") > ($1::text::uuid, $2::text::text) AND \
+             (w.\"a\", w.\"B\") <= ($3::text::uuid, $4::text::text)"
+        );
+        assert_eq!(
+            range(&table(), "w", false, true),
+            "(w.\"a\", w.\"B\") <= ($1::text::uuid, $2::text::text)"
+        );
+        assert_eq!(range(&table(), "w", false, false), "true");
+    }
+}

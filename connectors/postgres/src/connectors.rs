@@ -1,0 +1,144 @@
+//! PostgreSQL as source and target, behind the traits of `regraft-core`.
+
+use std::sync::Arc;
+
+use regraft_core::contract::Connectors;
+use regraft_core::segment::Route;
+use regraft_core::{Code, Error, Lsn, Position, Result};
+
+use crate::apply::PgSink;
+use crate::chunks::{PgReader, ReadTable};
+use crate::ledger::{Fence, PgLedger};
+use crate::replication::PgStream;
+use crate::slot::{Server, Slot};
+use crate::{Endpoint, ReplicationConnection};
+use tokio_postgres::Client;
+
+/// Reads the address of a server anew, so that a changed secret is taken up at the next attempt.
+pub type Address = Arc<dyn Fn() -> Result<Endpoint> + Send + Sync>;
+
+/// Opens the connections of one pipeline.
+pub struct PgConnectors {
+    /// The source.
+    pub source: Address,
+    /// The target.
+    pub target: Address,
+    /// Name of the pipeline.
+    pub name: String,
+    /// Replication slot.
+    pub slot: String,
+    /// Publication.
+    pub publication: String,
+    /// System identifier of the source that the ledger knows.
+    pub source_system: String,
+    /// Statements.
+    pub routes: Vec<Route>,
+    /// Source tables.
+    pub tables: Arc<Vec<ReadTable>>,
+    /// Neither foreign keys nor ordinary triggers of the target fire.
+    pub trusted: bool,
+    /// Fingerprints of the statements, in order.
+    pub fingerprints: Vec<String>,
+    /// Of the ledger opened last.
+    pub fence: Option<Fence>,
+}
+
+impl PgConnectors {
+    fn application(&self) -> String {
+        format!("regraft {}", self.name)
+    }
+
+    /// A connection, and how its server is called in messages.
+    async fn connect(&self, role: &str) -> Result<(Client, String)> {
+        let address = if role == "source" { &self.source } else { &self.target };
+        let endpoint = address()?;
+        let client = endpoint.connect(&self.application()).await;
+        Ok((client.map_err(|error| of_role(role, error))?, place(role, &endpoint)))
+    }
+}
+
+impl Connectors for PgConnectors {
+    type Stream = PgStream;
+    type Sink = PgSink;
+    type Reader = PgReader;
+    type Ledger = PgLedger;
+
+    async fn ledger(&mut self) -> Result<PgLedger> {
+        let (client, place) = self.connect("target").await?;
+        let ledger = PgLedger::open(client, &place, &self.name, &self.fingerprints).await?;
+        self.fence = Some(ledger.fence());
+        Ok(ledger)
+    }
+
+    async fn sink(&mut self) -> Result<PgSink> {
+        let (client, place) = self.connect("target").await?;
+        let fence = self.fence.clone();
+        let fence = fence.ok_or_else(|| Error::new(Code::Internal, "a sink before its ledger"))?;
+        PgSink::new(client, &place, self.routes.clone(), fence, self.trusted).await
+    }
+
+    async fn reader(&mut self) -> Result<PgReader> {
+        let (client, place) = self.connect("source").await?;
+        PgReader::new(client, &place, &self.slot, Arc::clone(&self.tables)).await
+    }
+
+    async fn stream(&mut self, from: Position) -> Result<PgStream> {
+        let endpoint = (self.source)()?;
+        self.continues(endpoint.database(), from.lsn()).await?;
+        let connection = endpoint.connect_replication(&self.application()).await;
+        let mut connection: ReplicationConnection =
+            connection.map_err(|error| of_role("source", error))?;
+        // Errors of the stream name the role, too.
+        connection.place = place("source", &endpoint);
+        let publications = [self.publication.clone()];
+        connection.start(&self.slot, from.lsn(), &publications, Default::default()).await
+    }
+}
+
+impl PgConnectors {
+    /// Proves that the stream continues at `from` without a gap. The server would not say: it starts
+    /// at whatever the slot was confirmed to.
+    async fn continues(&self, database: &str, from: Lsn) -> Result<()> {
+        let (client, place) = self.connect("source").await?;
+        let server = Server::ask(&client, &place).await?;
+        let replaced = |what: String| {
+            Err(Error::new(Code::SourceReplaced, what).at(&place).remedy(
+                "point [source] at the server that the pipeline was made for; if it was replaced \
+                 or restored for good, copy anew: `regraft run --recopy all`",
+            ))
+        };
+        if server.system != self.source_system {
+            return replaced("the source is not the cluster that the ledger knows".to_owned());
+        }
+        if server.wal_end < from {
+            return replaced(format!(
+                "the source's log ends at {}, before the position {from} that the target has",
+                server.wal_end
+            ));
+        }
+        let Some(slot) = Slot::find(&client, &place, &self.slot).await? else {
+            let what = format!("the replication slot {} is gone", self.slot);
+            return Err(Error::new(Code::SlotMissing, what).at(place).remedy(
+                "changes since the last position may be lost: make a new slot and copy anew by \
+                 `regraft run --recopy all`",
+            ));
+        };
+        slot.fit(&self.slot, &place, database, Some(from))
+    }
+}
+
+/// Puts the role of the server before the place of an error.
+pub fn of_role(role: &str, error: Error) -> Error {
+    match error.place() {
+        Some(place) => {
+            let place = format!("{role} ({place})");
+            error.at(place)
+        }
+        None => error.at(role),
+    }
+}
+
+/// How a server is called in messages.
+pub fn place(role: &str, endpoint: &Endpoint) -> String {
+    format!("{role} ({endpoint})")
+}

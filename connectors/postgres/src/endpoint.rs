@@ -1,0 +1,444 @@
+//! Where a server is, how to reach it, and who to be there.
+//!
+//! Connection strings are those of libpq, URL or keyword/value form, with the TLS settings that
+//! `tokio_postgres` does not know (`verify-ca`, `verify-full`, `sslrootcert`, `sslcert`, `sslkey`).
+//!
+//! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING>
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use regraft_core::{Code, Error, Kind, Result};
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::classify::classify;
+use crate::dsn;
+use crate::replication::ReplicationConnection;
+use crate::replication::socket::{self, Dial};
+use crate::replication::startup::{self, Startup};
+use crate::tls::{self, TlsMode, TlsSettings};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that vanished without a word is noticed after `IDLE + RETRIES * INTERVAL`.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Session settings that decide what values look like, and those whose role default could end a
+/// long statement. The search path stays the role's, as `mapping.sql` is resolved by it.
+pub(crate) const SESSION: &[(&str, &str)] = &[
+    ("DateStyle", "ISO"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "3"),
+    ("TimeZone", "UTC"),
+    ("bytea_output", "hex"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_deferrable", "off"),
+];
+
+/// A PostgreSQL server, database and role. Neither `Debug` nor `Display` shows the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Everything but hosts and ports, which are in `servers`.
+    config: Config,
+    servers: Vec<Server>,
+    tls: TlsSettings,
+}
+
+/// One of the hosts of a connection string.
+#[derive(Clone, PartialEq, Eq)]
+struct Server {
+    host: Host,
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+impl Server {
+    fn is_local(&self) -> bool {
+        matches!(self.host, Host::Unix(_))
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Tcp(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
+            Host::Tcp(host) => write!(f, "{host}:{}", self.port),
+            Host::Unix(path) => write!(f, "{}:{}", path.display(), self.port),
+        }
+    }
+}
+
+/// One way to try: `sslmode=prefer` has two per server.
+struct Attempt<'a> {
+    server: &'a Server,
+    encrypted: bool,
+    /// Only worth trying when the attempt before it failed in the TLS handshake.
+    fallback: bool,
+}
+
+impl Endpoint {
+    /// Reads a connection string. Several hosts are tried in order.
+    ///
+    /// What is left out is: host `localhost`, port 5432, user `$PGUSER` or `$USER`, password
+    /// `$PGPASSWORD`, database of the user's name, `sslmode=prefer`, `connect_timeout=10`.
+    ///
+    /// # Errors
+    /// [`Code::ConfigInvalid`]; the message never holds the connection string.
+    pub fn parse(url: &str) -> Result<Endpoint> {
+        let mut pairs = dsn::pairs(url)?;
+        let tls = TlsSettings::take_from(&mut pairs)?;
+        let mut config: Config =
+            dsn::render(&pairs).parse().map_err(|error: tokio_postgres::Error| {
+                let below = std::error::Error::source(&error).map(ToString::to_string);
+                dsn::invalid(below.unwrap_or_else(|| error.to_string()))
+            })?;
+        if config.get_user().is_none() {
+            let user = dsn::environment("PGUSER").or_else(|| dsn::environment("USER"));
+            config.user(user.ok_or_else(|| dsn::invalid("it names no user"))?);
+        }
+        if config.get_password().is_none()
+            && let Some(password) = dsn::environment("PGPASSWORD")
+        {
+            config.password(password);
+        }
+        if config.get_dbname().is_none() {
+            let user = config.get_user().unwrap_or_default().to_owned();
+            config.dbname(user);
+        }
+        let servers = servers(&config)?;
+        let config = base_config(&config, tls.direct);
+        Ok(Endpoint { config, servers, tls })
+    }
+
+    /// Name of the database.
+    pub fn database(&self) -> &str {
+        self.config.get_dbname().unwrap_or_default()
+    }
+
+    /// Name of the role.
+    pub fn user(&self) -> &str {
+        self.config.get_user().unwrap_or_default()
+    }
+
+    /// Opens an SQL session with the settings that regraft relies on: ISO dates, UTC, exact floats,
+    /// hex bytea, no timeouts. The connection ends with the client.
+    ///
+    /// `application` is the session's `application_name`, unless the connection string has one.
+    ///
+    /// # Errors
+    /// See [`classify`]; [`Code::Unreachable`] when `connect_timeout` passes (default 10 s, for
+    /// name resolution, TLS and log-in together, per host).
+    pub async fn connect(&self, application: &str) -> Result<tokio_postgres::Client> {
+        let mut failed = None;
+        for attempt in self.attempts() {
+            if attempt.fallback && !failed.as_ref().is_some_and(is_tls_failure) {
+                continue;
+            }
+            match self.in_time(&attempt, self.connect_once(&attempt, application)).await {
+                Ok(client) => return Ok(client),
+                Err(error) => failed = Some(self.go_on(&attempt, error)?),
+            }
+        }
+        Err(failed.unwrap_or_else(|| dsn::invalid("it names no host")))
+    }
+
+    /// Opens a replication session (`replication=database`) with the same settings.
+    ///
+    /// # Errors
+    /// As [`Endpoint::connect`].
+    pub async fn connect_replication(&self, application: &str) -> Result<ReplicationConnection> {
+        let mut failed = None;
+        for attempt in self.attempts() {
+            if attempt.fallback && !failed.as_ref().is_some_and(is_tls_failure) {
+                continue;
+            }
+            let opening = self.connect_replication_once(&attempt, application);
+            match self.in_time(&attempt, opening).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failed = Some(self.go_on(&attempt, error)?),
+            }
+        }
+        Err(failed.unwrap_or_else(|| dsn::invalid("it names no host")))
+    }
+
+    fn attempts(&self) -> Vec<Attempt<'_>> {
+        let mut attempts = Vec::with_capacity(self.servers.len() * 2);
+        for server in &self.servers {
+            // libpq ignores sslmode for sockets of the same machine, and so does the server.
+            let mode = if server.is_local() { TlsMode::Disable } else { self.tls.mode };
+            let encrypted = mode != TlsMode::Disable;
+            attempts.push(Attempt { server, encrypted, fallback: false });
+            if mode == TlsMode::Prefer {
+                attempts.push(Attempt { server, encrypted: false, fallback: true });
+            }
+        }
+        attempts
+    }
+
+    /// Gives the error back when another attempt may do better.
+    fn go_on(&self, attempt: &Attempt<'_>, error: Error) -> Result<Error> {
+        let falls_back =
+            attempt.encrypted && self.tls.mode == TlsMode::Prefer && is_tls_failure(&error);
+        if falls_back || error.kind() == Kind::Unavailable { Ok(error) } else { Err(error) }
+    }
+
+    fn timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    async fn in_time<T>(
+        &self,
+        attempt: &Attempt<'_>,
+        opening: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let limit = self.timeout();
+        tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| {
+            let what = format!("the server did not answer within {} s", limit.as_secs());
+            Err(Error::new(Code::Unreachable, what).at(self.place(attempt.server)))
+        })
+    }
+
+    fn place(&self, server: &Server) -> String {
+        format!("{server}/{} as {}", self.database(), self.user())
+    }
+
+    async fn connect_once(
+        &self,
+        attempt: &Attempt<'_>,
+        application: &str,
+    ) -> Result<tokio_postgres::Client> {
+        let place = self.place(attempt.server);
+        let mut config = self.config.clone();
+        match &attempt.server.host {
+            Host::Tcp(host) => config.host(host),
+            Host::Unix(path) => config.host_path(path),
+        };
+        if let Some(address) = attempt.server.address {
+            config.hostaddr(address);
+        }
+        config.port(attempt.server.port);
+        if config.get_application_name().is_none() {
+            config.application_name(application);
+        }
+        config.ssl_mode(match (attempt.encrypted, self.tls.mode) {
+            (false, _) => SslMode::Disable,
+            (true, TlsMode::Prefer) => SslMode::Prefer,
+            (true, _) => SslMode::Require,
+        });
+        let client = if attempt.encrypted {
+            let tls = MakeRustlsConnect::new(tls::client_config(&self.tls)?);
+            let opened = config.connect(tls).await.map_err(|error| classify(&error, &place))?;
+            spawn_connection(opened, place.clone())
+        } else {
+            let opened = config.connect(tokio_postgres::NoTls).await;
+            spawn_connection(opened.map_err(|error| classify(&error, &place))?, place.clone())
+        };
+        // SET rather than the startup packet's options, which connection poolers refuse.
+        let settings: String =
+            SESSION.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect();
+        client.batch_execute(&settings).await.map_err(|error| classify(&error, &place))?;
+        Ok(client)
+    }
+
+    async fn connect_replication_once(
+        &self,
+        attempt: &Attempt<'_>,
+        application: &str,
+    ) -> Result<ReplicationConnection> {
+        let place = self.place(attempt.server);
+        let dial = Dial {
+            host: &attempt.server.host,
+            address: attempt.server.address,
+            port: attempt.server.port,
+            config: &self.config,
+            tls: attempt.encrypted.then_some(&self.tls),
+            place: &place,
+        };
+        let dialled = socket::dial(&dial).await?;
+        let startup = Startup {
+            user: self.user(),
+            password: self.config.get_password(),
+            database: self.database(),
+            application: self.config.get_application_name().unwrap_or(application),
+            options: self.config.get_options(),
+            channel_binding: self.config.get_channel_binding(),
+        };
+        let mut connection = startup::open(dialled, &startup, &place).await?;
+        if self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite {
+            let rows = connection.simple_query("SHOW transaction_read_only").await?;
+            if rows.first().and_then(|row| row.first()?.as_deref()) == Some("on") {
+                let what = "the server is read-only, a read-write one is asked for";
+                return Err(Error::new(Code::Unreachable, what).at(place));
+            }
+        }
+        Ok(connection)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, server) in self.servers.iter().enumerate() {
+            write!(f, "{}{server}", if i == 0 { "" } else { "," })?;
+        }
+        write!(f, "/{} as {}", self.database(), self.user())
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self}, sslmode={:?})", self.tls.mode)
+    }
+}
+
+fn is_tls_failure(error: &Error) -> bool {
+    error.code() == Code::TlsFailed
+}
+
+fn spawn_connection<T>(
+    (client, connection): (
+        tokio_postgres::Client,
+        tokio_postgres::Connection<tokio_postgres::Socket, T>,
+    ),
+    place: String,
+) -> tokio_postgres::Client
+where
+    T: tokio_postgres::tls::TlsStream + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            // Whoever waits for an answer gets the error too; this is for idle connections.
+            tracing::debug!(error = %classify(&error, &place), "connection broke");
+        }
+    });
+    client
+}
+
+/// The hosts of a parsed connection string with an address and a port each.
+fn servers(config: &Config) -> Result<Vec<Server>> {
+    let (hosts, addresses, ports) =
+        (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let count = hosts.len().max(addresses.len()).max(1);
+    if !addresses.is_empty() && addresses.len() != count {
+        return Err(dsn::invalid("it has another number of host addresses than of hosts"));
+    }
+    if ports.len() > 1 && ports.len() != count {
+        return Err(dsn::invalid("it has another number of ports than of hosts"));
+    }
+    let server = |i: usize| {
+        let address = addresses.get(i).copied();
+        let host = hosts.get(i).cloned().unwrap_or_else(|| {
+            Host::Tcp(address.map_or_else(|| "localhost".to_owned(), |ip| ip.to_string()))
+        });
+        let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
+        Server { host, address, port }
+    };
+    Ok((0..count).map(server).collect())
+}
+
+/// The same settings without hosts, and with defaults for what a long-running daemon needs.
+fn base_config(parsed: &Config, direct: bool) -> Config {
+    let mut config = Config::new();
+    config.user(parsed.get_user().unwrap_or_default());
+    config.dbname(parsed.get_dbname().unwrap_or_default());
+    if let Some(password) = parsed.get_password() {
+        config.password(password);
+    }
+    if let Some(options) = parsed.get_options() {
+        config.options(options);
+    }
+    if let Some(application) = parsed.get_application_name() {
+        config.application_name(application);
+    }
+    config.connect_timeout(parsed.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT));
+    config
+        .tcp_user_timeout(parsed.get_tcp_user_timeout().copied().unwrap_or(TCP_USER_TIMEOUT))
+        .keepalives(parsed.get_keepalives())
+        .keepalives_interval(parsed.get_keepalives_interval().unwrap_or(KEEPALIVE_INTERVAL))
+        .keepalives_retries(parsed.get_keepalives_retries().unwrap_or(KEEPALIVE_RETRIES));
+    // The library cannot tell an explicit value from its default of two hours, which helps nobody.
+    let unset = Config::new().get_keepalives_idle();
+    let idle = parsed.get_keepalives_idle();
+    config.keepalives_idle(if idle == unset { KEEPALIVE_IDLE } else { idle });
+    config
+        .target_session_attrs(parsed.get_target_session_attrs())
+        .channel_binding(parsed.get_channel_binding())
+        .load_balance_hosts(parsed.get_load_balance_hosts());
+    if direct {
+        config.ssl_negotiation(SslNegotiation::Direct);
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Endpoint {
+        Endpoint::parse(url).unwrap()
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        let endpoint = parse("postgres://me:s%3Acret@db.example:6543/shop?sslmode=verify-full");
+        assert_eq!(endpoint.to_string(), "db.example:6543/shop as me");
+        assert_eq!(endpoint.config.get_password(), Some(&b"s:cret"[..]));
+        assert!(!format!("{endpoint:?}").contains("cret"));
+    }
+
+    #[test]
+    fn keyword_value_strings_are_understood() {
+        let endpoint = parse(r"host=/run/pg port=5433 user=me password='a \' b' dbname = shop");
+        assert_eq!(endpoint.to_string(), "/run/pg:5433/shop as me");
+        assert_eq!(endpoint.config.get_password(), Some(&b"a ' b"[..]));
+        assert!(!endpoint.attempts()[0].encrypted, "sockets of the same machine have no TLS");
+    }
+
+    #[test]
+    fn socket_paths_and_several_hosts_fit_in_a_url() {
+        let endpoint = parse("postgresql://me@%2Frun%2Fpg/shop");
+        assert_eq!(endpoint.to_string(), "/run/pg:5432/shop as me");
+        let endpoint = parse("postgresql://me@h1:1,[::1]:2,h3/shop?application_name=a@b");
+        assert_eq!(endpoint.to_string(), "h1:1,[::1]:2,h3:5432/shop as me");
+        assert_eq!(endpoint.config.get_application_name(), Some("a@b"));
+        let endpoint = parse("postgresql:///shop?host=/run/pg&user=me");
+        assert_eq!(endpoint.to_string(), "/run/pg:5432/shop as me");
+    }
+
+    #[test]
+    fn prefer_has_an_unencrypted_second_attempt_and_verification_has_none() {
+        let attempts = |url: &str| -> Vec<bool> {
+            parse(url).attempts().iter().map(|attempt| attempt.encrypted).collect()
+        };
+        assert_eq!(attempts("postgres://me@h/d"), [true, false]);
+        assert_eq!(attempts("postgres://me@h/d?sslmode=verify-full"), [true]);
+        assert_eq!(attempts("postgres://me@h/d?sslmode=disable"), [false]);
+    }
+
+    #[test]
+    fn a_bad_connection_string_is_refused_without_showing_it() {
+        for url in [
+            "postgres://me:topsecret@h:99999/d",
+            "postgres://me:topsecret@h/d?sslmode=maybe",
+            "postgres://me:topsecret@h/d?unknown=1",
+            "postgres://me:topsecret@h/d?sslmode=verify-ca",
+            "postgres://me:topsecret@h/d?sslmode=require&sslrootcert=system",
+            "postgres://me:topsecret@h/d?sslcert=/c.pem",
+            "postgres://me:topsecret%zz@h/d",
+            "mysql://me:topsecret@h/d",
+            "host=h user=me password='topsecret",
+            "host=h user=me password",
+        ] {
+            let error = Endpoint::parse(url).unwrap_err();
+            assert_eq!(error.code(), Code::ConfigInvalid, "{url}");
+            assert!(!error.to_string().contains("topsecret"), "{error}");
+        }
+    }
+}

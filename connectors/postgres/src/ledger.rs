@@ -1,0 +1,551 @@
+//! The ledger: positions, chunks and events of pipelines, in schema `regraft` of the target.
+//!
+//! One daemon runs a pipeline at a time. It holds an advisory lock on the ledger's connection, and it
+//! raises the pipeline's *epoch*: every commit of rows checks the epoch that it was started with, so
+//! that a daemon that lost the lock without noticing cannot commit any more.
+
+use std::time::Duration;
+
+use regraft_core::chunk::ChunkScope;
+use regraft_core::contract::{Ledger, LedgerState, Phase, PlannedChunk, TableProgress, Written};
+use regraft_core::segment::{Commit, Route};
+use regraft_core::{Code, Error, Key, Lsn, Position, Result, Segment, TableName};
+use serde::{Deserialize, Serialize};
+use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::{Client, Row, Statement};
+
+use crate::classify;
+
+/// The versions of the schema, in order. Each is applied once, in a transaction of its own.
+const MIGRATIONS: &[&str] = &[include_str!("../../../schemas/ledger/001_initial.sql")];
+
+/// How often, and how far apart, the pipeline's lock is asked for.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_WAIT: Duration = Duration::from_millis(100);
+
+/// What a new pipeline starts with.
+#[derive(Clone, Debug)]
+pub struct NewPipeline {
+    /// Name.
+    pub name: String,
+    /// System identifier of the source.
+    pub source_system: String,
+    /// Database of the source.
+    pub source_db: String,
+    /// Replication slot.
+    pub slot: String,
+    /// Publication.
+    pub publication: String,
+    /// Where the stream starts.
+    pub position: Lsn,
+}
+
+/// What the ledger knows of the source and the mapping.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// System identifier of the source.
+    pub source_system: String,
+    /// Database of the source.
+    pub source_db: String,
+    /// Replication slot.
+    pub slot: String,
+    /// Publication.
+    pub publication: String,
+    /// Everything up to here is in the target.
+    pub position: Lsn,
+    /// Source table (printed) and fingerprint of each statement, in order.
+    pub fingerprints: Vec<(String, String)>,
+    /// Accepted shapes of the source tables.
+    pub shapes: Vec<(TableName, Shape)>,
+}
+
+/// Columns of a source table that the mapping reads, with their types, as they were accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Name and full type of each column, sorted by name.
+    pub columns: Vec<(String, String)>,
+}
+
+/// The ledger of one pipeline, on a connection of its own.
+pub struct PgLedger {
+    client: Client,
+    place: String,
+    name: String,
+    epoch: i64,
+}
+
+impl PgLedger {
+    /// Makes or migrates the schema.
+    ///
+    /// # Errors
+    /// [`Code::LedgerNewer`] when a newer regraft made it; refusals of the server.
+    pub async fn migrate(client: &Client, place: &str) -> Result<()> {
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        let version = "SELECT CASE WHEN to_regclass('regraft.versions') IS NULL THEN 0 ELSE 1 END";
+        // Two daemons may start at once.
+        client
+            .batch_execute("BEGIN; SELECT pg_advisory_xact_lock(7374656726)")
+            .await
+            .map_err(fail)?;
+        let exists: i32 = client.query_one(version, &[]).await.map_err(fail)?.get(0);
+        let current: i32 = if exists == 0 {
+            let sql = "CREATE SCHEMA IF NOT EXISTS regraft";
+            client.batch_execute(sql).await.map_err(fail)?;
+            0
+        } else {
+            let sql = "SELECT coalesce(max(version), 0) FROM regraft.versions";
+            client.query_one(sql, &[]).await.map_err(fail)?.get(0)
+        };
+        let known = MIGRATIONS.len();
+        let done = usize::try_from(current).unwrap_or(0);
+        if done > known {
+            let what = format!("the ledger has version {done}, this regraft knows {known}");
+            return Err(Error::new(Code::LedgerNewer, what)
+                .at(format!("{place}, schema regraft"))
+                .remedy("run the newer regraft; an older one must not write this ledger"));
+        }
+        for (at, sql) in MIGRATIONS.iter().enumerate().skip(done) {
+            client.batch_execute(sql).await.map_err(fail)?;
+            let number = i32::try_from(at + 1).unwrap_or(i32::MAX);
+            let sql = "INSERT INTO regraft.versions (version) VALUES ($1)";
+            client.execute(sql, &[&number]).await.map_err(fail)?;
+        }
+        client.batch_execute("COMMIT").await.map_err(fail)
+    }
+
+    /// What is registered under this name; `None` for a new pipeline.
+    ///
+    /// # Errors
+    /// When the server cannot be asked. A ledger that does not exist knows no pipeline.
+    pub async fn registered(
+        client: &Client,
+        place: &str,
+        name: &str,
+    ) -> Result<Option<Registered>> {
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        let sql = "SELECT to_regclass('regraft.pipelines') IS NOT NULL";
+        if !client.query_one(sql, &[]).await.map_err(fail)?.get::<_, bool>(0) {
+            return Ok(None);
+        }
+        let sql = "SELECT source_system, source_db, slot, publication, position \
+                   FROM regraft.pipelines WHERE name = $1";
+        let Some(row) = client.query_opt(sql, &[&name]).await.map_err(fail)? else {
+            return Ok(None);
+        };
+        let sql = "SELECT source, fingerprint FROM regraft.statements \
+                   WHERE pipeline = $1 ORDER BY statement";
+        let statements = client.query(sql, &[&name]).await.map_err(fail)?;
+        let sql = "SELECT source_schema, source_table, shape::text FROM regraft.tables \
+                   WHERE pipeline = $1";
+        let tables = client.query(sql, &[&name]).await.map_err(fail)?;
+        let shape = |row: &Row| {
+            let shape = serde_json::from_str(row.get::<_, &str>(2)).unwrap_or_default();
+            (TableName::new(row.get::<_, &str>(0), row.get::<_, &str>(1)), shape)
+        };
+        Ok(Some(Registered {
+            source_system: row.get(0),
+            source_db: row.get(1),
+            slot: row.get(2),
+            publication: row.get(3),
+            position: lsn(row.get(4)),
+            fingerprints: statements.iter().map(|row| (row.get(0), row.get(1))).collect(),
+            shapes: tables.iter().map(shape).collect(),
+        }))
+    }
+
+    /// Registers a new pipeline, with nothing copied.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn register(
+        client: &Client,
+        place: &str,
+        new: &NewPipeline,
+        routes: &[Route],
+        fingerprints: &[String],
+        shapes: &[(TableName, Shape)],
+    ) -> Result<()> {
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        client.batch_execute("BEGIN").await.map_err(fail)?;
+        let sql = "INSERT INTO regraft.pipelines \
+                   (name, source_system, source_db, slot, publication, position) \
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        let position = PgLsn::from(new.position.0);
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&new.name, &new.source_system, &new.source_db, &new.slot, &new.publication, &position];
+        client.execute(sql, &parameters).await.map_err(fail)?;
+        Self::set_statements(client, place, &new.name, routes, fingerprints, shapes).await?;
+        Self::event(client, place, &new.name, "created", &serde_json::json!({})).await?;
+        client.batch_execute("COMMIT").await.map_err(fail)
+    }
+
+    /// Replaces what is registered of the mapping. Inside the caller's transaction.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn set_statements(
+        client: &Client,
+        place: &str,
+        name: &str,
+        routes: &[Route],
+        fingerprints: &[String],
+        shapes: &[(TableName, Shape)],
+    ) -> Result<()> {
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        let count = i32::try_from(routes.len()).unwrap_or(i32::MAX);
+        let sql = "DELETE FROM regraft.statements WHERE pipeline = $1 AND statement >= $2";
+        client.execute(sql, &[&name, &count]).await.map_err(fail)?;
+        for (at, (route, fingerprint)) in routes.iter().zip(fingerprints).enumerate() {
+            let at = i32::try_from(at).unwrap_or(i32::MAX);
+            let sql = "INSERT INTO regraft.statements (pipeline, statement, source, target, \
+                       fingerprint) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (pipeline, statement) \
+                       DO UPDATE SET source = excluded.source, target = excluded.target, \
+                       fingerprint = excluded.fingerprint";
+            let (source, target) = (route.source.to_string(), route.target.to_string());
+            client
+                .execute(sql, &[&name, &at, &source, &target, &fingerprint])
+                .await
+                .map_err(fail)?;
+        }
+        for (table, shape) in shapes {
+            let shape = serde_json::to_string(shape).unwrap_or_default();
+            let sql = "INSERT INTO regraft.tables (pipeline, source_schema, source_table, shape) \
+                       VALUES ($1, $2, $3, $4::text::jsonb) \
+                       ON CONFLICT (pipeline, source_schema, source_table) \
+                       DO UPDATE SET shape = excluded.shape";
+            client
+                .execute(sql, &[&name, &table.schema, &table.name, &shape])
+                .await
+                .map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    /// Has a source table copied anew: its changes before `from` are ignored, the statements' rows
+    /// are cleared when the stream arrives there, and then everything is read again.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn recopy(
+        client: &Client,
+        place: &str,
+        name: &str,
+        table: &TableName,
+        from: Lsn,
+    ) -> Result<()> {
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        let sql = "UPDATE regraft.tables SET planned_upto = NULL, fully_planned = false, \
+                   anew_from = $4 WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
+        let from = PgLsn::from(from.0);
+        client.execute(sql, &[&name, &table.schema, &table.name, &from]).await.map_err(fail)?;
+        let sql = "DELETE FROM regraft.chunks \
+                   WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
+        client.execute(sql, &[&name, &table.schema, &table.name]).await.map_err(fail)?;
+        let detail = serde_json::json!({ "table": table.to_string() });
+        Self::event(client, place, name, "recopy", &detail).await
+    }
+
+    async fn event(
+        client: &Client,
+        place: &str,
+        name: &str,
+        kind: &str,
+        detail: &serde_json::Value,
+    ) -> Result<()> {
+        let sql = "INSERT INTO regraft.events (pipeline, kind, detail) \
+                   VALUES ($1, $2, $3::text::jsonb)";
+        let done = client.execute(sql, &[&name, &kind, &detail.to_string()]).await;
+        done.map(drop).map_err(|error| classify(&error, &format!("{place}, ledger")))
+    }
+
+    /// Takes over the pipeline: no other daemon can commit from here on.
+    ///
+    /// # Errors
+    /// [`Code::PipelineRunning`] while another daemon holds it, [`Code::PipelineUnknown`], and
+    /// [`Code::MappingChanged`] when the statements are no more those of the target's rows.
+    pub async fn open(
+        client: Client,
+        place: &str,
+        name: &str,
+        fingerprints: &[String],
+    ) -> Result<Self> {
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        Self::lock(&client, place, name).await?;
+        let registered = Self::registered(&client, place, name).await?;
+        let now = registered.iter().flat_map(|registered| &registered.fingerprints);
+        if !now.map(|(_, fingerprint)| fingerprint).eq(fingerprints) {
+            let what = "the mapping of the pipeline was changed while this daemon waited";
+            return Err(Error::new(Code::MappingChanged, what)
+                .at(place)
+                .remedy("start this daemon again with the mapping that the ledger has"));
+        }
+        let sql = "UPDATE regraft.pipelines SET epoch = epoch + 1, updated_at = now() \
+                   WHERE name = $1 RETURNING epoch";
+        let row = client.query_opt(sql, &[&name]).await.map_err(fail)?;
+        let Some(row) = row else {
+            let what = format!("the ledger knows no pipeline {name}");
+            return Err(Error::new(Code::PipelineUnknown, what).at(place));
+        };
+        let epoch = row.get(0);
+        Ok(Self { client, place: place.to_owned(), name: name.to_owned(), epoch })
+    }
+
+    /// Takes the pipeline's lock for the session. A session that has just ended may still hold it for
+    /// a moment.
+    ///
+    /// # Errors
+    /// [`Code::PipelineRunning`] when another session keeps it.
+    pub async fn lock(client: &Client, place: &str, name: &str) -> Result<()> {
+        let sql = "SELECT pg_try_advisory_lock(hashtextextended('regraft:' || $1, 0))";
+        for _ in 0..LOCK_ATTEMPTS {
+            let row = client.query_one(sql, &[&name]).await;
+            let row = row.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
+            if row.get(0) {
+                return Ok(());
+            }
+            tokio::time::sleep(LOCK_WAIT).await;
+        }
+        let what = format!("another daemon runs the pipeline {name}");
+        Err(Error::new(Code::PipelineRunning, what)
+            .at(place)
+            .remedy("stop the other one; a daemon that is running already waits and takes over"))
+    }
+
+    /// Whether some daemon runs the pipeline.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn is_running(client: &Client, place: &str, name: &str) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+            WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+            AND d.datname = current_database()
+            AND (l.classid::bigint << 32 | l.objid::bigint)
+                = hashtextextended('regraft:' || $1, 0))";
+        let row = client.query_one(sql, &[&name]).await;
+        Ok(row.map_err(|error| classify(&error, place))?.get(0))
+    }
+
+    /// What the sink needs to write into the ledger.
+    pub fn fence(&self) -> Fence {
+        Fence { name: self.name.clone(), epoch: self.epoch }
+    }
+
+    fn fail(&self, error: &tokio_postgres::Error) -> Error {
+        classify(error, &format!("{}, ledger", self.place))
+    }
+
+    async fn insert_chunk(&self, table: &TableName, scope: &ChunkScope) -> Result<PlannedChunk> {
+        let (after, upto, keys) = match scope {
+            ChunkScope::Range { after, upto } => (after.as_ref(), upto.as_ref(), None),
+            ChunkScope::Keys(keys) => (None, None, Some(key_bytes(keys))),
+        };
+        let sql = "INSERT INTO regraft.chunks \
+                   (pipeline, source_schema, source_table, after, upto, keys) \
+                   VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
+        let row = self
+            .client
+            .query_one(sql, &[&self.name, &table.schema, &table.name, &after, &upto, &keys])
+            .await
+            .map_err(|error| self.fail(&error))?;
+        Ok(PlannedChunk { id: row.get(0), table: table.clone(), scope: scope.clone() })
+    }
+}
+
+fn key_bytes(keys: &[Key]) -> Vec<&[u8]> {
+    keys.iter().map(|key| key.0.as_ref()).collect()
+}
+
+fn lsn(value: PgLsn) -> Lsn {
+    Lsn(value.into())
+}
+
+/// From `id, source_schema, source_table, after, upto, keys`.
+fn chunk(row: &Row) -> PlannedChunk {
+    let scope = match row.get::<_, Option<Vec<Vec<u8>>>>(5) {
+        Some(keys) => {
+            ChunkScope::Keys(keys.into_iter().map(|key| Key(key.into_boxed_slice())).collect())
+        }
+        None => ChunkScope::Range { after: row.get(3), upto: row.get(4) },
+    };
+    let table = TableName::new(row.get::<_, String>(1), row.get::<_, String>(2));
+    PlannedChunk { id: row.get(0), table, scope }
+}
+
+impl Ledger for PgLedger {
+    async fn load(&mut self) -> Result<LedgerState> {
+        let sql = "SELECT position, commit_time FROM regraft.pipelines WHERE name = $1";
+        let row = self.client.query_one(sql, &[&self.name]).await;
+        let row = row.map_err(|error| self.fail(&error))?;
+        let sql = "SELECT t.source_schema, t.source_table, t.planned_upto, t.fully_planned, \
+                   count(c.id), count(c.done_at), t.anew_from FROM regraft.tables t \
+                   LEFT JOIN regraft.chunks c ON c.keys IS NULL \
+                   AND (c.pipeline, c.source_schema, c.source_table) \
+                     = (t.pipeline, t.source_schema, t.source_table) \
+                   WHERE t.pipeline = $1 GROUP BY t.pipeline, t.source_schema, t.source_table";
+        let tables = self.client.query(sql, &[&self.name]).await;
+        let tables = tables.map_err(|error| self.fail(&error))?;
+        let count = |row: &Row, at: usize| u64::try_from(row.get::<_, i64>(at)).unwrap_or(0);
+        let table = |row: &Row| TableProgress {
+            table: TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)),
+            planned_upto: row.get(2),
+            fully_planned: row.get(3),
+            chunks: count(row, 4),
+            chunks_done: count(row, 5),
+            anew_from: row.get::<_, Option<PgLsn>>(6).map(|value| Position::Lsn(lsn(value))),
+        };
+        let sql = "SELECT id, source_schema, source_table, after, upto, keys FROM regraft.chunks \
+                   WHERE pipeline = $1 AND done_at IS NULL ORDER BY id";
+        let pending = self.client.query(sql, &[&self.name]).await;
+        let pending = pending.map_err(|error| self.fail(&error))?;
+        Ok(LedgerState {
+            position: Position::Lsn(lsn(row.get(0))),
+            commit_time: row.get(1),
+            tables: tables.iter().map(table).collect(),
+            pending: pending.iter().map(chunk).collect(),
+        })
+    }
+
+    async fn plan(&mut self, table: &TableName, scope: &ChunkScope) -> Result<PlannedChunk> {
+        let ChunkScope::Range { upto, .. } = scope else {
+            return self.insert_chunk(table, scope).await;
+        };
+        let begin = self.client.batch_execute("BEGIN").await;
+        begin.map_err(|error| self.fail(&error))?;
+        let planned = self.insert_chunk(table, scope).await?;
+        let sql = "UPDATE regraft.tables SET planned_upto = $4::text[], fully_planned = $4::text[] IS NULL \
+                   WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
+        self.client
+            .execute(sql, &[&self.name, &table.schema, &table.name, upto])
+            .await
+            .map_err(|error| self.fail(&error))?;
+        let commit = self.client.batch_execute("COMMIT").await;
+        commit.map_err(|error| self.fail(&error))?;
+        Ok(planned)
+    }
+
+    async fn split(
+        &mut self,
+        chunk: &PlannedChunk,
+        scopes: [ChunkScope; 2],
+    ) -> Result<[PlannedChunk; 2]> {
+        let begin = self.client.batch_execute("BEGIN").await;
+        begin.map_err(|error| self.fail(&error))?;
+        let sql = "DELETE FROM regraft.chunks WHERE id = $1";
+        let delete = self.client.execute(sql, &[&chunk.id]).await;
+        delete.map_err(|error| self.fail(&error))?;
+        let first = self.insert_chunk(&chunk.table, &scopes[0]).await?;
+        let second = self.insert_chunk(&chunk.table, &scopes[1]).await?;
+        let commit = self.client.batch_execute("COMMIT").await;
+        commit.map_err(|error| self.fail(&error))?;
+        Ok([first, second])
+    }
+
+    async fn keys_to_read(&mut self, after: i64) -> Result<Vec<PlannedChunk>> {
+        let sql = "SELECT id, source_schema, source_table, after, upto, keys FROM regraft.chunks \
+                   WHERE pipeline = $1 AND done_at IS NULL AND keys IS NOT NULL AND id > $2 \
+                   ORDER BY id";
+        let rows = self.client.query(sql, &[&self.name, &after]).await;
+        Ok(rows.map_err(|error| self.fail(&error))?.iter().map(chunk).collect())
+    }
+
+    async fn phase(&mut self, phase: Phase) -> Result<()> {
+        let sql = "UPDATE regraft.pipelines SET phase = $2, updated_at = now() WHERE name = $1";
+        let done = self.client.execute(sql, &[&self.name, &phase.as_str()]).await;
+        done.map(drop).map_err(|error| self.fail(&error))
+    }
+
+    async fn last_error(&mut self, error: Option<&Error>) -> Result<()> {
+        let detail = error.map(|error| {
+            let what = match error.place() {
+                Some(place) => format!("{place}: {}", error.what()),
+                None => error.what().to_owned(),
+            };
+            serde_json::json!({
+                "code": error.code().as_str(), "what": what, "remedy": error.remedy_text(),
+            })
+        });
+        let text = detail.as_ref().map(ToString::to_string);
+        let sql = "UPDATE regraft.pipelines SET updated_at = now(), last_error = \
+                   $2::text::jsonb || jsonb_build_object('at', now()) WHERE name = $1";
+        let done = self.client.execute(sql, &[&self.name, &text]).await;
+        done.map_err(|error| self.fail(&error))?;
+        if let Some(detail) = detail {
+            Self::event(&self.client, &self.place, &self.name, "error", &detail).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes into the ledger in the sink's transaction, as long as no other daemon took over.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    name: String,
+    epoch: i64,
+}
+
+impl Fence {
+    /// Notes chunks and keys of a segment.
+    pub(crate) async fn note(&self, client: &Client, segment: &Segment) -> Result<()> {
+        let fail = |error: tokio_postgres::Error| classify(&error, "ledger");
+        for table in &segment.anew {
+            let sql = "UPDATE regraft.tables SET anew_from = NULL \
+                       WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
+            client.execute(sql, &[&self.name, &table.schema, &table.name]).await.map_err(fail)?;
+        }
+        for to_read in &segment.to_read {
+            let sql = "INSERT INTO regraft.chunks (pipeline, source_schema, source_table, keys) \
+                       VALUES ($1, $2, $3, $4)";
+            let TableName { schema, name } = &to_read.table;
+            let keys = key_bytes(&to_read.keys);
+            client.execute(sql, &[&self.name, schema, name, &keys]).await.map_err(fail)?;
+        }
+        for done in &segment.chunks_done {
+            // Ranges stay as evidence; keys would only pile up.
+            let position = segment.commit.as_ref().map(|c| PgLsn::from(c.position.lsn().0));
+            let rows = i64::try_from(done.rows).unwrap_or(i64::MAX);
+            let sql = "WITH keys AS (DELETE FROM regraft.chunks WHERE id = $1 AND keys IS NOT NULL) \
+                       UPDATE regraft.chunks SET done_at = now(), rows = $2, position = $3 \
+                       WHERE id = $1 AND keys IS NULL";
+            client.execute(sql, &[&done.id, &rows, &position]).await.map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    /// Statement that records the position and the rows written.
+    pub(crate) const RECORD: &str = "
+        WITH rows AS (UPDATE regraft.statements s
+            SET upserted = s.upserted + w.u, deleted = s.deleted + w.d
+            FROM unnest($5::int[], $6::bigint[], $7::bigint[]) AS w(n, u, d)
+            WHERE s.pipeline = $1 AND s.statement = w.n AND w.u + w.d > 0)
+        UPDATE regraft.pipelines SET position = $3, commit_time = coalesce($4::timestamptz, commit_time),
+            updated_at = now()
+        WHERE name = $1 AND epoch = $2";
+
+    /// Records the position and the rows written, by [`Fence::RECORD`].
+    ///
+    /// # Errors
+    /// [`Code::PipelineRunning`] when another daemon took over: the transaction must not commit.
+    pub(crate) async fn record(
+        &self,
+        client: &Client,
+        statement: &Statement,
+        commit: &Commit,
+        written: &[Written],
+    ) -> Result<()> {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let count = i32::try_from(written.len()).unwrap_or(i32::MAX);
+        let statements: Vec<i32> = (0..count).collect();
+        let upserted: Vec<i64> = written.iter().map(|w| number(w.upserted)).collect();
+        let deleted: Vec<i64> = written.iter().map(|w| number(w.deleted)).collect();
+        let position = PgLsn::from(commit.position.lsn().0);
+        let time = commit.commit_times.last();
+        let parameters: [&(dyn ToSql + Sync); 7] =
+            [&self.name, &self.epoch, &position, &time, &statements, &upserted, &deleted];
+        let recorded = client.execute(statement, &parameters).await;
+        if recorded.map_err(|error| classify(&error, "ledger"))? == 0 {
+            let what = format!("another daemon took over the pipeline {}", self.name);
+            return Err(Error::new(Code::PipelineRunning, what).at("ledger"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,311 @@
+//! The task that owns the socket of a change stream.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use postgres_protocol::message::frontend;
+use regraft_core::{Code, Error, Event, Lsn, Result};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::connection::{ReplicationConnection, StreamOptions, closed};
+use super::frame::Frame;
+use super::stream::{Chunk, Shared};
+use crate::classify::classify_io;
+use crate::pgoutput::Decoder;
+
+/// After a read of less, the socket is given time to fill.
+const SHORT_READ: usize = 64 * 1024;
+/// A read that had to wait longer than this found the stream idle.
+const IDLE: Duration = Duration::from_millis(5);
+/// Acknowledgements are sent at once, but not more often than this.
+const STATUS_GAP: Duration = Duration::from_millis(100);
+/// How long a farewell may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// 2000-01-01 00:00 UTC, where PostgreSQL counts from, in Unix time.
+const EPOCH: Duration = Duration::from_secs(946_684_800);
+
+pub(super) struct Reader {
+    connection: ReplicationConnection,
+    options: StreamOptions,
+    decoder: Decoder,
+    shared: Arc<Shared>,
+    sender: UnboundedSender<Result<Chunk>>,
+    /// Room for chunks that wait for the consumer, in bytes.
+    window: Arc<Semaphore>,
+    /// Bytes to be sent; kept here so that no message is cut when a wait ends early.
+    out: BytesMut,
+    /// The last position that an event has told.
+    told: Lsn,
+    last_status: Instant,
+    next_status: Instant,
+    /// When the server last said something, or could have been heard again.
+    heard: Instant,
+    /// Since when the next read is waited for.
+    waiting: Instant,
+    paused_until: Option<Instant>,
+    events_before: usize,
+}
+
+impl Reader {
+    pub(super) fn new(
+        connection: ReplicationConnection,
+        start: Lsn,
+        options: StreamOptions,
+        shared: Arc<Shared>,
+        sender: UnboundedSender<Result<Chunk>>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            connection,
+            decoder: Decoder::new(),
+            shared,
+            sender,
+            window: Arc::new(Semaphore::new(window_of(&options) as usize)),
+            options,
+            out: BytesMut::new(),
+            told: start,
+            last_status: now,
+            // The first status message tells the server at once where the target stands.
+            next_status: now,
+            heard: now,
+            waiting: now,
+            paused_until: None,
+            events_before: 0,
+        }
+    }
+
+    /// Runs until the stream breaks or is closed. The result is that of a farewell.
+    pub(super) async fn run(mut self, closing: oneshot::Receiver<()>) -> Result<()> {
+        let broken = tokio::select! {
+            biased;
+            _ = closing => None,
+            error = self.follow() => Some(error),
+        };
+        match broken {
+            None => self.farewell().await,
+            Some(error) => {
+                // Nobody listens when the stream is being dropped.
+                self.sender.send(Err(error)).ok();
+                Ok(())
+            }
+        }
+    }
+
+    async fn follow(&mut self) -> Error {
+        loop {
+            if let Err(error) = self.step().await {
+                return error;
+            }
+        }
+    }
+
+    /// One thing to do: speak, take a breath, or read.
+    async fn step(&mut self) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        tokio::select! {
+            biased;
+            () = sleep_until(self.next_status) => self.send_status().await,
+            () = shared.wake.notified() => {
+                self.hurry();
+                Ok(())
+            }
+            () = sleep_until(self.paused_until.unwrap_or(self.waiting)),
+                if self.paused_until.is_some() =>
+            {
+                self.paused_until = None;
+                self.waiting = Instant::now();
+                Ok(())
+            }
+            read = self.connection.buffer.fill(&mut *self.connection.socket),
+                if self.paused_until.is_none() =>
+            {
+                let read = read.map_err(|error| classify_io(&error, &self.connection.place))?;
+                self.received(read).await
+            }
+        }
+    }
+
+    /// Takes everything that one read brought.
+    async fn received(&mut self, read: usize) -> Result<()> {
+        if read == 0 {
+            return Err(closed(&self.connection.place));
+        }
+        let now = Instant::now();
+        let was_idle = now.duration_since(self.waiting) > IDLE;
+        self.heard = now;
+        let mut events = Vec::with_capacity(self.events_before);
+        let mut bytes = 0;
+        let outcome = self.decode(&mut events, &mut bytes);
+        if !events.is_empty() {
+            self.events_before = events.len();
+            self.deliver(events, bytes).await?;
+        }
+        outcome?;
+        let now = Instant::now();
+        self.heard = now;
+        self.waiting = now;
+        let pause = self.options.pause;
+        if read < SHORT_READ && !was_idle && !pause.is_zero() && self.connection.socket.rest() {
+            self.paused_until = Some(now + pause);
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, events: &mut Vec<Event>, bytes: &mut usize) -> Result<()> {
+        while let Some(Frame { tag, body }) = self.connection.next_frame()? {
+            *bytes += body.len() + size_of::<Event>();
+            match tag {
+                b'd' => self.copy_data(body, events)?,
+                b'E' => return Err(self.connection.refusal(&body)),
+                b'c' => return Err(closed(&self.connection.place)),
+                // Notice, ParameterStatus, Notification.
+                b'N' | b'S' | b'A' => {}
+                _ => return Err(self.connection.protocol("a message does not belong to a stream")),
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_data(&mut self, mut body: Bytes, events: &mut Vec<Event>) -> Result<()> {
+        let place = &self.connection.place;
+        let cut = |_| Error::new(Code::Protocol, "a streaming message is cut").at(place.as_str());
+        match body.try_get_u8().map_err(cut)? {
+            // XLogData: start, end, time, payload.
+            b'w' => {
+                let _start = body.try_get_u64().map_err(cut)?;
+                let end = Lsn(body.try_get_u64().map_err(cut)?);
+                let _time = body.try_get_u64().map_err(cut)?;
+                self.shared.heard_of(end);
+                let event = self.decoder.decode(body).map_err(|error| match error.place() {
+                    Some(_) => error,
+                    None => error.at(place.as_str()),
+                })?;
+                if let Some(Event::Commit { end_lsn }) = event {
+                    self.told = self.told.max(end_lsn);
+                    self.shared.heard_of(end_lsn);
+                }
+                events.extend(event);
+            }
+            // Keepalive: end, time, whether an answer is wanted at once.
+            b'k' => {
+                let end = Lsn(body.try_get_u64().map_err(cut)?);
+                let _time = body.try_get_u64().map_err(cut)?;
+                if body.try_get_u8().map_err(cut)? == 1 {
+                    self.next_status = Instant::now();
+                }
+                self.shared.heard_of(end);
+                // After a restart the server reads from before the start, and says so.
+                if end > self.told && !self.decoder.in_transaction() {
+                    self.told = end;
+                    events.push(Event::Progress { lsn: end });
+                }
+            }
+            _ => return Err(self.connection.protocol("a streaming message is of an unknown kind")),
+        }
+        Ok(())
+    }
+
+    /// Hands events over as soon as there is room, and keeps the connection alive until then.
+    async fn deliver(&mut self, events: Vec<Event>, bytes: usize) -> Result<()> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(window_of(&self.options));
+        let shared = Arc::clone(&self.shared);
+        let room = Arc::clone(&self.window).acquire_many_owned(bytes);
+        tokio::pin!(room);
+        let room = loop {
+            tokio::select! {
+                biased;
+                room = &mut room => break room,
+                () = sleep_until(self.next_status) => {
+                    // The server may be unable to speak while nobody reads.
+                    self.heard = Instant::now();
+                    self.send_status().await?;
+                }
+                () = shared.wake.notified() => self.hurry(),
+            }
+        };
+        let room = room.map_err(|_| Error::new(Code::Internal, "the window was closed"))?;
+        // Nobody listens when the stream is being closed.
+        self.sender.send(Ok(Chunk { events, room })).ok();
+        Ok(())
+    }
+
+    /// Something is to be told: soon, but with a gap to the last time.
+    fn hurry(&mut self) {
+        self.next_status = self.next_status.min(self.last_status + STATUS_GAP);
+    }
+
+    async fn send_status(&mut self) -> Result<()> {
+        let silence = self.heard.elapsed();
+        if silence >= self.options.silence_max {
+            let what = format!("the server has been silent for {} s", silence.as_secs());
+            return Err(Error::new(Code::Unreachable, what).at(self.connection.place()));
+        }
+        // A server that has nothing to send is asked where it is: what is idle shall be known as such.
+        self.put_status(silence >= self.options.status_interval);
+        self.last_status = Instant::now();
+        self.next_status = self.last_status + self.options.status_interval;
+        timeout(self.options.silence_max, self.flush()).await.unwrap_or_else(|_| {
+            Err(Error::new(Code::Unreachable, "the server takes no more messages")
+                .at(self.connection.place()))
+        })
+    }
+
+    /// Appends a standby status update. Nothing is called written, flushed or applied that was not
+    /// acknowledged.
+    fn put_status(&mut self, wants_reply: bool) {
+        let acknowledged = self.shared.acknowledged().0;
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let clock = since_1970.unwrap_or_default().saturating_sub(EPOCH).as_micros();
+        self.out.put_u8(b'd');
+        self.out.put_i32(4 + 34);
+        self.out.put_u8(b'r');
+        for _ in ["written", "flushed", "applied"] {
+            self.out.put_u64(acknowledged);
+        }
+        self.out.put_u64(u64::try_from(clock).unwrap_or_default());
+        self.out.put_u8(u8::from(wants_reply));
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let ReplicationConnection { socket, place, .. } = &mut self.connection;
+        let sent = async {
+            while self.out.has_remaining() {
+                if socket.write_buf(&mut self.out).await? == 0 {
+                    return Err(std::io::ErrorKind::WriteZero.into());
+                }
+            }
+            socket.flush().await
+        };
+        sent.await.map_err(|error| classify_io(&error, place))
+    }
+
+    /// The last acknowledgement, CopyDone, the server's CopyDone, Terminate.
+    async fn farewell(&mut self) -> Result<()> {
+        self.put_status(false);
+        frontend::copy_done(&mut self.out);
+        let spoken = async {
+            self.flush().await?;
+            // What was still on its way is of no use; an end of any kind will do.
+            while let Ok(Frame { tag, .. }) = self.connection.receive().await {
+                if tag == b'Z' {
+                    break;
+                }
+            }
+            frontend::terminate(&mut self.out);
+            self.flush().await.ok();
+            self.connection.socket.shutdown().await.ok();
+            Ok(())
+        };
+        // Closing the socket frees the slot too, once the server notices.
+        timeout(FAREWELL, spoken).await.unwrap_or(Ok(()))
+    }
+}
+
+fn window_of(options: &StreamOptions) -> u32 {
+    // The semaphore's own limit is above this on every machine with 64 bits.
+    u32::try_from(options.waiting_bytes_max).unwrap_or(u32::MAX).max(1)
+}

@@ -1,0 +1,134 @@
+//! The change stream of a slot.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use regraft_core::contract::ChangeStream;
+use regraft_core::{Error, Event, Lsn, Position, Result};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::connection::{ReplicationConnection, StreamOptions, closed};
+use super::reader::Reader;
+
+/// What the task that owns the socket and its consumer both see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    acknowledged: AtomicU64,
+    source_end: AtomicU64,
+    /// There is something to tell the server.
+    pub(super) wake: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(start: Lsn) -> Self {
+        Self {
+            acknowledged: AtomicU64::new(start.0),
+            source_end: AtomicU64::new(0),
+            wake: Notify::new(),
+        }
+    }
+
+    pub(super) fn acknowledged(&self) -> Lsn {
+        Lsn(self.acknowledged.load(Ordering::Acquire))
+    }
+
+    pub(super) fn heard_of(&self, end: Lsn) {
+        self.source_end.fetch_max(end.0, Ordering::Relaxed);
+    }
+}
+
+/// Events that were decoded from one read, and the room that they take until they are taken.
+pub(super) struct Chunk {
+    pub(super) events: Vec<Event>,
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// A [`ChangeStream`] from a logical replication slot.
+///
+/// A task of its own reads, decodes and keeps the connection alive, so that a consumer may take as
+/// long as it needs. Dropping the stream closes the connection without a farewell.
+pub struct PgStream {
+    chunks: UnboundedReceiver<Result<Chunk>>,
+    shared: Arc<Shared>,
+    close: oneshot::Sender<()>,
+    task: Task,
+    place: String,
+}
+
+impl PgStream {
+    pub(super) fn spawn(
+        connection: ReplicationConnection,
+        start: Lsn,
+        options: StreamOptions,
+    ) -> Self {
+        let shared = Arc::new(Shared::new(start));
+        let place = connection.place().to_owned();
+        let (sender, chunks) = mpsc::unbounded_channel();
+        let (close, closing) = oneshot::channel();
+        let reader = Reader::new(connection, start, options, Arc::clone(&shared), sender);
+        let task = Task(tokio::spawn(reader.run(closing)));
+        Self { chunks, shared, close, task, place }
+    }
+}
+
+impl ChangeStream for PgStream {
+    async fn next(&mut self) -> Result<Vec<Event>> {
+        match self.chunks.recv().await {
+            Some(Ok(Chunk { events, room })) => {
+                drop(room);
+                Ok(events)
+            }
+            Some(Err(error)) => Err(error),
+            // The error that ended the stream was taken before.
+            None => Err(closed(&self.place)),
+        }
+    }
+
+    fn ready(&self) -> bool {
+        !self.chunks.is_empty() || self.chunks.is_closed()
+    }
+
+    fn acknowledge(&self, position: Position) {
+        let lsn = position.lsn().0;
+        if self.shared.acknowledged.fetch_max(lsn, Ordering::AcqRel) < lsn {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// The highest position that the server has mentioned. While a walsender is behind, it mentions
+    /// only how far *it* has read, so this is a lower bound of the end of the log.
+    fn source_end(&self) -> Position {
+        Position::Lsn(Lsn(self.shared.source_end.load(Ordering::Relaxed)))
+    }
+
+    async fn close(self) -> Result<()> {
+        let Self { chunks, close, mut task, .. } = self;
+        // Frees the room that waiting chunks take.
+        drop(chunks);
+        if close.send(()).is_err() {
+            // The task has ended by an error before.
+            return Ok(());
+        }
+        task.ended().await
+    }
+}
+
+/// A task that ends with its handle.
+struct Task(JoinHandle<Result<()>>);
+
+impl Task {
+    fn ended(&mut self) -> impl Future<Output = Result<(), Error>> {
+        let ended = &mut self.0;
+        // A panic there was reported by the runtime already; the slot is free all the same.
+        async { ended.await.unwrap_or(Ok(())) }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
