@@ -1,0 +1,120 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Moves a live PostgreSQL database onto a new schema, and keeps the two equal.
+///
+/// Exit status: 0 done, 1 findings, 2 usage or configuration, 3 a server could not be reached or
+/// refused, 4 refused for safety, 70 internal error.
+#[derive(Debug, Parser)]
+#[command(name = "regraft", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look at both databases and the mapping, and say what would keep it from running.
+    Check(CheckArgs),
+    /// Copy existing rows, then follow the source until told to stop.
+    Run(RunArgs),
+    /// Show what the ledger knows of the pipeline.
+    Status(StatusArgs),
+    /// See it work: a throwaway PostgreSQL, an example table under load, and the result compared.
+    Demo(DemoArgs),
+    /// Remove what the pipeline made at the source, and forget it in the ledger. Target tables stay.
+    Teardown(TeardownArgs),
+}
+
+/// Where the configuration is.
+#[derive(Args, Debug)]
+pub struct ConfigArgs {
+    /// The configuration file.
+    #[arg(short, long, default_value = regraft_settings::DEFAULT_FILE, env = "REGRAFT_CONFIG")]
+    pub config: PathBuf,
+}
+
+/// `regraft check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Print CREATE TABLE statements for target tables that do not exist.
+    #[arg(long, conflicts_with = "json")]
+    pub ddl: bool,
+}
+
+/// `regraft run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// End once everything is copied and the source's position of that moment is in the target.
+    #[arg(long)]
+    pub until_caught_up: bool,
+    /// Copy a source table anew before going on: its rows in the target are cleared first. `all`
+    /// stands for every table, and makes a lost slot anew. May be given several times.
+    #[arg(long, value_name = "TABLE")]
+    pub recopy: Vec<String>,
+    /// Go on with a changed mapping without copying anew: the rows in the target fit it already.
+    #[arg(long)]
+    pub accept_mapping: bool,
+    /// Print the summary as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `regraft status`.
+#[derive(Args, Debug)]
+pub struct StatusArgs {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `regraft teardown`.
+#[derive(Args, Debug)]
+pub struct TeardownArgs {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Do it; without, only say what would be removed.
+    #[arg(long)]
+    pub apply: bool,
+}
+
+/// `regraft demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Which example: ai-workloads or todos.
+    #[arg(long, default_value = "ai-workloads")]
+    pub example: String,
+    /// Rows in the source table at the start.
+    #[arg(long, default_value_t = 200_000)]
+    pub rows: u64,
+    /// Seconds of load after the copy is done.
+    #[arg(long, default_value_t = 5)]
+    pub seconds: u64,
+    /// Leave the server and the daemon running, and say how to look around.
+    #[arg(long)]
+    pub keep: bool,
+    /// Print the summary as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Folder with PostgreSQL's server programs.
+    #[arg(long, value_name = "DIR", env = "REGRAFT_PG_BIN")]
+    pub pg_bin: Option<PathBuf>,
+}

@@ -1,0 +1,174 @@
+//! `regraft check`.
+
+use regraft_core::sql::{quote, quote_list};
+use regraft_core::{Code, Error, Result};
+use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::slot::{Publication, Slot};
+use regraft_settings::Settings;
+use serde_json::json;
+
+use crate::args::CheckArgs;
+use crate::finding::{Finding, Severity};
+use crate::resolve::{MissingTarget, Mode, Resolution, Side, occupied, resolve};
+use crate::setup::{may_keep_ledger, may_publish, other_source};
+use crate::{load, status::table};
+
+/// Looks at everything and prints what was found; exit status 1 when something keeps the pipeline
+/// from running.
+///
+/// # Errors
+/// When the configuration is not valid, or a server cannot be asked.
+pub async fn check(args: &CheckArgs) -> Result<u8, Vec<Error>> {
+    let resolution = match look(args).await {
+        Ok(resolution) => resolution,
+        Err(errors) => {
+            // A machine that reads the report finds there why it is empty.
+            if args.json {
+                let findings: Vec<_> = errors.iter().map(Finding::from).collect();
+                println!("{:#}", json!({ "statements": [], "findings": findings }));
+            }
+            return Err(errors);
+        }
+    };
+    if args.ddl {
+        return Ok(print_ddl(&resolution));
+    }
+    if args.json {
+        let Resolution { statements, findings, .. } = &resolution;
+        println!("{:#}", json!({ "statements": statements, "findings": findings }));
+    } else {
+        print(&resolution);
+    }
+    Ok(u8::from(resolution.has_errors()))
+}
+
+async fn look(args: &CheckArgs) -> Result<Resolution, Vec<Error>> {
+    let settings = load(&args.config)?;
+    let source = Side::connect("source", &settings.source.url, &settings.name).await;
+    let target = Side::connect("target", &settings.target.url, &settings.name).await;
+    let (source, target) = match (source, target) {
+        (Ok(source), Ok(target)) => (source, target),
+        (source, target) => {
+            return Err([source.err(), target.err()].into_iter().flatten().collect());
+        }
+    };
+    let one = |error: Error| vec![error];
+    let mut resolution = resolve(&settings, &source, &target).await.map_err(one)?;
+    slot_and_publication(&settings, &source, &mut resolution).await.map_err(one)?;
+    ledger(&settings, &source, &target, &mut resolution).await.map_err(one)?;
+    Ok(resolution)
+}
+
+/// What can be made is printed; what else is wrong goes to standard error, so that the output can
+/// be run as it is.
+fn print_ddl(resolution: &Resolution) -> u8 {
+    resolution.missing_targets.iter().for_each(|missing| println!("{}", ddl(missing)));
+    let others = resolution.findings.iter().filter(|finding| {
+        finding.severity == Severity::Error && finding.code != Code::TargetMissing
+    });
+    let others: Vec<_> = others.collect();
+    others.iter().for_each(|finding| eprintln!("{finding}"));
+    u8::from(!others.is_empty())
+}
+
+fn print(resolution: &Resolution) {
+    let rows: Vec<_> = resolution
+        .statements
+        .iter()
+        .map(|statement| {
+            let mode = match statement.mode {
+                Mode::Streamed => "streamed",
+                Mode::Refused => "refused",
+            };
+            vec![
+                format!("{}:{}", statement.file, statement.line),
+                statement.source.clone(),
+                statement.target.clone(),
+                mode.to_owned(),
+                statement.message.clone(),
+            ]
+        })
+        .collect();
+    print!("{}", table(&["statement", "source", "target", "mode", ""], &rows));
+    for finding in &resolution.findings {
+        println!("\n{finding}");
+    }
+    let count = |severity| resolution.findings.iter().filter(|f| f.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    println!("\n{errors} errors, {warnings} warnings");
+}
+
+/// Slot and publication, without making either.
+async fn slot_and_publication(
+    settings: &Settings,
+    side: &Side,
+    resolution: &mut Resolution,
+) -> Result<()> {
+    let slot = Slot::find(&side.client, &side.place, &settings.source.slot).await?;
+    let name = &settings.source.slot;
+    let fit = match &slot {
+        Some(slot) => slot.fit(name, &side.place, &side.server.database, None),
+        None if side.server.free_slots <= 0 => {
+            Err(Error::new(Code::SlotsExhausted, "no replication slot is free")
+                .at(side.place.clone())
+                .remedy("raise max_replication_slots, or drop slots that nobody uses"))
+        }
+        None => Ok(()),
+    };
+    resolution.findings.extend(fit.err().iter().map(Finding::from));
+    let Some(resolved) = &resolution.resolved else { return Ok(()) };
+    let tables: Vec<_> = resolved.plan.tables.iter().map(|t| t.table.clone()).collect();
+    let name = &settings.source.publication;
+    let found = Publication::find(&side.client, &side.server, &side.place, name).await?;
+    let fit = match found {
+        Some(publication) => publication.fit(name, &side.place, &tables).err(),
+        None => may_publish(side, name, &tables).await?,
+    };
+    resolution.findings.extend(fit.iter().map(Finding::from));
+    Ok(())
+}
+
+/// Whether the ledger can be made; whether a known pipeline has its source, and a new one empty
+/// targets.
+async fn ledger(
+    settings: &Settings,
+    source: &Side,
+    side: &Side,
+    resolution: &mut Resolution,
+) -> Result<()> {
+    if let Some(refusal) = may_keep_ledger(side).await? {
+        resolution.findings.push(Finding::from(&refusal));
+        return Ok(());
+    }
+    let known = PgLedger::registered(&side.client, &side.place, &settings.name).await?;
+    if let Some(known) = known {
+        resolution.findings.extend(other_source(source, &known).iter().map(Finding::from));
+        return Ok(());
+    }
+    let Some(resolved) = &resolution.resolved else { return Ok(()) };
+    if settings.backfill.enabled {
+        let occupied = occupied(side, &resolved.plan.routes).await?;
+        resolution.findings.extend(occupied.iter().map(Finding::from));
+    }
+    Ok(())
+}
+
+/// A CREATE TABLE statement deduced from a SELECT.
+fn ddl(missing: &MissingTarget) -> String {
+    let mut lines: Vec<_> = missing
+        .columns
+        .iter()
+        .zip(&missing.types)
+        .map(|(name, sql_type)| format!("    {} {sql_type}", quote(name)))
+        .collect();
+    let (schema, name) = &missing.name;
+    let name = schema.iter().chain([name]).map(|part| quote(part)).collect::<Vec<_>>().join(".");
+    if missing.many {
+        // Does not run before it is completed: only the user knows what tells the rows apart.
+        let key = quote_list(&missing.key);
+        lines.push(format!("    PRIMARY KEY ({key}, …) -- add what tells its rows apart"));
+    } else if !missing.key.is_empty() {
+        lines.push(format!("    PRIMARY KEY ({})", quote_list(&missing.key)));
+    }
+    format!("CREATE TABLE {name} (\n{}\n);\n", lines.join(",\n"))
+}

@@ -1,0 +1,91 @@
+//! Foreign keys of the target that cannot hold while rows are being copied.
+
+use regraft_core::segment::Route;
+use regraft_core::sql::quote;
+use regraft_core::{Code, Error, Result, TableName};
+use regraft_postgres::catalog::{Catalog, ForeignKey};
+use regraft_postgres::classify;
+use regraft_settings::{ForeignKeys, Settings};
+
+use super::Side;
+use crate::finding::Finding;
+
+/// Finds foreign keys between targets whose rows come from different source rows, as long as not
+/// everything is copied.
+pub(super) async fn while_copying(
+    settings: &Settings,
+    source: &Side,
+    side: &Side,
+    routes: &[Route],
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let unchecked = settings.target.foreign_keys == ForeignKeys::Trusted;
+    if unchecked || !settings.backfill.enabled || copied(side, &settings.name).await? {
+        return Ok(());
+    }
+    let catalog = Catalog::new(&side.client, &side.place);
+    for route in routes {
+        let (schema, name) = (Some(route.target.schema.as_str()), route.target.name.as_str());
+        let table = catalog.table(schema, name, Code::TargetMissing).await?;
+        for key in &table.foreign_keys {
+            let parents: Vec<_> = routes.iter().filter(|r| r.target == key.references).collect();
+            let mut apart = parents.iter().filter(|parent| !together(route, parent, key));
+            let Some(parent) = apart.next() else { continue };
+            if nothing_to_copy(source, &parent.source).await? {
+                continue;
+            }
+            let what = format!(
+                "the foreign key {} of {} refers to rows that may not be copied yet",
+                key.name, route.target
+            );
+            let remedy = format!(
+                "ALTER TABLE {} DROP CONSTRAINT {} until all is copied, or set foreign_keys = \
+                 \"trusted\" in [target]",
+                route.target.quoted(),
+                quote(&key.name)
+            );
+            let error = Error::new(Code::ForeignKeyWhileCopying, what).at(&route.place);
+            findings.push(Finding::from(&error.remedy(remedy)));
+        }
+    }
+    Ok(())
+}
+
+/// All rows of the table will come by the stream.
+async fn nothing_to_copy(source: &Side, table: &TableName) -> Result<bool> {
+    let sql = format!("SELECT NOT EXISTS (SELECT FROM {})", table.quoted());
+    let row = source.client.query_one(&sql, &[]).await;
+    Ok(row.map_err(|error| classify(&error, &source.place))?.get(0))
+}
+
+/// Both ends come from one source row: each is its key.
+fn together(child: &Route, parent: &Route, key: &ForeignKey) -> bool {
+    let owner = |route: &Route| -> Option<Vec<String>> {
+        Some(route.owner.as_ref()?.iter().map(|&at| route.columns[at].name.clone()).collect())
+    };
+    let (Some(child_owner), Some(parent_owner)) = (owner(child), owner(parent)) else {
+        return false;
+    };
+    // The same columns of the source's key, whatever the order in which the constraint lists them.
+    let at = |owner: &[String], name: &String| owner.iter().position(|column| column == name);
+    let pairs = key.columns.iter().zip(&key.referenced_columns);
+    child.source == parent.source
+        && key.columns.len() == child_owner.len()
+        && pairs.into_iter().all(|(column, referenced)| {
+            let place = at(&child_owner, column);
+            place.is_some() && place == at(&parent_owner, referenced)
+        })
+}
+
+/// Every row of the pipeline is copied.
+async fn copied(side: &Side, name: &str) -> Result<bool> {
+    let fail = |error: tokio_postgres::Error| classify(&error, &side.place);
+    let exists = "SELECT to_regclass('regraft.tables') IS NOT NULL";
+    if !side.client.query_one(exists, &[]).await.map_err(fail)?.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    let sql = "SELECT coalesce(bool_and(t.fully_planned), false) AND NOT EXISTS \
+               (SELECT FROM regraft.chunks c WHERE c.pipeline = $1 AND c.done_at IS NULL) \
+               FROM regraft.tables t WHERE t.pipeline = $1";
+    Ok(side.client.query_one(sql, &[&name]).await.map_err(fail)?.get(0))
+}

@@ -1,0 +1,302 @@
+//! From the configuration and both servers to a plan, or to findings that say why not.
+//!
+//! Each statement passes through the same steps: the source type-checks it, the compiler compiles
+//! it, the target type-checks the assignment. `check` prints all that was found; `run` goes on when
+//! nothing of it is an error.
+
+mod foreign_keys;
+mod source;
+mod target;
+
+use std::sync::Arc;
+
+use regraft_core::segment::{Route, RouteColumn};
+use regraft_core::{Code, Error, Mapper, Result, TableName};
+use regraft_mapping::{CompiledMapper, Statement};
+use regraft_pipeline::{Plan, PlannedTable};
+use regraft_postgres::Endpoint;
+use regraft_postgres::catalog::Table;
+use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable};
+use regraft_postgres::connectors::place as place_of;
+use regraft_postgres::ledger::Shape;
+use regraft_postgres::slot::Server;
+use regraft_settings::{Settings, UrlSource};
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use crate::finding::{Finding, Severity};
+pub use target::occupied;
+
+/// How a statement is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// By regraft, from the change stream.
+    Streamed,
+    /// Not at all.
+    Refused,
+}
+
+/// What became of one statement.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatementReport {
+    /// Target table, as found or as written.
+    pub target: String,
+    /// Source table, as found or as written.
+    pub source: String,
+    /// The mapping file.
+    pub file: String,
+    /// Line of the statement.
+    pub line: u32,
+    /// How it is evaluated.
+    pub mode: Mode,
+    /// Why it is refused, or what it does.
+    pub message: String,
+}
+
+/// A connection with its place in messages.
+pub struct Side {
+    /// The connection.
+    pub client: Client,
+    /// The address.
+    pub endpoint: Endpoint,
+    /// `source (host:port/database as user)`.
+    pub place: String,
+    /// What the server says of itself.
+    pub server: Server,
+}
+
+impl Side {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the address cannot be read, or the server cannot be reached or refuses.
+    pub async fn connect(role: &str, url: &UrlSource, name: &str) -> Result<Side> {
+        let endpoint = endpoint(url)?;
+        let connecting = endpoint.connect(&format!("regraft {name}")).await;
+        let client = connecting.map_err(|error| {
+            // Which of the two it is about, beside the address.
+            let place = error.place().map(|place| format!("{role} ({place})"));
+            error.at(place.unwrap_or_else(|| place_of(role, &endpoint)))
+        })?;
+        let place = place_of(role, &endpoint);
+        let server = Server::ask(&client, &place).await?;
+        Ok(Side { client, endpoint, place, server })
+    }
+}
+
+/// Reads an address anew.
+///
+/// # Errors
+/// When its file cannot be read, or it is no address.
+pub fn endpoint(url: &UrlSource) -> Result<Endpoint> {
+    Endpoint::parse(url.read()?.expose())
+}
+
+/// A mapping that both servers accept.
+pub struct Resolved {
+    /// For the pipeline.
+    pub plan: Plan,
+    /// For the chunk readers.
+    pub read: Arc<Vec<ReadTable>>,
+    /// Of each statement.
+    pub fingerprints: Vec<String>,
+    /// Of each source table, the columns that the mapping reads.
+    pub shapes: Vec<(TableName, Shape)>,
+}
+
+/// What came of resolving.
+pub struct Resolution {
+    /// One entry per statement.
+    pub statements: Vec<StatementReport>,
+    /// All that was found.
+    pub findings: Vec<Finding>,
+    /// Statements whose target does not exist, with what a table for them needs.
+    pub missing_targets: Vec<MissingTarget>,
+    /// Present when nothing found is an error.
+    pub resolved: Option<Resolved>,
+}
+
+/// A target table that does not exist.
+pub struct MissingTarget {
+    /// Schema, if it was written, and table.
+    pub name: (Option<String>, String),
+    /// Names of the columns, as written or as the SELECT gives them.
+    pub columns: Vec<String>,
+    /// SQL types, with modifiers where the expression is a plain column.
+    pub types: Vec<String>,
+    /// Columns that copy the source key, when the statement gives one row per source row.
+    pub key: Vec<String>,
+    /// More than one row may come from a source row.
+    pub many: bool,
+}
+
+impl Resolution {
+    /// True when some finding keeps the pipeline from running.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+}
+
+/// A statement on its way.
+struct Compiled {
+    statement: Statement,
+    source: Table,
+    key: Vec<String>,
+    mapper: CompiledMapper,
+    /// Names of the columns that the SELECT gives, from the server.
+    names: Vec<String>,
+    /// SQL names of their types on the source.
+    types: Vec<String>,
+}
+
+/// Resolves a mapping.
+///
+/// # Errors
+/// When a server cannot be asked; everything else is a finding.
+pub async fn resolve(settings: &Settings, source: &Side, target: &Side) -> Result<Resolution> {
+    let mut findings = Vec::new();
+    let fit = [source.server.fit_as_source(&source.place), target.server.fit(&target.place)];
+    findings.extend(fit.iter().filter_map(|fit| fit.as_ref().err()).map(Finding::from));
+    let mut resolution = Resolution {
+        statements: Vec::new(),
+        findings,
+        missing_targets: Vec::new(),
+        resolved: None,
+    };
+    let text = settings.read_mapping()?;
+    let file = settings.mapping.file.display().to_string();
+    let statements = match regraft_mapping::parse(&file, &text) {
+        Ok(statements) => statements,
+        Err(errors) => {
+            resolution.findings.extend(errors.iter().map(Finding::from));
+            return Ok(resolution);
+        }
+    };
+    let mut routes = Vec::new();
+    let mut compiled = Vec::new();
+    for statement in statements {
+        let mut report = StatementReport {
+            target: written(statement.target()),
+            source: source::written_sources(&statement),
+            file: file.clone(),
+            line: statement.line(),
+            mode: Mode::Refused,
+            message: String::new(),
+        };
+        match one(source, target, statement, &mut resolution, &mut report).await {
+            Ok((statement, route)) => {
+                report.mode = Mode::Streamed;
+                report.message = describe(&statement.mapper);
+                compiled.push(statement);
+                routes.push(route);
+            }
+            Err(error) if error.kind() == regraft_core::Kind::Unavailable => return Err(error),
+            Err(error) => {
+                report.message = error.what().to_owned();
+                resolution.findings.push(Finding::from(&error));
+            }
+        }
+        resolution.statements.push(report);
+    }
+    target::tell_apart(&mut routes, &compiled, &mut resolution.findings);
+    let findings = &mut resolution.findings;
+    foreign_keys::while_copying(settings, source, target, &routes, findings).await?;
+    if !resolution.has_errors() {
+        resolution.resolved = Some(assemble(&settings.name, compiled, routes));
+    }
+    Ok(resolution)
+}
+
+fn written((schema, name): (Option<&str>, &str)) -> String {
+    schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"))
+}
+
+fn describe(mapper: &CompiledMapper) -> String {
+    if mapper.single() {
+        "one row for each source row".to_owned()
+    } else {
+        "several rows for each source row".to_owned()
+    }
+}
+
+async fn one(
+    source: &Side,
+    target: &Side,
+    statement: Statement,
+    resolution: &mut Resolution,
+    report: &mut StatementReport,
+) -> Result<(Compiled, Route)> {
+    let compiled = source::compile(source, statement, &mut resolution.findings).await?;
+    report.source = compiled.source.name.to_string();
+    match target::route(target, &compiled, &mut resolution.findings).await {
+        Ok(route) => {
+            report.target = route.target.to_string();
+            Ok((compiled, route))
+        }
+        Err(error) => {
+            if error.code() == Code::TargetMissing {
+                resolution.missing_targets.push(target::missing(source, &compiled).await?);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved {
+    let mut tables: Vec<PlannedTable> = Vec::new();
+    let mut read: Vec<ReadTable> = Vec::new();
+    let mut shapes: Vec<(TableName, Shape)> = Vec::new();
+    let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
+    let fingerprints = compiled.iter().map(|c| c.statement.fingerprint()).collect();
+    for (at, statement) in compiled.into_iter().enumerate() {
+        let Compiled { statement, source, key, mapper, .. } = statement;
+        let table = source.name.clone();
+        let index = tables.iter().position(|planned| planned.table == table);
+        let index = index.unwrap_or_else(|| {
+            let column = |name: &String| KeyColumn {
+                name: name.clone(),
+                sql_type: source.column(name).map_or_else(String::new, |c| c.sql_type.clone()),
+            };
+            let columns = key.iter().map(column).collect();
+            tables.push(PlannedTable {
+                table: table.clone(),
+                oid: source.oid,
+                key: key.clone(),
+                statements: vec![],
+            });
+            read.push(ReadTable { table: table.clone(), key: columns, statements: vec![] });
+            shapes.push((table.clone(), Shape::default()));
+            tables.len() - 1
+        });
+        tables[index].statements.push(at);
+        for name in mapper.reads() {
+            let full_type = source.column(&name).map_or("", |column| &column.full_type);
+            let entry = (name, full_type.to_owned());
+            let columns = &mut shapes[index].1.columns;
+            if let Err(place) = columns.binary_search(&entry) {
+                columns.insert(place, entry);
+            }
+        }
+        let source_ref = statement.source_ref();
+        let select = move |restriction: &str| statement.keyed_select(&key, restriction);
+        read[index].statements.push(ReadStatement { source_ref, select: Arc::new(select) });
+        mappers.push(Box::new(mapper));
+    }
+    let plan = Plan { name: name.to_owned(), routes, mappers, tables };
+    Resolved { plan, read: Arc::new(read), fingerprints, shapes }
+}
+
+/// An error at a place in the mapping.
+fn at(statement: &Statement, line: u32, column: u32, error: Error) -> Error {
+    error.at(format!("{}:{line}:{column}", statement.file()))
+}
+
+/// Columns of a route.
+fn route_columns(names: &[String], types: &[String]) -> Vec<RouteColumn> {
+    let column = |(name, sql_type): (&String, &String)| RouteColumn {
+        name: name.clone(),
+        sql_type: sql_type.clone(),
+    };
+    names.iter().zip(types).map(column).collect()
+}

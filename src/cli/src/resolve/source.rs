@@ -1,0 +1,173 @@
+//! The source's side of a statement: does the server accept the SELECT, can it be streamed, and does
+//! the table have what the stream needs?
+
+use regraft_core::{Code, Error, ReplicaIdentity, Result};
+use regraft_mapping::{SourceTable, Statement, TypeKind, TypeNames};
+use regraft_postgres::catalog::{Catalog, Table, UserType};
+use regraft_postgres::classify;
+use tokio_postgres::error::ErrorPosition;
+
+use super::{Compiled, Side, at};
+use crate::finding::Finding;
+
+/// The tables that a SELECT reads, as written.
+pub(super) fn written_sources(statement: &Statement) -> String {
+    let tables = statement.source_tables().iter();
+    let tables: Vec<_> =
+        tables.map(|table| super::written((table.schema.as_deref(), &table.name))).collect();
+    tables.join(", ")
+}
+
+/// Type-checks, compiles and judges the source of one statement.
+pub(super) async fn compile(
+    side: &Side,
+    statement: Statement,
+    findings: &mut Vec<Finding>,
+) -> Result<Compiled> {
+    let prepared = prepare(side, &statement).await?;
+    let catalog = Catalog::new(&side.client, &side.place);
+    let Some(written) = statement.source_tables().first() else {
+        let what = "the SELECT reads no table, so nothing in the stream can change it";
+        return Err(Error::new(Code::NotStreamable, what)
+            .at(statement.place())
+            .remedy("insert constant rows into the target once, by hand"));
+    };
+    let (schema, name) = (written.schema.as_deref(), written.name.as_str());
+    let table = catalog.table(schema, name, Code::SourceMissing).await?;
+    let key = key(&table, &statement)?;
+    readable(&table, side, findings);
+
+    let collated = table.columns.iter().filter(|column| column.collated);
+    let source = SourceTable {
+        name: table.name.clone(),
+        columns: table.stream_columns(),
+        key: key.clone(),
+        types: type_names(catalog.user_types(&table).await?),
+        collated: collated.map(|column| column.name.clone()).collect(),
+    };
+    let settings = regraft_mapping::Settings {
+        c_collation: side.server.collation_is_c,
+        c_ctype: side.server.ctype_is_c,
+        utf8: side.server.encoding == "UTF8",
+        // Every connection of regraft sets both.
+        utc_iso: true,
+        server_version: side.server.version,
+    };
+    let mapper = regraft_mapping::compile(&statement, &source, &settings).map_err(|refusal| {
+        let error = Error::new(Code::NotStreamable, refusal.message).remedy(refusal.remedy);
+        at(&statement, refusal.line, refusal.column, error)
+    })?;
+    let server_types: Vec<_> = prepared.columns().iter().map(|c| c.type_().oid()).collect();
+    if let Some(column) = (0..server_types.len().max(mapper.output_types().len()))
+        .find(|&i| server_types.get(i) != mapper.output_types().get(i))
+    {
+        let what = format!("column {} of the SELECT has another type for the server", column + 1);
+        return Err(Error::new(Code::NotStreamable, what)
+            .at(statement.place())
+            .remedy("write an explicit cast around the expression"));
+    }
+    let names = catalog.type_names(&server_types).await?;
+    let types = server_types.iter().map(|oid| names.get(oid).cloned().unwrap_or_default());
+    Ok(Compiled {
+        names: prepared.columns().iter().map(|column| column.name().to_owned()).collect(),
+        types: types.collect(),
+        statement,
+        source: table,
+        key,
+        mapper,
+    })
+}
+
+fn type_names(types: Vec<UserType>) -> TypeNames {
+    let entry = |found: UserType| {
+        let kind = match (found.kind, found.element) {
+            (_, element) if element != 0 => TypeKind::Array { element },
+            ('e', _) => TypeKind::Enum(found.labels),
+            ('d', _) => TypeKind::Domain { base: found.base, modifier: found.modifier },
+            ('c', _) => TypeKind::Composite,
+            _ => TypeKind::Other,
+        };
+        let described = regraft_mapping::UserType { schema: found.schema, name: found.name, kind };
+        (found.oid, described)
+    };
+    TypeNames(types.into_iter().map(entry).collect())
+}
+
+/// Lets the source parse and type-check the SELECT; its message and position reach the user.
+async fn prepare(side: &Side, statement: &Statement) -> Result<tokio_postgres::Statement> {
+    side.client.prepare(statement.select_sql()).await.map_err(|error| {
+        let Some(refusal) = error.as_db_error() else {
+            return classify(&error, &side.place);
+        };
+        let position = match refusal.position() {
+            Some(ErrorPosition::Original(position)) => Some(*position),
+            _ => None,
+        };
+        let (line, column) = match position {
+            Some(position) => statement.place_in_select(position),
+            None => (statement.line(), statement.column()),
+        };
+        let code = match refusal.code().code() {
+            "42501" => Code::PrivilegeMissing,
+            "42P01" => Code::SourceMissing,
+            _ => Code::SelectRefused,
+        };
+        let what = format!("the source says: {}", refusal.message());
+        let remedy = refusal.hint().unwrap_or("try the SELECT in psql on the source");
+        at(statement, line, column, Error::new(code, what).remedy(remedy))
+    })
+}
+
+fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
+    let quoted = table.name.quoted();
+    if !matches!(table.kind, 'r' | 'p') {
+        let what = format!("{} is not a table", table.name);
+        return Err(Error::new(Code::NotStreamable, what)
+            .at(statement.place())
+            .remedy("select from the tables below it: only tables have a change stream"));
+    }
+    if table.kind == 'r' && table.has_children {
+        let what = format!("other tables inherit from {}", table.name);
+        return Err(Error::new(Code::NotStreamable, what).at(statement.place()).remedy(
+            "a SELECT on it gives their rows, too, and the stream tells them apart: map each table by \
+             a statement of its own, or move the rows into partitions",
+        ));
+    }
+    if table.identity == ReplicaIdentity::Nothing {
+        let what = format!("{} has REPLICA IDENTITY NOTHING", table.name);
+        return Err(Error::new(Code::SourceKeyMissing, what)
+            .at(statement.place())
+            .remedy(format!("ALTER TABLE {quoted} REPLICA IDENTITY DEFAULT")));
+    }
+    table.stream_key().ok_or_else(|| {
+        let what = format!("{} has no primary key", table.name);
+        Error::new(Code::SourceKeyMissing, what).at(statement.place()).remedy(format!(
+            "ALTER TABLE {quoted} ADD PRIMARY KEY (…), or ALTER TABLE {quoted} REPLICA IDENTITY \
+             USING INDEX … with a unique index over NOT NULL columns"
+        ))
+    })
+}
+
+fn readable(table: &Table, side: &Side, findings: &mut Vec<Finding>) {
+    if table.kind == 'p' {
+        findings.push(Finding::warning(
+            format!("{} is partitioned: the stream tells changes of its rows only", table.name),
+            side.place.clone(),
+            "after TRUNCATE, DETACH or DROP of a single partition, copy the table anew: `regraft run \
+             --recopy TABLE`; TRUNCATE of the whole table is followed",
+        ));
+    }
+    if !table.privileges[0] {
+        let what = format!("the role may not read {}", table.name);
+        let error = Error::new(Code::PrivilegeMissing, what).at(side.place.clone());
+        let remedy = format!("GRANT SELECT ON {} TO …", table.name.quoted());
+        findings.push(Finding::from(&error.remedy(remedy)));
+    }
+    if table.row_security {
+        let what = format!("row-level security hides rows of {} from the role", table.name);
+        let error = Error::new(Code::PrivilegeMissing, what).at(side.place.clone());
+        findings.push(Finding::from(
+            &error.remedy("use a role with BYPASSRLS: the stream and the copy must see all rows"),
+        ));
+    }
+}

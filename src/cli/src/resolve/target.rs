@@ -1,0 +1,342 @@
+//! The target's side of a statement: does the table take what the SELECT gives, and can a source
+//! row's rows be found again in it?
+
+use regraft_core::segment::Route;
+use regraft_core::sql::{quote, quote_list};
+use regraft_core::{Code, Error, ReplicaIdentity, Result};
+use regraft_postgres::catalog::{Catalog, Table};
+use regraft_postgres::classify;
+
+use super::{Compiled, MissingTarget, Side, route_columns, written};
+use crate::finding::Finding;
+
+/// Finds the target of a statement and judges it.
+pub(super) async fn route(
+    side: &Side,
+    compiled: &Compiled,
+    findings: &mut Vec<Finding>,
+) -> Result<Route> {
+    let place = compiled.statement.place();
+    let (schema, name) = compiled.statement.target();
+    let catalog = Catalog::new(&side.client, &side.place);
+    let table = catalog.table(schema, name, Code::TargetMissing).await.map_err(|error| {
+        if error.code() != Code::TargetMissing {
+            return error;
+        }
+        let what = format!("the target table {} does not exist", written((schema, name)));
+        Error::new(Code::TargetMissing, what)
+            .at(&place)
+            .remedy("make it; `regraft check --ddl` prints a CREATE TABLE to start from")
+    })?;
+    if !matches!(table.kind, 'r' | 'p') {
+        let what = format!("{} is not a table", table.name);
+        return Err(Error::new(Code::TargetMissing, what).at(&place).remedy("name a table"));
+    }
+    let names = columns(compiled, &table)?;
+    let columns = route_columns(&names, &compiled.types);
+    let key = table.target_key().unwrap_or_default();
+    if key.is_empty() || !key.iter().all(|name| names.contains(name)) {
+        let what = if key.is_empty() {
+            format!("the target {} has no key", table.name)
+        } else {
+            format!("the SELECT does not fill the key ({}) of {}", key.join(", "), table.name)
+        };
+        return Err(Error::new(Code::TargetKeyMissing, what).at(&place).remedy(
+            "give the target a primary key, not deferrable, whose columns the statement fills",
+        ));
+    }
+    let owner = owner(compiled, &names)?;
+    let owner_names: Vec<_> = owner.iter().flatten().map(|&at| names[at].clone()).collect();
+    advise(side, compiled, &table, &owner_names, findings);
+    let mut route = Route {
+        source: compiled.source.name.clone(),
+        target: table.name.clone(),
+        columns,
+        owner: owner.clone(),
+        single: compiled.mapper.single(),
+        total: compiled.mapper.total(),
+        key_is_owner: owner.is_some() && key.iter().all(|name| owner_names.contains(name)),
+        rewrite: !compiled.mapper.single() && !table.referenced,
+        only: Vec::new(),
+        place,
+    };
+    assignable(side, compiled, &mut route).await?;
+    Ok(route)
+}
+
+/// The target columns: those listed, or the first ones of the table.
+fn columns(compiled: &Compiled, table: &Table) -> Result<Vec<String>> {
+    let statement = &compiled.statement;
+    let given = compiled.types.len();
+    let names: Vec<String> = match statement.columns() {
+        Some(names) => names.to_vec(),
+        None => table.columns.iter().take(given).map(|column| column.name.clone()).collect(),
+    };
+    let fail = |what: String, remedy: &str| {
+        Err(Error::new(Code::TargetColumn, what).at(statement.place()).remedy(remedy))
+    };
+    if names.len() != given {
+        return fail(
+            format!("the SELECT gives {given} columns for {} of {}", names.len(), table.name),
+            "list as many target columns as the SELECT gives",
+        );
+    }
+    for name in &names {
+        let Some(column) = table.column(name) else {
+            let near = table.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>();
+            return fail(
+                format!("{} has no column {}", table.name, quote(name)),
+                &format!("its columns are {}", near.join(", ")),
+            );
+        };
+        if column.generated {
+            return fail(
+                format!("the column {} of {} is generated", quote(name), table.name),
+                "leave it out: the target computes it",
+            );
+        }
+    }
+    let unfilled = table.columns.iter().find(|column| {
+        column.not_null && !column.has_default && !column.generated && !names.contains(&column.name)
+    });
+    if let Some(column) = unfilled {
+        return fail(
+            format!(
+                "the column {} of {} is NOT NULL, has no default, and is not filled",
+                quote(&column.name),
+                table.name
+            ),
+            "select a value for it, or give it a default",
+        );
+    }
+    Ok(names)
+}
+
+/// The columns by which a source row's rows are found again.
+fn owner(compiled: &Compiled, names: &[String]) -> Result<Option<Vec<usize>>> {
+    let owner = compiled.mapper.owner().filter(|owner| owner.iter().all(|&at| at < names.len()));
+    if owner.is_some() || compiled.source.identity == ReplicaIdentity::Full {
+        return Ok(owner);
+    }
+    let what = format!(
+        "the statement does not copy the whole key ({}) of {}, so that rows of a changed source row \
+         cannot be found again",
+        compiled.key.join(", "),
+        compiled.source.name,
+    );
+    Err(Error::new(Code::OwnerMissing, what).at(compiled.statement.place()).remedy(format!(
+        "select the key columns into the target, or have the stream carry whole old rows: ALTER \
+         TABLE {} REPLICA IDENTITY FULL",
+        compiled.source.name.quoted()
+    )))
+}
+
+/// Lets the target type-check the assignment, with the types that the SELECT gives.
+async fn assignable(side: &Side, compiled: &Compiled, route: &mut Route) -> Result<()> {
+    let names = quote_list(route.columns.iter().map(|column| &column.name));
+    for column in &mut route.columns {
+        // A type that only the source has travels as text, as its label or literal.
+        let known: bool = side
+            .client
+            .query_one("SELECT to_regtype($1) IS NOT NULL", &[&column.sql_type])
+            .await
+            .map_err(|error| classify(&error, &side.place))?
+            .get(0);
+        if !known {
+            let what = format!(
+                "the type {} of the expression for {} does not exist at the target",
+                column.sql_type,
+                quote(&column.name)
+            );
+            return Err(Error::new(Code::TypeMismatch, what)
+                .at(&route.place)
+                .remedy("make the type at the target, or cast the expression to a built-in type"));
+        }
+    }
+    let values = route.columns.iter().map(|column| format!("NULL::{}", column.sql_type));
+    let values = values.collect::<Vec<_>>().join(", ");
+    let overriding = "OVERRIDING SYSTEM VALUE";
+    let sql =
+        format!("INSERT INTO {} ({names}) {overriding} SELECT {values}", route.target.quoted());
+    side.client.prepare(&sql).await.map(drop).map_err(|error| {
+        let Some(refusal) = error.as_db_error() else {
+            return classify(&error, &side.place);
+        };
+        let what = format!("the target says: {}", refusal.message());
+        let remedy = refusal.hint().unwrap_or("cast the expression, or change the column");
+        Error::new(Code::TypeMismatch, what).at(compiled.statement.place()).remedy(remedy)
+    })
+}
+
+fn advise(
+    side: &Side,
+    compiled: &Compiled,
+    table: &Table,
+    owner: &[String],
+    findings: &mut Vec<Finding>,
+) {
+    let place = compiled.statement.place();
+    let missing: Vec<_> = ["SELECT", "INSERT", "UPDATE", "DELETE"]
+        .iter()
+        .zip(table.privileges)
+        .filter(|(_, granted)| !granted)
+        .map(|(privilege, _)| *privilege)
+        .collect();
+    if !missing.is_empty() {
+        let what = format!("the role lacks {} on {}", missing.join(", "), table.name);
+        let remedy = format!("GRANT {} ON {} TO …", missing.join(", "), table.name.quoted());
+        let error = Error::new(Code::PrivilegeMissing, what).at(side.place.clone());
+        findings.push(Finding::from(&error.remedy(remedy)));
+    }
+    if table.row_security {
+        let what = format!("row-level security of {} applies to the role", table.name);
+        let error = Error::new(Code::PrivilegeMissing, what).at(side.place.clone());
+        findings.push(Finding::from(&error.remedy("use a role with BYPASSRLS")));
+    }
+    if !table.triggers.is_empty() {
+        findings.push(Finding::warning(
+            format!("triggers fire on {}: {}", table.name, table.triggers.join(", ")),
+            &place,
+            "a trigger that changes or drops rows makes the target differ from the SELECT: disable \
+             it until the migration is over, unless you know that it does not",
+        ));
+    }
+    let prefix = |index: &Vec<String>| {
+        index.len() >= owner.len() && owner.iter().all(|name| index[..owner.len()].contains(name))
+    };
+    if !owner.is_empty() && !table.indexes.iter().any(prefix) {
+        findings.push(Finding::warning(
+            format!("no index of {} starts with ({})", table.name, owner.join(", ")),
+            &place,
+            format!(
+                "each changed source row searches the whole table: CREATE INDEX ON {} ({})",
+                table.name.quoted(),
+                quote_list(owner)
+            ),
+        ));
+    }
+    for at in 0..compiled.types.len() {
+        let name = match compiled.statement.columns() {
+            Some(names) => names.get(at),
+            None => table.columns.get(at).map(|column| &column.name),
+        };
+        let Some(column) = name.and_then(|name| table.column(name)) else { continue };
+        if column.type_modifier >= 0 && compiled.types[at] != column.sql_type
+            || narrows(&compiled.types[at], &column.sql_type)
+        {
+            findings.push(Finding::warning(
+                format!(
+                    "{} may not take every {}: {}",
+                    quote(&column.name),
+                    compiled.types[at],
+                    column.full_type
+                ),
+                &place,
+                "a value that does not fit stops the pipeline at its position; widen the column",
+            ));
+        }
+    }
+}
+
+fn narrows(from: &str, to: &str) -> bool {
+    let width = |name: &str| match name {
+        "smallint" => Some(2),
+        "integer" => Some(4),
+        "bigint" => Some(8),
+        "numeric" => Some(16),
+        _ => None,
+    };
+    matches!((width(from), width(to)), (Some(from), Some(to)) if to < from)
+}
+
+/// Where several statements fill one target, each has to tell its own rows from the others': by a
+/// column to which they give different constants.
+pub(super) fn tell_apart(routes: &mut [Route], compiled: &[Compiled], findings: &mut Vec<Finding>) {
+    let constants = |at: usize| -> Vec<(String, String)> {
+        let columns = &routes[at].columns;
+        let constants = compiled[at].mapper.constants().into_iter();
+        constants.filter_map(|(c, text)| Some((columns.get(c)?.name.clone(), text))).collect()
+    };
+    let mut only = vec![Vec::new(); routes.len()];
+    for at in 0..routes.len() {
+        let mine = constants(at);
+        for other in (0..routes.len()).filter(|&o| o != at && routes[o].target == routes[at].target)
+        {
+            let theirs = constants(other);
+            let differing = mine.iter().find(|(name, value)| {
+                theirs.iter().any(|(their_name, text)| their_name == name && text != value)
+            });
+            match differing {
+                Some((name, value)) => {
+                    let condition = format!("{} = {value}", quote(name));
+                    if !only[at].contains(&condition) {
+                        only[at].push(condition);
+                    }
+                }
+                None if at < other => {
+                    let what = format!(
+                        "{} is also filled by the statement at {}, and nothing tells their rows apart",
+                        routes[at].target, routes[other].place
+                    );
+                    let remedy = "select a different constant into some column in each of them, or \
+                                  use one target table per statement";
+                    let error = Error::new(Code::OwnerMissing, what).at(&routes[at].place);
+                    findings.push(Finding::from(&error.remedy(remedy)));
+                }
+                None => {}
+            }
+        }
+    }
+    for (route, only) in routes.iter_mut().zip(only) {
+        route.only = only;
+    }
+}
+
+/// What a table for a statement would need.
+pub(super) async fn missing(source: &Side, compiled: &Compiled) -> Result<MissingTarget> {
+    let columns = match compiled.statement.columns() {
+        Some(names) if names.len() == compiled.types.len() => names.to_vec(),
+        _ => compiled.names.clone(),
+    };
+    let (schema, name) = compiled.statement.target();
+    let owner = compiled.mapper.owner().unwrap_or_default();
+    let mut types = Vec::new();
+    let outputs =
+        compiled.mapper.output_types().into_iter().zip(compiled.mapper.output_modifiers());
+    for (oid, modifier) in outputs {
+        let row = source.client.query_one("SELECT format_type($1, $2)", &[&oid, &modifier]).await;
+        types.push(row.map_err(|error| classify(&error, &source.place))?.get(0));
+    }
+    Ok(MissingTarget {
+        name: (schema.map(str::to_owned), name.to_owned()),
+        key: owner.iter().filter_map(|&at| columns.get(at).cloned()).collect(),
+        columns,
+        types,
+        many: !compiled.mapper.single(),
+    })
+}
+
+/// Targets that hold rows before the pipeline has written any, as far as each statement can tell its
+/// own rows from others.
+///
+/// # Errors
+/// When the target cannot be asked.
+pub async fn occupied(side: &Side, routes: &[Route]) -> Result<Vec<Error>> {
+    let mut found = Vec::new();
+    for route in routes {
+        let own = if route.only.is_empty() { "true".to_owned() } else { route.only.join(" AND ") };
+        let table = route.target.quoted();
+        let sql = format!("SELECT EXISTS (SELECT FROM {table} WHERE {own})");
+        let row = side.client.query_one(&sql, &[]).await;
+        if row.map_err(|error| classify(&error, &side.place))?.get(0) {
+            let what = format!("the target {} of a new pipeline holds rows already", route.target);
+            let remedy = format!(
+                "`regraft run --recopy {}` clears them and copies anew; `--accept-mapping` keeps \
+                 them, because they fit",
+                route.source
+            );
+            found.push(Error::new(Code::TargetNotEmpty, what).at(&route.place).remedy(remedy));
+        }
+    }
+    Ok(found)
+}

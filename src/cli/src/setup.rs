@@ -1,0 +1,437 @@
+//! What has to be there before a pipeline can run: publication, slot and ledger, made where they
+//! are missing and judged where they are not.
+//!
+//! All of it happens under the pipeline's lock in the target, the one that a running daemon holds:
+//! a table must not be copied anew under a daemon that is about to note chunks of it.
+
+use std::time::Duration;
+
+use regraft_core::sql::quote;
+use regraft_core::{Code, Error, Lsn, Result, TableName};
+use regraft_postgres::classify;
+use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered, Shape};
+use regraft_postgres::slot::{Publication, Slot};
+use regraft_settings::{OBJECT_PREFIX, Settings};
+use tokio_postgres::types::PgLsn;
+
+use crate::args::RunArgs;
+use crate::resolve::{Resolved, Side, occupied};
+
+/// Between looks at a lock that is taken, and how many.
+const LOCK_LOOKS: (Duration, u32) = (Duration::from_millis(200), 5);
+
+/// Takes the pipeline's lock for this session; false when a daemon holds it. The server may need a
+/// moment to notice that a process that held it has ended.
+///
+/// # Errors
+/// When the target cannot be asked.
+pub(crate) async fn lock(target: &Side, name: &str) -> Result<bool> {
+    let sql = "SELECT pg_try_advisory_lock(hashtextextended('regraft:' || $1, 0))";
+    for look in 0..LOCK_LOOKS.1 {
+        if look > 0 {
+            tokio::time::sleep(LOCK_LOOKS.0).await;
+        }
+        let row = target.client.query_one(sql, &[&name]).await;
+        if row.map_err(|error| classify(&error, &target.place))?.get(0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Refuses a ledger of a newer regraft, and migrates one of an older. False when there is none.
+///
+/// # Errors
+/// [`Code::LedgerNewer`], and when the target cannot be asked.
+pub(crate) async fn migrate_existing(target: &Side) -> Result<bool> {
+    let sql = "SELECT to_regclass('regraft.versions') IS NOT NULL";
+    let row = target.client.query_one(sql, &[]).await;
+    let exists = row.map_err(|error| classify(&error, &target.place))?.get(0);
+    if exists {
+        PgLedger::migrate(&target.client, &target.place).await?;
+    }
+    Ok(exists)
+}
+
+/// Why the role may not make the publication.
+///
+/// # Errors
+/// When the source cannot be asked.
+pub(crate) async fn may_publish(
+    side: &Side,
+    name: &str,
+    tables: &[TableName],
+) -> Result<Option<Error>> {
+    let list: Vec<_> = tables.iter().map(TableName::quoted).collect();
+    let sql = "SELECT has_database_privilege(current_database(), 'CREATE'), \
+               coalesce((SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class c \
+                         WHERE c.oid = ANY($1::text[]::regclass[])), true)";
+    let row = side.client.query_one(sql, &[&list]).await;
+    let row = row.map_err(|error| classify(&error, &side.place))?;
+    let why = match (row.get(0), row.get(1)) {
+        (true, true) => return Ok(None),
+        (false, _) => "it lacks CREATE on the database",
+        (true, false) => "it does not own the tables",
+    };
+    let what = format!("the role may not make the publication {name}: {why}");
+    Ok(Some(Error::new(Code::PrivilegeMissing, what).at(&side.place).remedy(format!(
+        "have the tables' owner run: CREATE PUBLICATION {} FOR TABLE {} WITH \
+         (publish_via_partition_root = true)",
+        quote(name),
+        list.join(", ")
+    ))))
+}
+
+/// Why the role may not keep a ledger in the target.
+///
+/// # Errors
+/// When the target cannot be asked.
+pub(crate) async fn may_keep_ledger(side: &Side) -> Result<Option<Error>> {
+    let sql = "SELECT coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace \
+               WHERE nspname = 'regraft'), has_database_privilege(current_database(), 'CREATE')), \
+               current_database()::text";
+    let row = side.client.query_one(sql, &[]).await;
+    let row = row.map_err(|error| classify(&error, &side.place))?;
+    if row.get(0) {
+        return Ok(None);
+    }
+    let what = "the role may neither use nor make the schema regraft, where the ledger lives";
+    let remedy = format!("GRANT CREATE ON DATABASE {} TO …", quote(row.get(1)));
+    Ok(Some(Error::new(Code::PrivilegeMissing, what).at(&side.place).remedy(remedy)))
+}
+
+/// Why this is not the source that the ledger knows: a position means nothing anywhere else.
+pub(crate) fn other_source(source: &Side, known: &Registered) -> Option<Error> {
+    let server = &source.server;
+    let what = if server.system != known.source_system {
+        "the source is not the cluster that the ledger knows".to_owned()
+    } else if server.database != known.source_db {
+        format!("the source is not the database {} that the ledger knows", known.source_db)
+    } else {
+        return None;
+    };
+    Some(Error::new(Code::SourceReplaced, what).at(&source.place).remedy(
+        "point [source] at the server that the pipeline was made for; if it was replaced or \
+         restored for good, copy anew: `regraft run --recopy all`",
+    ))
+}
+
+pub(crate) struct Setup<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) args: &'a RunArgs,
+    pub(crate) source: &'a Side,
+    pub(crate) target: &'a Side,
+}
+
+impl Setup<'_> {
+    /// Makes or judges everything; gives the system identifier of the source that the ledger knows.
+    ///
+    /// # Errors
+    /// What keeps the pipeline from running.
+    pub(crate) async fn register(&self, resolved: &Resolved) -> Result<String> {
+        let Self { settings, target, .. } = self;
+        let anew = self.anew(resolved)?;
+        let alone = lock(target, &settings.name).await?;
+        if let Some(refusal) = may_keep_ledger(target).await? {
+            return Err(refusal);
+        }
+        let has_ledger = migrate_existing(target).await?;
+        let registered =
+            PgLedger::registered(&target.client, &target.place, &settings.name).await?;
+        if !alone {
+            return self.stand_by(resolved, registered);
+        }
+        match &registered {
+            None => self.refuse_mixing(resolved, &anew).await?,
+            Some(known) if !self.recopies_all() => {
+                other_source(self.source, known).map_or(Ok(()), Err)?;
+            }
+            Some(_) => {}
+        }
+        let tables: Vec<_> = resolved.plan.tables.iter().map(|t| t.table.clone()).collect();
+        self.publish(&tables, registered.is_some()).await?;
+        if !has_ledger {
+            PgLedger::migrate(&target.client, &target.place).await?;
+        }
+        let system = match registered {
+            None => self.create(resolved, &anew).await,
+            Some(registered) => self.resume(resolved, registered, &anew).await,
+        }?;
+        // The pipeline takes it again on the connection of its ledger.
+        let sql = "SELECT pg_advisory_unlock(hashtextextended('regraft:' || $1, 0))";
+        let unlocked = target.client.execute(sql, &[&settings.name]).await;
+        unlocked.map(|_| system).map_err(|error| self.ledger_refused(&error))
+    }
+
+    fn recopies_all(&self) -> bool {
+        self.args.recopy.iter().any(|name| name == "all")
+    }
+
+    /// The tables that are to be copied anew.
+    fn anew(&self, resolved: &Resolved) -> Result<Vec<TableName>> {
+        let tables = || resolved.plan.tables.iter().map(|planned| &planned.table);
+        let is = |table: &TableName, wanted: &str| {
+            wanted == "all" || wanted == table.to_string() || wanted == table.name
+        };
+        let recopy = &self.args.recopy;
+        if let Some(unknown) = recopy.iter().find(|wanted| !tables().any(|t| is(t, wanted))) {
+            let known: Vec<_> = tables().map(ToString::to_string).collect();
+            let what = format!("--recopy {unknown}: the mapping reads no such table");
+            return Err(Error::new(Code::UsageInvalid, what)
+                .at("command line")
+                .remedy(format!("name one of {}, or all", known.join(", "))));
+        }
+        let named = |table: &&TableName| recopy.iter().any(|wanted| is(table, wanted));
+        Ok(tables().filter(named).cloned().collect())
+    }
+
+    /// Another daemon runs the pipeline: this one may wait for its end, and must not change a thing.
+    fn stand_by(&self, resolved: &Resolved, registered: Option<Registered>) -> Result<String> {
+        let running = |what: String| Error::new(Code::PipelineRunning, what).at(&self.target.place);
+        let name = &self.settings.name;
+        let Some(registered) = registered else {
+            let what = format!("another regraft is making the pipeline {name}");
+            return Err(running(what).remedy("start this one again in a moment"));
+        };
+        if !self.args.recopy.is_empty() || self.args.accept_mapping {
+            let what = format!("another daemon runs the pipeline {name}");
+            return Err(running(what)
+                .remedy("stop it first: --recopy and --accept-mapping change what it works on"));
+        }
+        self.refuse_changes(resolved, &registered, &[])?;
+        Ok(registered.source_system)
+    }
+
+    /// A new pipeline expects empty targets.
+    async fn refuse_mixing(&self, resolved: &Resolved, anew: &[TableName]) -> Result<()> {
+        if self.args.accept_mapping || !self.settings.backfill.enabled {
+            return Ok(());
+        }
+        let routes = resolved.plan.routes.iter().filter(|route| !anew.contains(&route.source));
+        let routes: Vec<_> = routes.cloned().collect();
+        occupied(self.target, &routes).await?.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    async fn publish(&self, tables: &[TableName], resuming: bool) -> Result<()> {
+        let Side { client, place, server, .. } = self.source;
+        let name = &self.settings.source.publication;
+        let Some(found) = Publication::find(client, server, place, name).await? else {
+            if resuming && !self.recopies_all() {
+                let what = format!("the publication {name} is gone");
+                return Err(Error::new(Code::PublicationUnfit, what).at(place).remedy(
+                    "the server cannot decode what was written while it was gone: copy anew by \
+                     `regraft run --recopy all`, which makes it again",
+                ));
+            }
+            if let Some(refusal) = may_publish(self.source, name, tables).await? {
+                return Err(refusal);
+            }
+            return Publication::create(client, place, name, tables).await;
+        };
+        let missing = found.missing(tables);
+        let own = *name == format!("{OBJECT_PREFIX}{}", self.settings.name);
+        if own && !missing.is_empty() {
+            return Publication::add(client, place, name, &missing).await;
+        }
+        found.fit(name, place, tables)
+    }
+
+    async fn create(&self, resolved: &Resolved, anew: &[TableName]) -> Result<String> {
+        let Self { settings, source, target, .. } = self;
+        let position = self.slot().await?;
+        let new = NewPipeline {
+            name: settings.name.clone(),
+            source_system: source.server.system.clone(),
+            source_db: source.server.database.clone(),
+            slot: settings.source.slot.clone(),
+            publication: settings.source.publication.clone(),
+            position,
+        };
+        let Resolved { plan, fingerprints, shapes, .. } = resolved;
+        PgLedger::register(&target.client, &target.place, &new, &plan.routes, fingerprints, shapes)
+            .await?;
+        for table in anew {
+            PgLedger::recopy(&target.client, &target.place, &new.name, table, position).await?;
+        }
+        tracing::info!(slot = new.slot, %position, "made the pipeline");
+        Ok(new.source_system)
+    }
+
+    /// The position from which the slot has everything; makes the slot if it is not there.
+    async fn slot(&self) -> Result<Lsn> {
+        let Side { client, place, server, .. } = self.source;
+        let name = &self.settings.source.slot;
+        if let Some(slot) = Slot::find(client, place, name).await? {
+            slot.fit(name, place, &server.database, None)?;
+            if let Some(pid) = slot.active_pid {
+                let what = format!("the slot {name} is used by process {pid} of the source");
+                return Err(Error::new(Code::SlotInUse, what)
+                    .at(place)
+                    .remedy("stop the other consumer, or name another slot in [source]"));
+            }
+            return slot.confirmed.ok_or_else(|| {
+                Error::new(Code::SlotUnfit, format!("the slot {name} has no position"))
+                    .at(place)
+                    .remedy("drop the slot, and regraft makes it anew")
+            });
+        }
+        tracing::info!(
+            slot = name,
+            "making the slot; it waits for open transactions of the source"
+        );
+        Slot::create(client, place, name).await
+    }
+
+    async fn resume(
+        &self,
+        resolved: &Resolved,
+        registered: Registered,
+        anew: &[TableName],
+    ) -> Result<String> {
+        let Self { settings, source, target, .. } = self;
+        let Resolved { plan, fingerprints, shapes, .. } = resolved;
+        self.refuse_changes(resolved, &registered, anew)?;
+        // The slot may be lost, and the source another one: everything starts from here.
+        let fresh = if self.recopies_all() { Some(self.fresh_slot().await?) } else { None };
+        target.client.batch_execute("BEGIN").await.map_err(|e| self.ledger_refused(&e))?;
+        if let Some(position) = fresh {
+            self.restart_at(position).await?;
+        }
+        let (name, place) = (&settings.name, &target.place);
+        PgLedger::set_statements(&target.client, place, name, &plan.routes, fingerprints, shapes)
+            .await?;
+        for table in anew {
+            let from = fresh.unwrap_or(source.server.wal_end);
+            PgLedger::recopy(&target.client, place, name, table, from).await?;
+            tracing::info!(%table, %from, "copying the table anew");
+        }
+        target.client.batch_execute("COMMIT").await.map_err(|e| self.ledger_refused(&e))?;
+        Ok(match fresh {
+            Some(_) => source.server.system.clone(),
+            None => registered.source_system,
+        })
+    }
+
+    /// Has the ledger start anew, perhaps at another server.
+    async fn restart_at(&self, position: Lsn) -> Result<()> {
+        let Self { settings, source, target, .. } = self;
+        let sql = "UPDATE regraft.pipelines SET source_system = $2, source_db = $3, slot = $4, \
+                   publication = $5, position = $6, epoch = epoch + 1 WHERE name = $1";
+        let position = PgLsn::from(position.0);
+        let (slot, publication) = (&settings.source.slot, &settings.source.publication);
+        let server = &source.server;
+        let done = target
+            .client
+            .execute(
+                sql,
+                &[&settings.name, &server.system, &server.database, slot, publication, &position],
+            )
+            .await;
+        done.map(drop).map_err(|error| self.ledger_refused(&error))
+    }
+
+    /// Refuses to go on where rows in the target may not fit the mapping any more.
+    fn refuse_changes(
+        &self,
+        resolved: &Resolved,
+        registered: &Registered,
+        anew: &[TableName],
+    ) -> Result<()> {
+        if self.args.accept_mapping {
+            return Ok(());
+        }
+        let tables = resolved.plan.tables.iter().map(|planned| &planned.table);
+        let mut kept = tables.filter(|table| !anew.contains(table));
+        kept.find_map(|table| {
+            changed_mapping(resolved, registered, table)
+                .or_else(|| changed_shape(resolved, registered, table, &self.source.place))
+        })
+        .map_or(Ok(()), Err)
+    }
+
+    /// A slot from whose position on everything comes, made if need be.
+    async fn fresh_slot(&self) -> Result<Lsn> {
+        let Side { client, place, server, .. } = self.source;
+        let name = &self.settings.source.slot;
+        let Some(slot) = Slot::find(client, place, name).await? else {
+            return Slot::create(client, place, name).await;
+        };
+        let Err(unfit) = slot.fit(name, place, &server.database, None) else {
+            return Ok(slot.confirmed.unwrap_or_default().max(server.wal_end));
+        };
+        let own = *name == format!("{OBJECT_PREFIX}{}", self.settings.name);
+        if unfit.code() != Code::SlotLost || !own {
+            return Err(unfit);
+        }
+        let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[name]).await;
+        dropped.map_err(|error| classify(&error, place))?;
+        Slot::create(client, place, name).await
+    }
+
+    fn ledger_refused(&self, error: &tokio_postgres::Error) -> Error {
+        classify(error, &format!("{}, ledger", self.target.place))
+    }
+}
+
+fn copy_anew(table: &TableName) -> String {
+    format!(
+        "`regraft run --recopy {table}` clears its rows in the target and copies them anew; \
+         `--accept-mapping` goes on because they fit already"
+    )
+}
+
+/// Other statements than those that filled the target. A table that is new in the mapping is copied
+/// like any other.
+fn changed_mapping(
+    resolved: &Resolved,
+    registered: &Registered,
+    table: &TableName,
+) -> Option<Error> {
+    if !registered.shapes.iter().any(|(name, _)| name == table) {
+        return None;
+    }
+    let routes = resolved.plan.routes.iter().zip(&resolved.fingerprints);
+    let now: Vec<_> = routes.filter(|(route, _)| route.source == *table).collect();
+    let printed = table.to_string();
+    let before = registered.fingerprints.iter();
+    let before: Vec<_> =
+        before.filter(|(source, _)| *source == printed).map(|(_, print)| print).collect();
+    if now.iter().map(|(_, print)| *print).eq(before.iter().copied()) {
+        return None;
+    }
+    // The first one that is new, or moved; else one is gone.
+    let place = now.iter().enumerate().find(|(at, (_, print))| before.get(*at) != Some(print));
+    let place = place.map(|(_, (route, _))| route).or(now.first().map(|(route, _)| route))?;
+    let what = format!("the statements over {table} are not those that filled the target");
+    Some(Error::new(Code::MappingChanged, what).at(&place.place).remedy(copy_anew(table)))
+}
+
+/// Columns of other types than those that were copied.
+fn changed_shape(
+    resolved: &Resolved,
+    registered: &Registered,
+    table: &TableName,
+    place: &str,
+) -> Option<Error> {
+    let of = |shapes: &[(TableName, Shape)]| {
+        shapes.iter().find(|(name, _)| name == table).map(|(_, shape)| shape.clone())
+    };
+    let (now, before) = (of(&resolved.shapes)?, of(&registered.shapes)?);
+    let retyped = now.columns.iter().filter(|column| !before.columns.contains(column));
+    let retyped: Vec<_> = retyped
+        .map(|(name, now)| {
+            let before = before.columns.iter().find(|(other, _)| other == name);
+            let before = before.map_or("none", |(_, full_type)| full_type.as_str());
+            format!("{} (was {before}, is {now})", quote(name))
+        })
+        .collect();
+    if retyped.is_empty() {
+        return None;
+    }
+    let what = format!(
+        "columns of {table} have other types than when they were copied, and the stream does not \
+         carry what ALTER TABLE rewrote: {}",
+        retyped.join(", ")
+    );
+    Some(Error::new(Code::ShapeChanged, what).at(place).remedy(copy_anew(table)))
+}

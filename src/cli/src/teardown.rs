@@ -1,0 +1,105 @@
+//! `regraft teardown`: removes what a pipeline made at the source, and its rows in the ledger.
+
+use regraft_core::sql::quote;
+use regraft_core::{Code, Error, Result};
+use regraft_postgres::classify;
+use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::slot::{Publication, Slot};
+use regraft_settings::{OBJECT_PREFIX, Settings};
+
+use crate::args::TeardownArgs;
+use crate::load;
+use crate::resolve::Side;
+use crate::setup::{lock, migrate_existing};
+
+/// Says what would be removed, or removes it.
+///
+/// # Errors
+/// When a daemon still runs the pipeline, or a server refuses.
+pub async fn teardown(args: &TeardownArgs) -> Result<u8, Vec<Error>> {
+    let settings = load(&args.config)?;
+    let found = remove(&settings, args.apply).await.map_err(|error| vec![error])?;
+    if !found {
+        println!("there is nothing to remove");
+    } else if !args.apply {
+        println!("nothing was removed; --apply does it");
+    }
+    Ok(0)
+}
+
+/// False when there is nothing of the pipeline at either side.
+async fn remove(settings: &Settings, apply: bool) -> Result<bool> {
+    let source = Side::connect("source", &settings.source.url, &settings.name).await?;
+    let target = Side::connect("target", &settings.target.url, &settings.name).await?;
+    let name = &settings.name;
+    if apply {
+        migrate_existing(&target).await?;
+        if !lock(&target, name).await? {
+            let what = format!("a daemon runs the pipeline {name}");
+            return Err(Error::new(Code::PipelineRunning, what)
+                .at(&target.place)
+                .remedy("stop the daemon first"));
+        }
+    }
+    let slot = slot(settings, &source, apply).await?;
+    let publication = publication(settings, &source, apply).await?;
+    let registered = PgLedger::registered(&target.client, &target.place, name).await?.is_some();
+    if registered {
+        println!("{} the ledger's rows of {name}; target tables stay", verb(apply));
+        if apply {
+            let sql = "DELETE FROM regraft.pipelines WHERE name = $1";
+            let deleted = target.client.execute(sql, &[name]).await;
+            deleted.map_err(|error| classify(&error, &target.place))?;
+        }
+    }
+    Ok(slot || publication || registered)
+}
+
+/// Drops the slot, if regraft made it. True when there is one.
+async fn slot(settings: &Settings, side: &Side, apply: bool) -> Result<bool> {
+    let Side { client, place, .. } = side;
+    let name = &settings.source.slot;
+    let Some(found) = Slot::find(client, place, name).await? else { return Ok(false) };
+    if !is_own(name, settings) {
+        println!("leaving the slot {name}, which regraft did not make");
+        return Ok(true);
+    }
+    println!("{} the slot {name}", verb(apply));
+    if !apply {
+        return Ok(true);
+    }
+    if let Some(pid) = found.active_pid {
+        let what = format!("the slot {name} is used by process {pid}");
+        return Err(Error::new(Code::SlotInUse, what).at(place).remedy("stop that consumer first"));
+    }
+    let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[name]).await;
+    dropped.map(|_| true).map_err(|error| classify(&error, place))
+}
+
+/// Drops the publication, if regraft made it. True when there is one.
+async fn publication(settings: &Settings, side: &Side, apply: bool) -> Result<bool> {
+    let Side { client, place, server, .. } = side;
+    let name = &settings.source.publication;
+    if Publication::find(client, server, place, name).await?.is_none() {
+        return Ok(false);
+    }
+    if !is_own(name, settings) {
+        println!("leaving the publication {name}, which regraft did not make");
+        return Ok(true);
+    }
+    println!("{} the publication {name}", verb(apply));
+    if apply {
+        let dropped = client.batch_execute(&format!("DROP PUBLICATION {}", quote(name))).await;
+        dropped.map_err(|error| classify(&error, place))?;
+    }
+    Ok(true)
+}
+
+/// Whether regraft makes objects of this name.
+fn is_own(name: &str, settings: &Settings) -> bool {
+    name == format!("{OBJECT_PREFIX}{}", settings.name)
+}
+
+fn verb(apply: bool) -> &'static str {
+    if apply { "removing" } else { "would remove" }
+}

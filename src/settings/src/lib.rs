@@ -1,0 +1,205 @@
+//! `regraft.toml`: what an operator writes, with every fault found at once and placed.
+//!
+//! [`Settings::load`] reads the file, [`model`] documents its keys (the same comments are the
+//! descriptions of the JSON Schema), [`Secret`] keeps passwords out of logs.
+//!
+//! Reading takes three steps: the text becomes a tree with places (`tree`), the tree becomes the
+//! tables of [`model`], and those become [`Settings`], in which nothing is optional that has a
+//! default and every path is resolved.
+
+pub mod model;
+mod secret;
+mod tree;
+mod units;
+mod validate;
+
+use std::path::{Path, PathBuf};
+
+use regraft_core::{Code, Error, Result};
+
+pub use model::{Backfill, ForeignKeys, Http, Limits, Log, LogFormat, LogLevel, json_schema};
+pub use secret::{Secret, UrlSource};
+pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};
+
+use model::{SettingsFile, UrlKeys};
+use tree::{Fault, Tree};
+
+/// Name of the configuration file when none is given.
+pub const DEFAULT_FILE: &str = "regraft.toml";
+
+/// Slots and publications that regraft makes are called this, followed by the pipeline's name.
+pub const OBJECT_PREFIX: &str = "regraft_";
+
+/// Everything that a pipeline needs to know, complete and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Name of the pipeline: 1 to 40 characters of `a-z`, `0-9` and `_`, the first one a letter.
+    pub name: String,
+    /// The database that is moved.
+    pub source: Source,
+    /// The database that it is moved to; it also holds the ledger.
+    pub target: Target,
+    /// The statements.
+    pub mapping: Mapping,
+    /// The HTTP server of the daemon.
+    pub http: Http,
+    /// How existing rows are copied.
+    pub backfill: Backfill,
+    /// Memory and batches.
+    pub limits: Limits,
+    /// Log lines.
+    pub log: Log,
+}
+
+/// The database that is moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Connection string.
+    pub url: UrlSource,
+    /// Name of the replication slot.
+    pub slot: String,
+    /// Name of the publication.
+    pub publication: String,
+}
+
+/// The database that the source is moved to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Connection string.
+    pub url: UrlSource,
+    /// Whether foreign keys are checked for each row.
+    pub foreign_keys: ForeignKeys,
+}
+
+/// The statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The file; a relative path is resolved against the folder of the configuration.
+    pub file: PathBuf,
+}
+
+impl Settings {
+    /// Reads a configuration file. `${VAR}` takes the environment of this process.
+    ///
+    /// # Errors
+    /// All faults that can be found in one go, in the order of the file: [`Code::FileUnreadable`]
+    /// for the file itself, for `url_file` and for `mapping.file`; [`Code::ConfigInvalid`] for the
+    /// rest.
+    pub fn load(path: &Path) -> Result<Self, Vec<Error>> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            vec![
+                Error::new(Code::FileUnreadable, "the configuration cannot be read")
+                    .at(&name)
+                    .because(error)
+                    .remedy("name the file with -c; the least that it holds is in docs/guide.md"),
+            ]
+        })?;
+        let settings = Self::from_toml(&text, &name, &|name| std::env::var(name).ok())?;
+        let unreadable = settings.unreadable_files();
+        if unreadable.is_empty() { Ok(settings) } else { Err(unreadable) }
+    }
+
+    /// Reads a configuration from text. Relative paths are resolved against the folder in
+    /// `file_name`, which also names the file in errors; no file is opened.
+    ///
+    /// # Errors
+    /// As [`Settings::load`], without those about other files.
+    pub fn from_toml(
+        text: &str,
+        file_name: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<Error>> {
+        let folder = Path::new(file_name).parent().unwrap_or(Path::new(""));
+        let mut tree = Tree::parse(text, file_name)?;
+        tree.substitute(env);
+        let Some(file) = tree.read() else { return Err(tree.into_errors()) };
+        let settings = Self::resolve(file, folder, &mut tree);
+        for fault in settings.faults() {
+            tree.add(fault);
+        }
+        if tree.is_valid() { Ok(settings) } else { Err(tree.into_errors()) }
+    }
+
+    /// Checks ranges and names; for settings that were not read from a file.
+    ///
+    /// # Errors
+    /// [`Code::ConfigInvalid`] for every fault, its place is the key.
+    pub fn validate(&self) -> Result<(), Vec<Error>> {
+        let faults = self.faults();
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(faults.into_iter().map(Fault::into_error_at_key).collect())
+    }
+
+    /// The text of the mapping.
+    ///
+    /// # Errors
+    /// [`Code::FileUnreadable`].
+    pub fn read_mapping(&self) -> Result<String> {
+        let file = &self.mapping.file;
+        std::fs::read_to_string(file).map_err(|error| {
+            Error::new(Code::FileUnreadable, "the mapping cannot be read")
+                .at(file.display().to_string())
+                .because(error)
+                .remedy("write the INSERT … SELECT statements there, or correct mapping.file")
+        })
+    }
+
+    fn unreadable_files(&self) -> Vec<Error> {
+        let urls = [self.source.url.read().err(), self.target.url.read().err()];
+        urls.into_iter().chain([self.read_mapping().err()]).flatten().collect()
+    }
+
+    /// Fills in what has a default. What is missing gets a stand-in, so that the rest can still be
+    /// checked: the fault is in the tree, and settings with faults are not handed out.
+    fn resolve(file: SettingsFile, folder: &Path, tree: &mut Tree<'_>) -> Self {
+        let name = tree.required("name", file.name).unwrap_or_else(|| "missing".to_owned());
+        let source = file.source.unwrap_or_default();
+        let target = file.target.unwrap_or_default();
+        let mapping = tree.required("mapping.file", file.mapping.unwrap_or_default().file);
+        let object = format!("{OBJECT_PREFIX}{name}");
+        Self {
+            name,
+            source: Source {
+                url: url_source("source", source.urls(), folder, tree),
+                slot: source.slot.unwrap_or_else(|| object.clone()),
+                publication: source.publication.unwrap_or(object),
+            },
+            target: Target {
+                foreign_keys: target.foreign_keys,
+                url: url_source("target", target.urls(), folder, tree),
+            },
+            mapping: Mapping { file: folder.join(mapping.unwrap_or_default()) },
+            http: file.http,
+            backfill: file.backfill,
+            limits: file.limits,
+            log: file.log,
+        }
+    }
+}
+
+/// Exactly one of `url` and `url_file`; a stand-in where that is not so.
+fn url_source(table: &str, keys: UrlKeys, folder: &Path, tree: &mut Tree<'_>) -> UrlSource {
+    let (url, url_file) = (format!("{table}.url"), format!("{table}.url_file"));
+    match keys {
+        (Some(text), None) => return UrlSource::Inline(Secret::new(text)),
+        (None, Some(file)) => return UrlSource::File(folder.join(file)),
+        (Some(_), Some(_)) => {
+            let what = format!("{url} and {url_file} are both given");
+            tree.add(Fault::new(&url_file, what).remedy("keep one of them"));
+        }
+        (None, None) if tree.was_given(&url) || tree.was_given(&url_file) => {}
+        (None, None) => {
+            let remedy = format!(
+                "add url = \"postgres://user@host:5432/database\", or url_file, to [{table}]"
+            );
+            tree.add(Fault::new(&url, format!("{url} is missing")).remedy(remedy));
+        }
+    }
+    UrlSource::File(PathBuf::new())
+}
+
+#[cfg(test)]
+mod tests;
