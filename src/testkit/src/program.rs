@@ -1,0 +1,58 @@
+//! The real program, built if need be.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The environment variable that names a program to test instead, such as an installed one.
+const ENVIRONMENT: &str = "REGRAFT_BINARY";
+
+/// The `regraft` program of the same profile as the running test. It is built first, once per process:
+/// `cargo test` in a fresh clone does not do that by itself, and an old program must not be tested.
+///
+/// # Panics
+/// If the build fails, with its output.
+pub fn regraft_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match std::env::var_os(ENVIRONMENT) {
+        Some(given) => PathBuf::from(given),
+        None => build(),
+    })
+}
+
+fn build() -> PathBuf {
+    let (target, profile) = where_tests_are_built();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--quiet", "-p", "regraft", "--bin", "regraft"]);
+    // The folder `debug` is the profile `dev`; the others carry their own name.
+    command.arg("--profile").arg(if profile == "debug" { "dev" } else { &profile });
+    command.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--target-dir").arg(&target);
+    let output = command.output().unwrap_or_else(|error| panic!("cargo does not run: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the regraft program cannot be built:\n{said}");
+    target.join(profile).join("regraft")
+}
+
+/// `target` and `debug` from `target/debug/deps/some-test`.
+fn where_tests_are_built() -> (PathBuf, String) {
+    let test = std::env::current_exe().unwrap();
+    let folder = test
+        .ancestors()
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps") && !folder.ends_with("examples"))
+        .unwrap();
+    let profile = folder.file_name().unwrap().to_string_lossy().into_owned();
+    (folder.parent().unwrap().to_path_buf(), profile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_the_build_is_that_of_the_test() {
+        let (target, profile) = where_tests_are_built();
+        assert!(target.join(profile).join("deps").is_dir());
+    }
+}
