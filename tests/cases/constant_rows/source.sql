@@ -1,0 +1,2 @@
+CREATE TABLE s (id int PRIMARY KEY);
+INSERT INTO s SELECT generate_series(1, 9);

@@ -1,0 +1,2 @@
+-- step
+UPDATE s SET doc = doc || '{"offline": 1}';

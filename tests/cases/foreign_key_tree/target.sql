@@ -1,0 +1,1 @@
+CREATE TABLE t (id int PRIMARY KEY, parent int REFERENCES t DEFERRABLE, v text);

@@ -1,0 +1,1 @@
+ALTER TABLE new_children ADD FOREIGN KEY (parent) REFERENCES new_parents;

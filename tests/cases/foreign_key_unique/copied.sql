@@ -1,0 +1,1 @@
+ALTER TABLE new_guests ADD FOREIGN KEY (seat) REFERENCES new_seats;

@@ -1,0 +1,1 @@
+INSERT INTO t SELECT alt, id, v FROM s;

@@ -1,0 +1,1 @@
+CREATE TABLE t (alt int PRIMARY KEY, id int, v text);

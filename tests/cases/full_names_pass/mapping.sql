@@ -1,0 +1,1 @@
+INSERT INTO owned SELECT name, id, n FROM s;

@@ -1,0 +1,2 @@
+CREATE TABLE owned (name text PRIMARY KEY, id int, n int);
+CREATE INDEX ON owned (id);

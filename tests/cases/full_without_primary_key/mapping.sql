@@ -1,0 +1,1 @@
+INSERT INTO t SELECT code, v, big FROM s;

@@ -1,0 +1,1 @@
+INSERT INTO t (v, id) SELECT v, id FROM s;

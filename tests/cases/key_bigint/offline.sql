@@ -1,0 +1,2 @@
+-- step
+UPDATE s SET id = -id WHERE id > 0;

@@ -1,0 +1,1 @@
+CREATE TABLE t (id numeric PRIMARY KEY, v int);

@@ -1,0 +1,11 @@
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
+CREATE DOMAIN code AS varchar(8) CHECK (VALUE <> 'never');
+CREATE TABLE s_bytea (id bytea PRIMARY KEY, v int);
+CREATE TABLE s_char (id char(5), flag boolean, n smallint, PRIMARY KEY (id, flag, n), v int);
+CREATE TABLE s_enum (id mood, c code, PRIMARY KEY (id, c), v int);
+CREATE TABLE s_net (id inet, o oid, PRIMARY KEY (id, o), v int);
+INSERT INTO s_bytea VALUES ('', 0), ('\x00', 1), ('\x0000', 2), ('\xff', 3), ('\x5c', 4), ('\x27', 5);
+INSERT INTO s_char SELECT (ARRAY['', 'a', 'a b', 'abcde'])[1 + n % 4], n % 2 = 0, n, n FROM generate_series(1, 12) AS n;
+INSERT INTO s_enum SELECT m, c, 0 FROM unnest(ARRAY['happy', 'sad', 'ok']::mood[]) AS m, unnest(ARRAY['', 'x', 'y']) AS c;
+INSERT INTO s_net SELECT ('10.0.' || n || '.0/' || 16 + n)::inet, 4294967295 - n, n FROM generate_series(1, 8) AS n;
+INSERT INTO s_net VALUES ('::1', 0, 0);

@@ -1,0 +1,2 @@
+-- step
+UPDATE s SET id = '' WHERE id = 'was empty';

@@ -1,0 +1,1 @@
+INSERT INTO t SELECT at, on_day, local, v FROM s;

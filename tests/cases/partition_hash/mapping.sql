@@ -1,0 +1,1 @@
+INSERT INTO t SELECT id, user_id, v FROM s;

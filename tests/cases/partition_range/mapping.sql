@@ -1,0 +1,1 @@
+INSERT INTO t SELECT id, at, v, big FROM s;

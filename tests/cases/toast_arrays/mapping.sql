@@ -1,0 +1,1 @@
+INSERT INTO t SELECT id, small, tags, numbers, big FROM s;

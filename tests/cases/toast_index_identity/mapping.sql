@@ -1,0 +1,1 @@
+INSERT INTO t SELECT code, id, small, big FROM s;

@@ -1,0 +1,2 @@
+CREATE TABLE low (id int PRIMARY KEY, small int, big text);
+CREATE TABLE high (id int PRIMARY KEY, small int, big text);

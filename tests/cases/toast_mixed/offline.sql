@@ -1,0 +1,2 @@
+-- step
+UPDATE s SET note = 'g', huge = huge || 'x';

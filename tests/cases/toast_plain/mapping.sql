@@ -1,0 +1,1 @@
+INSERT INTO t SELECT id, small, big, txt, doc FROM s;

@@ -1,0 +1,1 @@
+INSERT INTO t SELECT id, small, big, big || small FROM s;

@@ -1,0 +1,2 @@
+CREATE TABLE t (id int PRIMARY KEY, slot int UNIQUE DEFERRABLE, v text);
+CREATE TABLE plain (id int PRIMARY KEY, slot int UNIQUE);

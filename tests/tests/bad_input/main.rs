@@ -1,0 +1,13 @@
+//! Bad input: each kind has a clear error with its code, its place and its remedy, and none of them
+//! shows a password or a value of a row.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod changes;
+mod rows;
+mod servers;
+mod settings;
+mod slots;
+mod statements;
+mod targets;

@@ -1,0 +1,247 @@
+//! SELECTs that the source refuses, or that cannot be streamed.
+
+use crate::support::{Case, Given, SOURCE, TARGET, assert_finding, assert_says, errors};
+
+/// A mapping with its parts, and what is said of it: code, line and column, part of the message.
+struct Refused {
+    select: &'static str,
+    code: &'static str,
+    place: &'static str,
+    says: &'static str,
+}
+
+const fn refused(
+    select: &'static str,
+    code: &'static str,
+    place: &'static str,
+    says: &'static str,
+) -> Refused {
+    Refused { select, code, place, says }
+}
+
+async fn all_are_refused(source: &str, target: &str, status: i32, cases: &[Refused]) {
+    let case = Case::of(Given { source, target, ..Given::default() }).await;
+    for Refused { select, code, place, says } in cases {
+        case.installation.write_mapping(&format!("-- first line\nINSERT INTO goods\n{select};\n"));
+        let place = format!("mapping.sql:{place}");
+        let finding = case.only_finding().await;
+        assert_finding(&finding, code, &place, &[says]);
+        assert!(finding["where"].as_str().unwrap().ends_with(&place), "{finding:#}");
+        let finished = case.run_once().await;
+        assert_says(&finished, status, code, &[&place, says]);
+    }
+    // Nothing was made at either side.
+    let sql = "SELECT (SELECT count(*) FROM pg_publication)::bigint";
+    assert_eq!(regraft_tests::number(&case.databases.source, sql).await, 0);
+    let sql = "SELECT count(*) FROM pg_namespace WHERE nspname = 'regraft'";
+    assert_eq!(regraft_tests::number(&case.databases.target, sql).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_source_refuses_comes_with_its_own_message_and_the_exact_place() {
+    all_are_refused(
+        SOURCE,
+        TARGET,
+        2,
+        &[
+            refused(
+                "SELECT id, name, amount FRM items",
+                "RG3002",
+                "3:29",
+                "syntax error at or near \"items\"",
+            ),
+            refused(
+                "SELECT id,\n       nam, amount FROM items",
+                "RG3002",
+                "4:8",
+                "column \"nam\" does not exist",
+            ),
+            refused(
+                "SELECT id, größe, amount FROM items",
+                "RG3002",
+                "3:12",
+                "column \"größe\" does not exist",
+            ),
+            // Positions are in characters, not in bytes.
+            refused(
+                "SELECT id, 'ß🦀' || nam, amount FROM items",
+                "RG3002",
+                "3:20",
+                "column \"nam\" does not exist",
+            ),
+            refused(
+                "SELECT id, name, amount\nFROM item",
+                "RG3011",
+                "4:6",
+                "relation \"item\" does not exist",
+            ),
+            refused(
+                "SELECT id, uper(name), amount FROM items",
+                "RG3002",
+                "3:12",
+                "function uper(text) does not exist",
+            ),
+            refused(
+                "SELECT id, name + 1, amount FROM items",
+                "RG3002",
+                "3:17",
+                "operator does not exist",
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_give_another_value_each_time_are_refused() {
+    all_are_refused(
+        SOURCE,
+        TARGET,
+        2,
+        &[
+            refused("SELECT id, now()::text, amount FROM items", "RG3003", "3:12", "now()"),
+            refused(
+                "SELECT id, name, (random() * 10)::int FROM items",
+                "RG3003",
+                "3:19",
+                "random()",
+            ),
+            refused(
+                "SELECT id, gen_random_uuid()::text, amount FROM items",
+                "RG3003",
+                "3:12",
+                "gen_random_uuid()",
+            ),
+            refused(
+                "SELECT id, current_timestamp::text, amount FROM items",
+                "RG3003",
+                "3:12",
+                "CURRENT_TIMESTAMP",
+            ),
+            refused(
+                "SELECT id, name, amount FROM items WHERE at > clock_timestamp()",
+                "RG3003",
+                "3:47",
+                "clock_timestamp()",
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_streamed_is_refused_with_its_place() {
+    let source = format!("{SOURCE}; CREATE TABLE kinds (id bigint PRIMARY KEY, label text)");
+    all_are_refused(
+        &source,
+        TARGET,
+        2,
+        &[
+            refused(
+                "SELECT i.id, label, i.amount\nFROM items AS i JOIN kinds AS k ON k.id = i.amount",
+                "RG3003",
+                "4:22",
+                "kinds",
+            ),
+            refused("SELECT max(id), 'a', 1 FROM items", "RG3003", "3:8", "max()"),
+            refused("SELECT id, name, amount FROM items GROUP BY id", "RG3003", "3:36", "GROUP BY"),
+            refused("SELECT id, name, amount FROM items ORDER BY id LIMIT 3", "RG3003", "3:36", ""),
+            refused("SELECT DISTINCT id, name, amount FROM items", "RG3003", "3:8", ""),
+            refused(
+                "SELECT id, (SELECT label FROM kinds AS k WHERE k.id = amount), amount FROM items",
+                "RG3003",
+                "3:12",
+                "",
+            ),
+            refused(
+                "SELECT id, name, (row_number() OVER ())::int FROM items",
+                "RG3003",
+                "3:32",
+                "window function",
+            ),
+            refused(
+                "SELECT id, name, amount FROM items UNION ALL SELECT id, label, 1 FROM kinds",
+                "RG3003",
+                "3:36",
+                "",
+            ),
+            refused("SELECT 1::bigint, 'a', 2", "RG3003", "2:1", "no table"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_is_looked_at_before_anything_is_said() {
+    let case = Case::usual().await;
+    case.installation.write_mapping(
+        "INSERT INTO goods SELECT id, nam, amount FROM items;\n\
+         INSERT INTO goods (id, name, amount) SELECT id, name, amount FROM items;\n\
+         INSERT INTO gods SELECT id, name, amount FROM items;\n",
+    );
+    let finished = case.regraft(&["check", "--json"]).await;
+    assert_eq!(finished.code(), 1, "{}", finished.stderr);
+    let report = finished.json();
+    let statements = report["statements"].as_array().unwrap();
+    let modes: Vec<_> =
+        statements.iter().map(|s| (s["line"].as_u64(), s["mode"].as_str())).collect();
+    let want =
+        [(Some(1), Some("refused")), (Some(2), Some("streamed")), (Some(3), Some("refused"))];
+    assert_eq!(modes, want, "{report:#}");
+    assert!(statements[0]["message"].as_str().unwrap().contains("\"nam\""), "{report:#}");
+    let codes: Vec<_> =
+        errors(&report).iter().map(|e| e["code"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(codes, ["RG3002", "RG3004"], "{report:#}");
+    let text = case.regraft(&["check"]).await;
+    assert_eq!(text.code(), 1);
+    for part in
+        ["mapping.sql:1:30", "mapping.sql:3:1", "streamed", "refused", "2 errors", "to do: "]
+    {
+        assert!(text.stdout.contains(part), "{part}: {}", text.stdout);
+    }
+    let finished = case.run_once().await;
+    assert_says(&finished, 2, "RG3002", &["mapping.sql:1:30", "mapping.sql:3:1", "[RG3004]"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_table_needs_a_key_in_the_stream() {
+    let tables = [
+        ("CREATE TABLE items (id bigint, name text, amount int)", "ADD PRIMARY KEY"),
+        (
+            "CREATE TABLE items (id bigint PRIMARY KEY, name text, amount int);
+             ALTER TABLE items REPLICA IDENTITY NOTHING",
+            "REPLICA IDENTITY DEFAULT",
+        ),
+        (
+            "CREATE TABLE items (id bigint, name text, amount int, UNIQUE (id));
+             ALTER TABLE items REPLICA IDENTITY FULL",
+            "ADD PRIMARY KEY",
+        ),
+    ];
+    for (source, remedy) in tables {
+        let case = Case::of(Given { source, ..Given::default() }).await;
+        case.refused(3, "RG3001", "mapping.sql:1:1", &["public.items", "ALTER TABLE", remedy])
+            .await;
+    }
+    let source = "CREATE TABLE base (id bigint PRIMARY KEY, name text, amount int);
+                  CREATE VIEW items AS SELECT * FROM base";
+    let case = Case::of(Given { source, ..Given::default() }).await;
+    case.refused(2, "RG3003", "mapping.sql:1:1", &["public.items is not a table"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_does_not_copy_the_key_asks_for_whole_old_rows() {
+    let target = "CREATE TABLE goods (name text PRIMARY KEY, amount int)";
+    let mapping = "INSERT INTO goods SELECT name, amount FROM items;\n";
+    let case = Case::mapped(target, mapping).await;
+    let alter = "ALTER TABLE \"public\".\"items\" REPLICA IDENTITY FULL";
+    case.refused(3, "RG3006", "mapping.sql:1:1", &["(id)", alter]).await;
+    case.at_source(alter).await;
+    case.catch_up().await;
+    case.at_source(
+        "UPDATE items SET name = name || '!' WHERE id < 5; DELETE FROM items WHERE id > 15",
+    )
+    .await;
+    case.catch_up().await;
+    case.assert_equal().await;
+}

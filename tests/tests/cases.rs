@@ -1,0 +1,327 @@
+//! Small cases in `cases/NAME/`, each a source, a target, a mapping and a load. Their oracle is the
+//! SELECT itself: whatever the load did, in the end the target holds what PostgreSQL gives for it.
+//!
+//! Files of a case:
+//!
+//! - `source.sql`, `target.sql`, `mapping.sql`: both schemas, the rows at the start, the mapping.
+//! - `load.sql`: what happens later, in steps that begin with a line `-- step`. Each step is sent as
+//!   one query, so that a step without BEGIN is one transaction. `@SITE@` is the name of the site,
+//!   for what has to be unique in the whole server.
+//! - `offline.sql`: further steps, while no daemon runs.
+//! - `copied.sql`: what happens at the target once all rows are copied, such as new constraints.
+//! - `limits.toml`, `crumbs.toml`: settings in place of [`LIMITS`] and [`CRUMBS`]; `target.toml`:
+//!   further lines of `[target]`.
+//!
+//! Each case is run four times, see [`Way`]: the same load meets the pipeline in batches of very
+//! different sizes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use regraft_testkit::{Daemon, wait_until};
+use regraft_tests::{DEADLINE, Site};
+use tokio_postgres::Client;
+
+/// Many chunks, although the tables are small.
+const LIMITS: &str = "[backfill]\nchunk_rows = 3\n";
+/// Every change is a segment of its own, in the middle of its transaction.
+const CRUMBS: &str = "[backfill]\nchunk_rows = 1000\n[limits]\nbatch_rows = 1\n";
+/// Chunks of single rows, which meet the load.
+const GRAINS: &str = "[backfill]\nchunk_rows = 1\n";
+/// An error that stays this long in the ledger is the end of the test.
+const HELD: Duration = Duration::from_secs(2);
+
+/// How the load meets the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Step by step, while the daemon runs and is idle; at the end `offline.sql` while none runs.
+    Live,
+    /// The same with a limit of one row per batch, so that every change is written alone.
+    Crumbs,
+    /// All of it while no daemon runs, so that it is netted into few batches.
+    Netted,
+    /// While the rows are copied.
+    Copied,
+}
+
+struct Case {
+    source: String,
+    target: String,
+    mapping: String,
+    load: Vec<String>,
+    offline: Vec<String>,
+    limits: Option<String>,
+    crumbs: Option<String>,
+    target_lines: String,
+    copied: String,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")
+}
+
+impl Case {
+    fn read(name: &str, site: &str) -> Case {
+        let path = |file: &str| folder().join(name).join(file);
+        let given = |file: &str| {
+            Some(std::fs::read_to_string(path(file)).ok()?.replace("@SITE@", site))
+        };
+        let needed = |file: &str| given(file).unwrap_or_else(|| panic!("{name} has no {file}"));
+        Case {
+            source: needed("source.sql"),
+            target: needed("target.sql"),
+            mapping: needed("mapping.sql"),
+            load: steps(&needed("load.sql")),
+            offline: given("offline.sql").as_deref().map(steps).unwrap_or_default(),
+            limits: given("limits.toml"),
+            crumbs: given("crumbs.toml"),
+            target_lines: given("target.toml").unwrap_or_default(),
+            copied: given("copied.sql").unwrap_or_default(),
+        }
+    }
+
+    async fn site(&self, name: &str, way: Way) -> Site {
+        let limits = match way {
+            Way::Live | Way::Netted => self.limits.as_deref().unwrap_or(LIMITS),
+            Way::Crumbs => self.crumbs.as_deref().unwrap_or(CRUMBS),
+            Way::Copied => GRAINS,
+        };
+        let lines = (limits, self.target_lines.as_str());
+        Site::shared(name, lines, &[&self.source], &self.target, &self.mapping).await
+    }
+}
+
+/// Texts between lines that begin with `-- step`.
+fn steps(text: &str) -> Vec<String> {
+    let mut steps = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("-- step") || steps.is_empty() {
+            steps.push(String::new());
+        }
+        if let Some(step) = steps.last_mut() {
+            step.push_str(line);
+            step.push('\n');
+        }
+    }
+    let says = |step: &String| step.lines().any(|l| !l.trim().is_empty() && !l.starts_with("--"));
+    steps.retain(says);
+    steps
+}
+
+async fn execute(source: &Client, step: &str) {
+    if let Err(error) = source.batch_execute(step).await {
+        let error = error.as_db_error().map_or_else(|| error.to_string(), |e| e.to_string());
+        panic!("{error}\n{step}");
+    }
+}
+
+async fn run(name: &str, way: Way) {
+    let site_name = format!("{name}_{way:?}").to_lowercase();
+    let case = Case::read(name, &site_name);
+    let site = case.site(&site_name, way).await;
+    let source = site.at_source().await;
+    let copied = async || site.at_target().await.batch_execute(&case.copied).await.unwrap();
+    if way != Way::Copied {
+        site.catch_up().await;
+        site.assert_equal().await;
+        copied().await;
+    }
+    match way {
+        Way::Live | Way::Crumbs => {
+            let mut daemon = site.run();
+            for (number, step) in case.load.iter().enumerate() {
+                execute(&source, step).await;
+                settle(&site, &mut daemon, number + 1).await;
+            }
+            stop(&mut daemon).await;
+            for step in &case.offline {
+                execute(&source, step).await;
+            }
+            site.catch_up().await;
+        }
+        Way::Netted => {
+            for step in case.load.iter().chain(&case.offline) {
+                execute(&source, step).await;
+            }
+            site.catch_up().await;
+        }
+        Way::Copied => {
+            let mut daemon = site.run();
+            registered(&site, &mut daemon).await;
+            for step in case.load.iter().chain(&case.offline) {
+                execute(&source, step).await;
+            }
+            settle(&site, &mut daemon, 0).await;
+            stop(&mut daemon).await;
+            copied().await;
+        }
+    }
+    site.assert_equal().await;
+}
+
+async fn stop(daemon: &mut Daemon) {
+    let status = daemon.terminate(Duration::from_secs(10)).await;
+    assert_eq!(status.code(), Some(0), "{}", daemon.log());
+}
+
+/// From here on, the slot has everything that is committed.
+async fn registered(site: &Site, daemon: &mut Daemon) {
+    let target = site.at_target().await;
+    wait_until("the pipeline to be registered", DEADLINE, async || {
+        assert!(daemon.ended().is_none(), "the daemon ended");
+        let sql = "SELECT count(*) FROM regraft.pipelines";
+        let found = target.query_one(sql, &[]).await.map_err(|error| error.to_string())?;
+        if found.get::<_, i64>(0) == 1 { Ok(()) } else { Err("no pipeline".to_owned()) }
+    })
+    .await;
+}
+
+/// Waits until the daemon has applied everything, and compares.
+async fn settle(site: &Site, daemon: &mut Daemon, step: usize) {
+    tokio::select! {
+        () = site.settled() => {}
+        error = held(site, daemon) => panic!("step {step}: the pipeline is held: {error}"),
+    }
+    assert!(daemon.ended().is_none(), "step {step}");
+    eprintln!("step {step} is applied");
+    site.assert_equal().await;
+}
+
+/// The error that holds or ended the pipeline.
+async fn held(site: &Site, daemon: &mut Daemon) -> String {
+    let target = site.at_target().await;
+    let mut seen = None;
+    wait_until("an error", DEADLINE * 2, async || {
+        let sql = "SELECT last_error::text FROM regraft.pipelines";
+        let row = target.query_opt(sql, &[]).await.map_err(|error| error.to_string())?;
+        let error: Option<String> = row.and_then(|row| row.get(0));
+        let Some(error) = error else { return Err("no error".to_owned()) };
+        let since = *seen.get_or_insert_with(std::time::Instant::now);
+        if since.elapsed() > HELD || daemon.ended().is_some() { Ok(error) } else { Err(error) }
+    })
+    .await
+}
+
+/// One test per folder and way.
+macro_rules! cases {
+    ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
+        $(
+            mod $name {
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                $(#[$attribute])*
+                async fn step_by_step() {
+                    super::run(stringify!($name), super::Way::Live).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                $(#[$attribute])*
+                async fn in_one_batch() {
+                    super::run(stringify!($name), super::Way::Netted).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                $(#[$attribute])*
+                async fn change_by_change() {
+                    super::run(stringify!($name), super::Way::Crumbs).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                $(#[$attribute])*
+                async fn while_copying() {
+                    super::run(stringify!($name), super::Way::Copied).await;
+                }
+            }
+        )*
+
+        #[test]
+        fn every_folder_is_listed() {
+            let mut listed = vec![$(stringify!($name)),*];
+            listed.sort_unstable();
+            let entries = std::fs::read_dir(folder()).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut found: Vec<_> = names.collect();
+            found.sort_unstable();
+            assert_eq!(found, listed);
+        }
+    };
+}
+
+cases! {
+    arrays,
+    bulk,
+    casts,
+    churn,
+    columns_added,
+    columns_dropped,
+    constant_rows,
+    enum_arrays,
+    enums_and_domains,
+    explosion,
+    explosion_elements,
+    explosion_left,
+    explosion_many,
+    explosion_natural_key,
+    filters,
+    foreign_key_child_first,
+    foreign_key_one_source,
+    foreign_key_tree,
+    foreign_key_tree_strict,
+    foreign_key_trusted,
+    foreign_key_two_tables,
+    foreign_key_unique,
+    full_deferrable_key,
+    full_names_pass,
+    full_natural_key,
+    full_without_primary_key,
+    generated_columns,
+    hostile_names,
+    hostile_settings,
+    key_bigint,
+    key_composite,
+    key_int,
+    key_moves_chained,
+    key_numeric_scale,
+    key_other_types,
+    key_swap,
+    key_text,
+    key_text_collated,
+    key_text_nondeterministic,
+    key_time,
+    key_uuid,
+    many_columns,
+    partition_hash,
+    partition_range,
+    partition_routing,
+    partitioned_source,
+    rollbacks,
+    statements_disagree,
+    table_renamed,
+    toast_arrays,
+    toast_explosion,
+    toast_full,
+    toast_index_identity,
+    toast_key_move,
+    toast_key_move_filter,
+    toast_key_move_mixed,
+    toast_mixed,
+    toast_plain,
+    toast_routing,
+    truncate,
+    truncate_large_values,
+    two_statements,
+    two_statements_one_key,
+    unique_deferrable,
+    unique_expression,
+    unique_int,
+    unique_int_checked,
+    unique_large,
+    unique_large_value,
+    unique_natural_key,
+    unique_rotation,
+    unique_short_text,
+    unique_text,
+    unique_uuid,
+    values_numeric,
+    values_text,
+    values_time,
+}

@@ -1,0 +1,11 @@
+//! What an operator relies on: secure connections, what can be watched, clean ends, bad networks,
+//! slow targets, and leaving nothing behind.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod lifecycle;
+mod network;
+mod observe;
+mod slow;
+mod stop;
