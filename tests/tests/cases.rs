@@ -28,8 +28,6 @@ const LIMITS: &str = "[backfill]\nchunk_rows = 3\n";
 const CRUMBS: &str = "[backfill]\nchunk_rows = 1000\n[limits]\nbatch_rows = 1\n";
 /// Chunks of single rows, which meet the load.
 const GRAINS: &str = "[backfill]\nchunk_rows = 1\n";
-/// An error that stays this long in the ledger is the end of the test.
-const HELD: Duration = Duration::from_secs(2);
 
 /// How the load meets the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,26 +178,11 @@ async fn registered(site: &Site, daemon: &mut Daemon) {
 async fn settle(site: &Site, daemon: &mut Daemon, step: usize) {
     tokio::select! {
         () = site.settled() => {}
-        error = held(site, daemon) => panic!("step {step}: the pipeline is held: {error}"),
+        error = site.held() => panic!("step {step}: the pipeline is held: {error}"),
     }
     assert!(daemon.ended().is_none(), "step {step}");
     eprintln!("step {step} is applied");
     site.assert_equal().await;
-}
-
-/// The error that holds or ended the pipeline.
-async fn held(site: &Site, daemon: &mut Daemon) -> String {
-    let target = site.at_target().await;
-    let mut seen = None;
-    wait_until("an error", DEADLINE * 2, async || {
-        let sql = "SELECT last_error::text FROM regraft.pipelines";
-        let row = target.query_opt(sql, &[]).await.map_err(|error| error.to_string())?;
-        let error: Option<String> = row.and_then(|row| row.get(0));
-        let Some(error) = error else { return Err("no error".to_owned()) };
-        let since = *seen.get_or_insert_with(std::time::Instant::now);
-        if since.elapsed() > HELD || daemon.ended().is_some() { Ok(error) } else { Err(error) }
-    })
-    .await
 }
 
 /// One test per folder and way.
