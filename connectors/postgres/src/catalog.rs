@@ -41,6 +41,8 @@ pub struct Table {
     pub referenced: bool,
     /// Other tables inherit from it, or are partitions of it.
     pub has_children: bool,
+    /// Rewrite rules (`CREATE RULE`) stand on the table.
+    pub has_rules: bool,
 }
 
 /// A column of a [`Table`].
@@ -242,6 +244,7 @@ impl<'a> Catalog<'a> {
                 owned: row.get("owned"),
                 referenced: row.get("referenced"),
                 has_children: row.get("has_children"),
+                has_rules: row.get("has_rules"),
             };
             tables.insert(table.oid, table);
         }
@@ -385,7 +388,8 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
        pg_has_role(c.relowner, 'USAGE') AS owned,
        EXISTS (SELECT FROM pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f')
            AS referenced,
-       EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children
+       EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,
+       c.relhasrules AS has_rules
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY($1)";
 

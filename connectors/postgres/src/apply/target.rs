@@ -19,6 +19,9 @@ pub(crate) struct Target {
     pub(crate) identity_always: bool,
     /// Some output column is an array: rows go through a staging table.
     pub(crate) staged: bool,
+    /// New rows can be copied: each value has the type of its column, and a COPY does what an INSERT
+    /// would (there are no rules, and no views).
+    pub(crate) copied: bool,
     /// Rows can be found by owner through an index.
     pub(crate) owner_indexed: bool,
     /// Position in the order of upserts: parents before children.
@@ -94,8 +97,10 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
             (index.name.clone(), columns)
         })
         .collect();
+    let typed = columns.iter().zip(&route.columns).all(|(to, from)| to.sql_type == from.sql_type);
     Ok(Target {
         key,
+        copied: typed && matches!(table.kind, 'r' | 'p') && !table.has_rules,
         types: columns.iter().map(|column| column.sql_type.clone()).collect(),
         identity_always: columns.iter().any(|column| column.identity_always),
         staged: route.columns.iter().any(|column| column.sql_type.ends_with("[]")),

@@ -144,6 +144,11 @@ impl PgSink {
 
     /// Inserts rows, or upserts them.
     async fn put(&mut self, at: usize, rows: Vec<Row<'_>>, insert: bool) -> Result<u64> {
+        if insert && self.targets[at].copied {
+            let rows = by_key(rows, &self.targets[at].key);
+            let sql = statements::copy(&self.routes[at]);
+            return self.copy(at, &sql, self.routes[at].columns.len(), rows).await;
+        }
         if self.targets[at].staged {
             return self.put_staged(at, rows, insert).await;
         }
@@ -180,12 +185,23 @@ impl PgSink {
     ) -> Result<()> {
         self.run(&statements::create_staging(name, columns), at, &[]).await?;
         self.run(&format!("DELETE FROM pg_temp.{name}"), at, &[]).await?;
-        let place = self.route_place(at);
         let copy = format!("COPY pg_temp.{name} FROM STDIN (FORMAT binary)");
-        let sink = self.client.copy_in::<_, Bytes>(&copy).await;
+        self.copy(at, &copy, columns.len(), rows).await.map(drop)
+    }
+
+    async fn copy(
+        &mut self,
+        at: usize,
+        sql: &str,
+        width: usize,
+        rows: Vec<Row<'_>>,
+    ) -> Result<u64> {
+        let place = self.route_place(at);
+        let statement = self.prepare(sql, &place).await?;
+        let sink = self.client.copy_in::<_, Bytes>(&statement).await;
         let mut sink = std::pin::pin!(sink.map_err(|error| self.failed(&error, &place))?);
         let mut out = BytesMut::from(COPY_HEADER);
-        let width = i16::try_from(columns.len()).unwrap_or(i16::MAX);
+        let width = i16::try_from(width).unwrap_or(i16::MAX);
         for row in rows {
             out.put_i16(width);
             out.put_slice(row.0);
@@ -196,8 +212,7 @@ impl PgSink {
         }
         out.put_slice(COPY_END);
         sink.feed(out.freeze()).await.map_err(|error| self.failed(&error, &place))?;
-        sink.finish().await.map_err(|error| self.failed(&error, &place))?;
-        Ok(())
+        sink.finish().await.map_err(|error| self.failed(&error, &place))
     }
 
     async fn patch(&mut self, at: usize, group: &PatchGroup) -> Result<()> {
@@ -260,6 +275,12 @@ pub(super) fn columns<'r>(rows: impl Iterator<Item = Row<'r>>, wanted: &[usize])
         }
     }
     arrays
+}
+
+/// Rows in the order of their keys' bytes: neighbours in an index stay together.
+fn by_key<'r>(mut rows: Vec<Row<'r>>, key: &[usize]) -> Vec<Row<'r>> {
+    rows.sort_by_cached_key(|row| key.iter().map(|&at| row.cell(at)).collect::<Vec<_>>());
+    rows
 }
 
 /// Cuts rows into parts for one statement each.
