@@ -61,9 +61,8 @@ fn folder() -> PathBuf {
 impl Case {
     fn read(name: &str, site: &str) -> Case {
         let path = |file: &str| folder().join(name).join(file);
-        let given = |file: &str| {
-            Some(std::fs::read_to_string(path(file)).ok()?.replace("@SITE@", site))
-        };
+        let given =
+            |file: &str| Some(std::fs::read_to_string(path(file)).ok()?.replace("@SITE@", site));
         let needed = |file: &str| given(file).unwrap_or_else(|| panic!("{name} has no {file}"));
         Case {
             source: needed("source.sql"),

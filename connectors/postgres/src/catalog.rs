@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use regraft_core::segment::Route;
 use regraft_core::{Code, Column, Error, Oid, ReplicaIdentity, Result, TableName};
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
@@ -37,10 +38,12 @@ pub struct Table {
     pub estimated_rows: f32,
     /// The current user owns the table, by itself or by a role.
     pub owned: bool,
-    /// Foreign keys reference the table.
-    pub referenced: bool,
+    /// Number of foreign keys, of whatever tables, that reference the table.
+    pub references_to: i64,
     /// Other tables inherit from it, or are partitions of it.
     pub has_children: bool,
+    /// The table has exclusion constraints.
+    pub has_exclusions: bool,
     /// Rewrite rules (`CREATE RULE`) stand on the table.
     pub has_rules: bool,
 }
@@ -126,7 +129,33 @@ pub struct ForeignKey {
     pub on_delete: char,
 }
 
+impl ForeignKey {
+    /// Both ends come from one source row: each is its key, in whatever order the constraint lists the
+    /// columns.
+    pub fn within_owner(&self, child: &Route, parent: &Route) -> bool {
+        let owner = |route: &Route| -> Option<Vec<String>> {
+            Some(route.owner.as_ref()?.iter().map(|&at| route.columns[at].name.clone()).collect())
+        };
+        let (Some(child_owner), Some(parent_owner)) = (owner(child), owner(parent)) else {
+            return false;
+        };
+        let at = |owner: &[String], name: &String| owner.iter().position(|column| column == name);
+        let mut pairs = self.columns.iter().zip(&self.referenced_columns);
+        child.source == parent.source
+            && self.columns.len() == child_owner.len()
+            && pairs.all(|(column, referenced)| {
+                let place = at(&child_owner, column);
+                place.is_some() && place == at(&parent_owner, referenced)
+            })
+    }
+}
+
 impl Table {
+    /// A table, partitioned or not, that takes rows itself: no view, and no rule instead.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.kind, 'r' | 'p') && !self.has_rules
+    }
+
     /// The column of this name.
     pub fn column(&self, name: &str) -> Option<&TableColumn> {
         self.columns.iter().find(|column| column.name == name)
@@ -242,7 +271,8 @@ impl<'a> Catalog<'a> {
                 ],
                 estimated_rows: row.get("rows"),
                 owned: row.get("owned"),
-                referenced: row.get("referenced"),
+                references_to: row.get("references_to"),
+                has_exclusions: row.get("has_exclusions"),
                 has_children: row.get("has_children"),
                 has_rules: row.get("has_rules"),
             };
@@ -386,8 +416,10 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
        has_table_privilege(c.oid, 'UPDATE') AS may_update,
        has_table_privilege(c.oid, 'DELETE') AS may_delete,
        pg_has_role(c.relowner, 'USAGE') AS owned,
-       EXISTS (SELECT FROM pg_constraint k WHERE k.confrelid = c.oid AND k.contype = 'f')
-           AS referenced,
+       (SELECT count(*) FROM pg_constraint k
+        WHERE k.confrelid = c.oid AND k.contype = 'f') AS references_to,
+       EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'x')
+           AS has_exclusions,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,
        c.relhasrules AS has_rules
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

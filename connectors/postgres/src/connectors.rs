@@ -37,6 +37,8 @@ pub struct PgConnectors {
     pub tables: Arc<Vec<ReadTable>>,
     /// Neither foreign keys nor ordinary triggers of the target fire.
     pub trusted: bool,
+    /// Sessions that write to the target side by side, at least 1.
+    pub sessions: usize,
     /// Fingerprints of the statements, in order.
     pub fingerprints: Vec<String>,
     /// Of the ledger opened last.
@@ -71,10 +73,14 @@ impl Connectors for PgConnectors {
     }
 
     async fn sink(&mut self) -> Result<PgSink> {
-        let (client, place) = self.connect("target").await?;
+        let (first, place) = self.connect("target").await?;
+        let mut clients = vec![first];
+        for _ in 1..self.sessions {
+            clients.push(self.connect("target").await?.0);
+        }
         let fence = self.fence.clone();
         let fence = fence.ok_or_else(|| Error::new(Code::Internal, "a sink before its ledger"))?;
-        PgSink::new(client, &place, self.routes.clone(), fence, self.trusted).await
+        PgSink::new(clients, &place, self.routes.clone(), fence, self.trusted).await
     }
 
     async fn reader(&mut self) -> Result<PgReader> {

@@ -116,6 +116,7 @@ async fn set_up(
         routes: resolved.plan.routes.clone(),
         tables: resolved.read,
         trusted: settings.target.foreign_keys == ForeignKeys::Trusted,
+        sessions: settings.target.sessions,
         fingerprints: resolved.fingerprints,
         fence: None,
     };
@@ -161,8 +162,9 @@ impl Pipeline {
 /// Limits of the pipeline from the settings: what is in memory at once stays within `limits.memory`.
 pub fn options(settings: &Settings, until_caught_up: bool) -> Options {
     let limits = &settings.limits;
-    // A batch exists up to three times: being netted, being sent, and as rows of several tables.
-    let batch_bytes = limits.batch_bytes.min(limits.memory / 16);
+    // A batch may grow by half. It exists up to three times: being netted, being sent, and as rows of
+    // several tables; and each session has one.
+    let batch_bytes = limits.batch_bytes.min(limits.memory / (20 + 6 * settings.target.sessions));
     let backfill = &settings.backfill;
     let chunk_bytes = backfill.chunk_bytes.min(limits.memory / (4 * (backfill.readers + 1)));
     Options {

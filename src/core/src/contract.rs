@@ -49,12 +49,22 @@ pub struct Written {
 
 /// Writes batches to the target, with the position in the same transaction.
 pub trait Sink: Send {
-    /// Writes a segment. When it has a commit, rows, position and chunk marks are committed
-    /// together before this returns; the commit may not be durable yet, see [`Sink::durable`].
+    /// Takes a segment. When it has a commit, rows, position and chunk marks are committed together,
+    /// after the commits of all segments before it. Several batches may be under way at a time.
+    ///
+    /// Gives one entry for each segment that is written by now, in the order in which they were
+    /// given; with it, its commit is visible in the target, and may not be durable yet, see
+    /// [`Sink::durable`].
     ///
     /// Not cancel-safe: after a drop or an error the sink is used no more, and the target rolls back
     /// what was not committed.
-    fn write(&mut self, segment: Segment) -> impl Future<Output = Result<Vec<Written>>> + Send;
+    fn write(&mut self, segment: Segment)
+    -> impl Future<Output = Result<Vec<Vec<Written>>>> + Send;
+
+    /// Waits until the oldest segment under way is written. `None` when none is.
+    ///
+    /// Cancel-safe.
+    fn settle(&mut self) -> impl Future<Output = Result<Option<Vec<Written>>>> + Send;
 
     /// The newest position whose commit is on the target's disk, of those written by this sink.
     /// Asks the target; cheap enough for a few times per second.

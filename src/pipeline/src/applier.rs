@@ -1,10 +1,11 @@
-//! The applier: writes segments to the sink, one at a time, and reports what became durable.
+//! The applier: takes segments to the sink, and reports what became visible and what durable.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use regraft_core::contract::Sink;
-use regraft_core::segment::ChunkDone;
+use regraft_core::contract::{Sink, Written};
+use regraft_core::segment::{ChunkDone, Commit};
 use regraft_core::{Position, Result, Segment};
 use regraft_telemetry::record;
 use tokio::sync::{mpsc, watch};
@@ -23,42 +24,99 @@ pub(crate) enum Committed {
     KeysToRead,
 }
 
-/// Runs until the segments end, and then until everything committed is durable.
-pub(crate) async fn apply<K: Sink>(
-    mut sink: K,
-    mut segments: mpsc::Receiver<Segment>,
-    durable: watch::Sender<Option<Position>>,
-    committed: mpsc::UnboundedSender<Committed>,
-    progress: Arc<Progress>,
-) -> Result<()> {
-    let mut newest: Option<Position> = None;
-    let mut polled = Instant::now();
-    let mut notes = Vec::new();
-    loop {
-        let waiting = newest > *durable.borrow();
-        tokio::select! {
-            biased;
-            segment = segments.recv() => {
-                let Some(segment) = segment else { break };
-                if let Some(position) = write(&mut sink, segment, &mut notes, &progress).await? {
-                    newest = Some(position);
-                    // Nobody listens when the pipeline ends; the ledger has it.
-                    notes.drain(..).for_each(|note| drop(committed.send(note)));
+/// A segment that the sink has not reported as written.
+struct UnderWay {
+    commit: Option<Commit>,
+    rows: usize,
+    bytes: usize,
+    since: Instant,
+    /// What the backfill has to know of it, once a commit follows.
+    notes: Vec<Committed>,
+}
+
+/// Takes segments from the follower to the sink.
+pub(crate) struct Applier<K> {
+    pub(crate) sink: K,
+    pub(crate) durable: watch::Sender<Option<Position>>,
+    pub(crate) committed: mpsc::UnboundedSender<Committed>,
+    pub(crate) progress: Arc<Progress>,
+    under_way: VecDeque<UnderWay>,
+    /// Of the segments that are written and wait for the commit of a later one.
+    notes: Vec<Committed>,
+    newest: Option<Position>,
+}
+
+impl<K: Sink> Applier<K> {
+    pub(crate) fn new(
+        sink: K,
+        durable: watch::Sender<Option<Position>>,
+        committed: mpsc::UnboundedSender<Committed>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let (under_way, notes) = (VecDeque::new(), Vec::new());
+        Self { sink, durable, committed, progress, under_way, notes, newest: None }
+    }
+
+    /// Runs until the segments end, and then until everything committed is durable.
+    pub(crate) async fn run(mut self, mut segments: mpsc::Receiver<Segment>) -> Result<()> {
+        let mut polled = Instant::now();
+        loop {
+            let waiting = self.newest > *self.durable.borrow();
+            tokio::select! {
+                biased;
+                segment = segments.recv() => {
+                    let Some(segment) = segment else { break };
+                    self.write(segment).await?;
                 }
-                if polled.elapsed() < DURABLE_POLL {
-                    continue;
+                written = self.sink.settle(), if !self.under_way.is_empty() => {
+                    written?.into_iter().for_each(|written| self.written(&written));
                 }
+                () = tokio::time::sleep(DURABLE_POLL), if waiting => {}
             }
-            () = tokio::time::sleep(DURABLE_POLL), if waiting => {}
+            if polled.elapsed() >= DURABLE_POLL {
+                polled = Instant::now();
+                report(&mut self.sink, &self.durable).await?;
+            }
         }
-        polled = Instant::now();
-        report(&mut sink, &durable).await?;
+        while let Some(written) = self.sink.settle().await? {
+            self.written(&written);
+        }
+        while self.newest > *self.durable.borrow() {
+            report(&mut self.sink, &self.durable).await?;
+            tokio::time::sleep(DURABLE_POLL / 5).await;
+        }
+        Ok(())
     }
-    while newest > *durable.borrow() {
-        report(&mut sink, &durable).await?;
-        tokio::time::sleep(DURABLE_POLL / 5).await;
+
+    async fn write(&mut self, segment: Segment) -> Result<()> {
+        let chunks = segment.chunks_done.iter().cloned().map(Committed::Chunk);
+        let keys = (!segment.to_read.is_empty()).then_some(Committed::KeysToRead);
+        self.under_way.push_back(UnderWay {
+            commit: segment.commit.clone(),
+            rows: segment.writes.iter().map(|w| w.upserts.len() + w.fresh.len()).sum(),
+            bytes: segment.writes.iter().map(|w| w.upserts.size() + w.fresh.size()).sum(),
+            since: Instant::now(),
+            notes: chunks.chain(keys).collect(),
+        });
+        for written in self.sink.write(segment).await? {
+            self.written(&written);
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// The oldest segment under way is written.
+    fn written(&mut self, written: &[Written]) {
+        let Some(segment) = self.under_way.pop_front() else { return };
+        self.progress.written(written);
+        record::batch(segment.rows, segment.bytes, segment.since.elapsed());
+        self.notes.extend(segment.notes);
+        if let Some(commit) = &segment.commit {
+            self.progress.committed(commit);
+            self.newest = Some(commit.position);
+            // Nobody listens when the pipeline ends; the ledger has it.
+            self.notes.drain(..).for_each(|note| drop(self.committed.send(note)));
+        }
+    }
 }
 
 async fn report<K: Sink>(sink: &mut K, durable: &watch::Sender<Option<Position>>) -> Result<()> {
@@ -71,27 +129,4 @@ async fn report<K: Sink>(sink: &mut K, durable: &watch::Sender<Option<Position>>
         grows
     });
     Ok(())
-}
-
-/// Writes one segment; gives the position when it had a commit. What the backfill has to know of it
-/// is noted, and true once a commit follows.
-async fn write<K: Sink>(
-    sink: &mut K,
-    segment: Segment,
-    notes: &mut Vec<Committed>,
-    progress: &Progress,
-) -> Result<Option<Position>> {
-    let started = Instant::now();
-    let rows: usize = segment.writes.iter().map(|w| w.upserts.len() + w.fresh.len()).sum();
-    let bytes: usize = segment.writes.iter().map(|w| w.upserts.size() + w.fresh.size()).sum();
-    let commit = segment.commit.clone();
-    notes.extend(segment.chunks_done.iter().cloned().map(Committed::Chunk));
-    notes.extend((!segment.to_read.is_empty()).then_some(Committed::KeysToRead));
-    let written = sink.write(segment).await?;
-    progress.written(&written);
-    record::batch(rows, bytes, started.elapsed());
-    if let Some(commit) = &commit {
-        progress.committed(commit);
-    }
-    Ok(commit.map(|commit| commit.position))
 }

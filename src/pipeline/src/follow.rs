@@ -375,9 +375,11 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             }
         }
         // A transaction of any size passes through a fixed budget: what is netted so far goes into
-        // the open target transaction.
-        let full = self.batch.rows() >= self.options.batch_rows
-            || self.batch.bytes() >= self.options.batch_bytes;
+        // the open target transaction. One that is nearly through is given some more, as a batch that
+        // is sent whole can be written beside others.
+        let Options { batch_rows, batch_bytes, .. } = *self.options;
+        let full = self.batch.rows() >= batch_rows + batch_rows / 2
+            || self.batch.bytes() >= batch_bytes + batch_bytes / 2;
         if full { self.flush().await } else { Ok(true) }
     }
 

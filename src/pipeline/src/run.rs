@@ -16,10 +16,11 @@ use regraft_core::contract::{ChangeStream, ChunkReader, Connectors, Ledger, Phas
 use regraft_core::{Code, Error, Kind, Position, Result};
 use regraft_telemetry::record;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::applier;
+use crate::applier::Applier;
 use crate::backfill::Backfill;
 use crate::follow::{Followed, Follower, Ports, Start};
 use crate::plan::{Options, Plan};
@@ -140,13 +141,8 @@ async fn attempt<C: Connectors>(
     let (durable_tx, durable) = watch::channel(None);
     let (committed_tx, committed) = mpsc::unbounded_channel();
     let (follower_tx, chunks) = mpsc::channel(CHUNK_MESSAGES);
-    let applier = tokio::spawn(applier::apply(
-        sink,
-        segments_rx,
-        durable_tx,
-        committed_tx,
-        Arc::clone(progress),
-    ));
+    let applier = Applier::new(sink, durable_tx, committed_tx, Arc::clone(progress));
+    let applier = tokio::spawn(applier.run(segments_rx));
     let backfill = Backfill {
         ledger,
         planner,
@@ -160,9 +156,10 @@ async fn attempt<C: Connectors>(
     };
     let tables = plan.tables.clone();
     let backfill_state = state.clone();
-    let mut backfill =
-        AbortOnDrop(tokio::spawn(async move { backfill.run(&tables, &backfill_state).await }));
-    let mut applier = AbortOnDrop(applier);
+    let mut backfill = AbortOnDropHandle::new(tokio::spawn(async move {
+        backfill.run(&tables, &backfill_state).await
+    }));
+    let mut applier = AbortOnDropHandle::new(applier);
 
     // Follow. The first of the three that ends, ends the attempt.
     let ports = Ports { segments, durable: durable.clone(), chunks, cancel: attempt_over.clone() };
@@ -170,7 +167,7 @@ async fn attempt<C: Connectors>(
     let follower = Follower::new(plan, options, Arc::clone(progress), stream, ports, &start);
     let followed = tokio::select! {
         followed = follower.run() => followed,
-        result = &mut backfill.0 => Err(ended(result)),
+        result = &mut backfill => Err(ended(result)),
     };
     attempt_over.cancel();
     drop(backfill);
@@ -178,24 +175,24 @@ async fn attempt<C: Connectors>(
         Ok(followed) => followed,
         Err(error) => {
             // What was sent before is applied; only what is at fault waits.
-            drop(tokio::time::timeout(STOP_GRACE, &mut applier.0).await);
+            drop(tokio::time::timeout(STOP_GRACE, &mut applier).await);
             return Err(error);
         }
     };
 
     // Finish: what was sent is committed and durable, then acknowledged.
     match followed {
-        Followed::ApplierGone if !cancel.is_cancelled() => Err(ended((&mut applier.0).await)),
+        Followed::ApplierGone if !cancel.is_cancelled() => Err(ended((&mut applier).await)),
         Followed::ApplierGone | Followed::Stopped => {
             // A large transaction that is under way is given up: it is applied at the next start.
-            if let Ok(result) = tokio::time::timeout(STOP_GRACE, &mut applier.0).await {
+            if let Ok(result) = tokio::time::timeout(STOP_GRACE, &mut applier).await {
                 flatten(result)?;
             }
             close(stream, &durable).await?;
             Ok(Ending::Stopped)
         }
         Followed::CaughtUp => {
-            flatten((&mut applier.0).await)?;
+            flatten((&mut applier).await)?;
             close(stream, &durable).await?;
             Ok(Ending::CaughtUp)
         }
@@ -229,15 +226,6 @@ async fn note<C: Connectors>(connectors: &mut C, error: &Error, phase: Phase) {
     };
     if let Ok(Err(failed)) = tokio::time::timeout(NOTE_TIME, note).await {
         tracing::debug!("the error could not be noted in the ledger: {failed}");
-    }
-}
-
-/// A task that does not outlive its attempt.
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

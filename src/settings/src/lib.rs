@@ -69,6 +69,8 @@ pub struct Target {
     pub url: UrlSource,
     /// Whether foreign keys are checked for each row.
     pub foreign_keys: ForeignKeys,
+    /// Sessions that write batches side by side.
+    pub sessions: usize,
 }
 
 /// The statements.
@@ -169,6 +171,7 @@ impl Settings {
             },
             target: Target {
                 foreign_keys: target.foreign_keys,
+                sessions: target.sessions.unwrap_or(model::DEFAULT_SESSIONS),
                 url: url_source("target", target.urls(), folder, tree),
             },
             mapping: Mapping { file: folder.join(mapping.unwrap_or_default()) },

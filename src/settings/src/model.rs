@@ -23,6 +23,11 @@ pub const DEFAULT_READERS: usize = 2;
 /// More snapshots than this hold back the source's vacuum for no gain.
 pub const READERS: RangeInclusive<usize> = 1..=32;
 
+/// A second session uses what the first one leaves of the target's and the network's time.
+pub const DEFAULT_SESSIONS: usize = 2;
+/// Batches are seldom apart for more of them.
+pub const SESSIONS: RangeInclusive<usize> = 1..=16;
+
 /// Large enough that a round trip does not count, small enough to be read again without regret.
 pub const DEFAULT_CHUNK_ROWS: u64 = 10_000;
 /// A chunk is one snapshot of the source and one transaction of the target; neither should be long.
@@ -129,6 +134,10 @@ pub(crate) struct TargetFile {
     /// Whether the target's foreign keys are checked for each row.
     #[serde(default)]
     pub(crate) foreign_keys: ForeignKeys,
+    /// Sessions that write batches side by side, by default 2. Each batch commits after the one before
+    /// it. One is used where batches cannot be told apart by their source rows.
+    #[schemars(range(min = *SESSIONS.start(), max = *SESSIONS.end()))]
+    pub(crate) sessions: Option<usize>,
 }
 
 /// Whether the target's foreign keys are checked for each row.
@@ -218,7 +227,7 @@ pub struct Limits {
     #[serde(with = "units::bytes")]
     #[schemars(schema_with = "units::bytes::schema")]
     pub memory: usize,
-    /// Target rows per batch.
+    /// Target rows at which a batch closes; a transaction under way may take it to half as many more.
     #[schemars(range(min = *BATCH_ROWS.start(), max = *BATCH_ROWS.end()))]
     pub batch_rows: usize,
     /// Size of a batch.

@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
 
 use crate::model::{
-    BATCH_AGE, BATCH_ROWS, BYTES_MIN, CHUNK_ROWS, MEMORY_MIN, NAME_LENGTH, READERS,
+    BATCH_AGE, BATCH_ROWS, BYTES_MIN, CHUNK_ROWS, MEMORY_MIN, NAME_LENGTH, READERS, SESSIONS,
 };
 use crate::secret::is_postgres_url;
 use crate::tree::Fault;
@@ -65,6 +65,7 @@ impl Settings {
 
     fn check_ranges(&self, faults: &mut Vec<Fault>) {
         let (backfill, limits) = (&self.backfill, &self.limits);
+        faults.extend(range("target.sessions", &self.target.sessions, SESSIONS, plain));
         faults.extend(range("backfill.readers", &backfill.readers, READERS, plain));
         faults.extend(range("backfill.chunk_rows", &backfill.chunk_rows, CHUNK_ROWS, plain));
         faults.extend(range("limits.batch_rows", &limits.batch_rows, BATCH_ROWS, plain));

@@ -19,8 +19,8 @@ use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result, Segment};
 use tokio_postgres::types::ToSql;
 
+use super::lane::{Lane, Refused};
 use super::write::{Order, columns};
-use super::{PgSink, Refused};
 use crate::classify;
 use crate::raw::RawArray;
 
@@ -49,7 +49,7 @@ enum Objection {
     Unique(String),
 }
 
-impl PgSink {
+impl Lane {
     /// Writes a segment inside the open transaction.
     pub(super) async fn write_segment(&mut self, segment: &Segment) -> Result<()> {
         let delicate = segment.writes.iter().any(|writes| self.targets[writes.statement].delicate);

@@ -38,10 +38,13 @@ pub(crate) struct Target {
     pub(crate) deferrable: bool,
 }
 
-/// Reads the targets of all routes.
-pub(crate) async fn read(client: &Client, place: &str, routes: &[Route]) -> Result<Vec<Target>> {
+/// The target tables of all routes.
+pub(crate) type Tables = BTreeMap<TableName, Table>;
+
+/// Reads the tables that the routes go to.
+pub(crate) async fn tables(client: &Client, place: &str, routes: &[Route]) -> Result<Tables> {
     let catalog = Catalog::new(client, place);
-    let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
+    let mut tables = Tables::new();
     for route in routes {
         if !tables.contains_key(&route.target) {
             let TableName { schema, name } = &route.target;
@@ -49,7 +52,12 @@ pub(crate) async fn read(client: &Client, place: &str, routes: &[Route]) -> Resu
             tables.insert(route.target.clone(), table);
         }
     }
-    let ranks = ranks(&tables);
+    Ok(tables)
+}
+
+/// What the applier has to know of the target of each route.
+pub(crate) fn read(routes: &[Route], tables: &Tables) -> Result<Vec<Target>> {
+    let ranks = ranks(tables);
     routes
         .iter()
         .map(|route| {
@@ -100,16 +108,16 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
     let typed = columns.iter().zip(&route.columns).all(|(to, from)| to.sql_type == from.sql_type);
     Ok(Target {
         key,
-        copied: typed && matches!(table.kind, 'r' | 'p') && !table.has_rules,
+        copied: typed && table.is_plain(),
         types: columns.iter().map(|column| column.sql_type.clone()).collect(),
         identity_always: columns.iter().any(|column| column.identity_always),
         staged: route.columns.iter().any(|column| column.sql_type.ends_with("[]")),
         owner_indexed,
         rank,
-        delicate: table.referenced || !table.foreign_keys.is_empty() || !other.is_empty(),
+        delicate: table.references_to > 0 || !table.foreign_keys.is_empty() || !other.is_empty(),
         deferrable: table.foreign_keys.iter().any(|key| key.deferrable)
             || table.unique.iter().any(|index| index.deferrable),
-        referenced: table.referenced,
+        referenced: table.references_to > 0,
         not_null: columns.iter().map(|column| column.not_null).collect(),
         unique: other,
     })
@@ -117,7 +125,7 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
 
 /// Parents before children, by the foreign keys among the targets. A cycle is broken anywhere: its
 /// constraints have to be deferrable, or rows come in an order that satisfies them.
-fn ranks(tables: &BTreeMap<TableName, Table>) -> BTreeMap<TableName, usize> {
+fn ranks(tables: &Tables) -> BTreeMap<TableName, usize> {
     let mut ranks: BTreeMap<TableName, usize> = BTreeMap::new();
     for _ in 0..tables.len() {
         for (name, table) in tables {

@@ -8,8 +8,9 @@ use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result, Segment};
 use tokio_postgres::types::ToSql;
 
+use super::lane::Lane;
 use super::recover::Parking;
-use super::{PgSink, statements};
+use super::statements;
 use crate::raw::RawArray;
 
 /// Rows per statement: more gain nothing, and keep locks and memory longer.
@@ -31,7 +32,7 @@ pub(super) enum Order {
     ArriveFirst,
 }
 
-impl PgSink {
+impl Lane {
     /// Writes in a given order; unique values are parked between removals and arrivals. Counts what was
     /// written only when all of it succeeded.
     pub(super) async fn write_in(

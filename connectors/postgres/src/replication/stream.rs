@@ -1,14 +1,13 @@
 //! The change stream of a slot.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use regraft_core::contract::ChangeStream;
-use regraft_core::{Error, Event, Lsn, Position, Result};
+use regraft_core::{Event, Lsn, Position, Result};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{ReplicationConnection, StreamOptions, closed};
 use super::reader::Reader;
@@ -54,7 +53,7 @@ pub struct PgStream {
     chunks: UnboundedReceiver<Result<Chunk>>,
     shared: Arc<Shared>,
     close: oneshot::Sender<()>,
-    task: Task,
+    task: AbortOnDropHandle<Result<()>>,
     place: String,
 }
 
@@ -69,7 +68,7 @@ impl PgStream {
         let (sender, chunks) = mpsc::unbounded_channel();
         let (close, closing) = oneshot::channel();
         let reader = Reader::new(connection, start, options, Arc::clone(&shared), sender);
-        let task = Task(tokio::spawn(reader.run(closing)));
+        let task = AbortOnDropHandle::new(tokio::spawn(reader.run(closing)));
         Self { chunks, shared, close, task, place }
     }
 }
@@ -105,30 +104,14 @@ impl ChangeStream for PgStream {
     }
 
     async fn close(self) -> Result<()> {
-        let Self { chunks, close, mut task, .. } = self;
+        let Self { chunks, close, task, .. } = self;
         // Frees the room that waiting chunks take.
         drop(chunks);
         if close.send(()).is_err() {
             // The task has ended by an error before.
             return Ok(());
         }
-        task.ended().await
-    }
-}
-
-/// A task that ends with its handle.
-struct Task(JoinHandle<Result<()>>);
-
-impl Task {
-    fn ended(&mut self) -> impl Future<Output = Result<(), Error>> {
-        let ended = &mut self.0;
         // A panic there was reported by the runtime already; the slot is free all the same.
-        async { ended.await.unwrap_or(Ok(())) }
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
+        task.await.unwrap_or(Ok(()))
     }
 }

@@ -3,7 +3,7 @@
 use regraft_core::segment::Route;
 use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result, TableName};
-use regraft_postgres::catalog::{Catalog, ForeignKey};
+use regraft_postgres::catalog::Catalog;
 use regraft_postgres::classify;
 use regraft_settings::{ForeignKeys, Settings};
 
@@ -29,7 +29,7 @@ pub(super) async fn while_copying(
         let table = catalog.table(schema, name, Code::TargetMissing).await?;
         for key in &table.foreign_keys {
             let parents: Vec<_> = routes.iter().filter(|r| r.target == key.references).collect();
-            let mut apart = parents.iter().filter(|parent| !together(route, parent, key));
+            let mut apart = parents.iter().filter(|parent| !key.within_owner(route, parent));
             let Some(parent) = apart.next() else { continue };
             if nothing_to_copy(source, &parent.source).await? {
                 continue;
@@ -56,25 +56,6 @@ async fn nothing_to_copy(source: &Side, table: &TableName) -> Result<bool> {
     let sql = format!("SELECT NOT EXISTS (SELECT FROM {})", table.quoted());
     let row = source.client.query_one(&sql, &[]).await;
     Ok(row.map_err(|error| classify(&error, &source.place))?.get(0))
-}
-
-/// Both ends come from one source row: each is its key.
-fn together(child: &Route, parent: &Route, key: &ForeignKey) -> bool {
-    let owner = |route: &Route| -> Option<Vec<String>> {
-        Some(route.owner.as_ref()?.iter().map(|&at| route.columns[at].name.clone()).collect())
-    };
-    let (Some(child_owner), Some(parent_owner)) = (owner(child), owner(parent)) else {
-        return false;
-    };
-    // The same columns of the source's key, whatever the order in which the constraint lists them.
-    let at = |owner: &[String], name: &String| owner.iter().position(|column| column == name);
-    let pairs = key.columns.iter().zip(&key.referenced_columns);
-    child.source == parent.source
-        && key.columns.len() == child_owner.len()
-        && pairs.into_iter().all(|(column, referenced)| {
-            let place = at(&child_owner, column);
-            place.is_some() && place == at(&parent_owner, referenced)
-        })
 }
 
 /// Every row of the pipeline is copied.

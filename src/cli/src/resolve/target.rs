@@ -56,7 +56,7 @@ pub(super) async fn route(
         single: compiled.mapper.single(),
         total: compiled.mapper.total(),
         key_is_owner: owner.is_some() && key.iter().all(|name| owner_names.contains(name)),
-        rewrite: !compiled.mapper.single() && !table.referenced,
+        rewrite: !compiled.mapper.single() && table.references_to == 0,
         only: Vec::new(),
         place,
     };
