@@ -275,6 +275,8 @@ cases! {
     partition_range,
     partition_routing,
     partitioned_source,
+    read_beside_streamed,
+    read_by_key,
     rollbacks,
     statements_disagree,
     table_renamed,

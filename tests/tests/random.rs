@@ -36,6 +36,7 @@ const TARGET: &str = "
     CREATE INDEX ON high (id);
     CREATE TABLE labels (id int PRIMARY KEY, label text);
     CREATE TABLE both_texts (id int PRIMARY KEY, texts text);
+    CREATE TABLE evaluated (id int PRIMARY KEY, digits text, keys int);
     CREATE TABLE full_whole (id int PRIMARY KEY, small int, big text);
     CREATE TABLE full_names (name text PRIMARY KEY, small int);
     CREATE TABLE full_parts (name text, key text, value text, PRIMARY KEY (name, key))";
@@ -46,6 +47,7 @@ const MAPPING: &str = "
     INSERT INTO high SELECT id, small, big FROM s WHERE id >= 12 AND small IS NOT NULL AND small % 4 > 0;
     INSERT INTO labels SELECT id, id::text || ' ' || big || coalesce(name, 'none') FROM s;
     INSERT INTO both_texts SELECT id, big || doc::text FROM s;
+    INSERT INTO evaluated SELECT id, substring(big from '[0-9]+'), (SELECT count(k)::int FROM jsonb_object_keys(doc) AS k) FROM s WHERE name ~ '[0-8]$';
     INSERT INTO full_whole SELECT id, small, big FROM f;
     INSERT INTO full_names SELECT name, small FROM f WHERE name IS NOT NULL;
     INSERT INTO full_parts SELECT name, d.key, d.value FROM f CROSS JOIN LATERAL jsonb_each_text(doc) AS d WHERE name IS NOT NULL";

@@ -53,6 +53,8 @@ pub struct Table {
 pub struct TableColumn {
     /// Name.
     pub name: String,
+    /// `pg_attribute.attnum`, from 1.
+    pub number: i16,
     /// Type.
     pub type_oid: Oid,
     /// Type modifier, -1 without.
@@ -281,6 +283,7 @@ impl<'a> Catalog<'a> {
         for row in self.query(COLUMNS, &[&oids]).await? {
             let column = TableColumn {
                 name: row.get("name"),
+                number: row.get("number"),
                 type_oid: row.get("type"),
                 type_modifier: row.get("modifier"),
                 sql_type: row.get("sql_type"),
@@ -426,7 +429,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY($1)";
 
 const COLUMNS: &str = "
-SELECT a.attrelid AS table, a.attname::text AS name, a.atttypid AS type, a.atttypmod AS modifier,
+SELECT a.attrelid AS table, a.attname::text AS name, a.attnum AS number, a.atttypid AS type, a.atttypmod AS modifier,
        CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, -1)
             WHEN e.oid IS NOT NULL THEN format('%I.%I[]', en.nspname, e.typname)
             ELSE format('%I.%I', tn.nspname, t.typname) END AS sql_type,

@@ -78,6 +78,7 @@ fn print(resolution: &Resolution) {
         .map(|statement| {
             let mode = match statement.mode {
                 Mode::Streamed => "streamed",
+                Mode::Read => "read",
                 Mode::Refused => "refused",
             };
             vec![

@@ -6,6 +6,9 @@
 //! gives; all else is a [`Refusal`] with its place in the file. What cannot be decided before a row
 //! is seen is answered by [`regraft_core::Mapped::Read`], so that PostgreSQL evaluates it.
 //!
+//! A statement whose SELECT does not compile, and whose rows still belong to single source rows, gets
+//! a [`KeyedRead`], which leaves all of it to PostgreSQL.
+//!
 //! The crate is pure: no I/O, no clock, no server.
 
 mod datetime;
@@ -15,6 +18,7 @@ mod jsonb;
 mod mapper;
 mod numeric;
 mod partial;
+mod read;
 mod resolve;
 mod statement;
 mod syntax;
@@ -22,6 +26,7 @@ mod types;
 mod value;
 
 pub use mapper::{CompiledMapper, compile};
+pub use read::{KeyedRead, Named};
 pub use resolve::Refusal;
 pub use statement::{Statement, TableRef, parse};
 pub use types::{Settings, SourceTable, TypeKind, TypeNames, UserType};

@@ -464,6 +464,17 @@ impl Statement {
         })
     }
 
+    /// Where a token stands: line and column, both from 1.
+    pub(crate) fn line_and_column_of(&self, token: &Token) -> (u32, u32) {
+        line_and_column(&self.text, token.start)
+    }
+
+    /// Where a token stands: `mapping.sql:3:12`.
+    pub(crate) fn place_of(&self, token: &Token) -> String {
+        let (line, column) = self.line_and_column_of(token);
+        format!("{}:{line}:{column}", self.file)
+    }
+
     pub(crate) fn select_tokens(&self) -> &[Token] {
         &self.tokens[self.select..]
     }

@@ -1,5 +1,7 @@
 //! SELECTs that the source refuses, or that cannot be streamed.
 
+use regraft_tests::{DEADLINE, Site};
+
 use crate::support::{Case, Given, SOURCE, TARGET, assert_finding, assert_says, errors};
 
 /// A mapping with its parts, and what is said of it: code, line and column, part of the message.
@@ -169,6 +171,53 @@ async fn what_cannot_be_streamed_is_refused_with_its_place() {
         ],
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_source_cannot_evaluate_for_a_row_alone_is_refused() {
+    let source = format!(
+        "{SOURCE}; CREATE FUNCTION looks(n bigint) RETURNS text LANGUAGE sql STABLE AS \
+         'SELECT name FROM items WHERE id = n'; \
+         CREATE FUNCTION draws(n bigint) RETURNS text LANGUAGE sql AS 'SELECT n::text'"
+    );
+    all_are_refused(
+        &source,
+        TARGET,
+        2,
+        &[
+            refused("SELECT id, looks(id), amount FROM items", "RG3003", "3:12", "looks"),
+            refused("SELECT id, draws(id), amount FROM items", "RG3003", "3:12", "draws"),
+            refused("SELECT id, age(at)::text, amount FROM items", "RG3003", "3:12", "age"),
+            refused("SELECT id, xmin::text, amount FROM items", "RG3003", "3:12", "xmin"),
+            refused(
+                "SELECT id, regexp_replace(name, 'a', 'b') || now(), amount FROM items",
+                "RG3003",
+                "3:46",
+                "now()",
+            ),
+        ],
+    )
+    .await;
+    let keyless = refused(
+        "SELECT amount, regexp_replace(name, 'a', 'b'), amount FROM items",
+        "RG3006",
+        "2:1",
+        "does not copy the whole key",
+    );
+    all_are_refused(SOURCE, TARGET, 3, &[keyless]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_who_evaluates_a_statement_and_why() {
+    let mapping = "INSERT INTO goods\nSELECT id, regexp_replace(name, 'a', 'b'), amount FROM items";
+    let site = Site::new(SOURCE, TARGET, mapping).await;
+    let check = site.installation.command(&["check", "--json"], DEADLINE).await;
+    assert_eq!(check.code(), 0, "{}", check.stderr);
+    let statement = &check.json()["statements"][0];
+    assert_eq!(statement["mode"], "read", "{statement}");
+    let message = statement["message"].as_str().unwrap();
+    assert!(message.contains("mapping.sql:2:12"), "{message}");
+    assert!(message.contains("regexp_replace"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,14 +5,15 @@
 //! nothing of it is an error.
 
 mod foreign_keys;
+mod read;
 mod source;
 mod target;
 
 use std::sync::Arc;
 
 use regraft_core::segment::{Route, RouteColumn};
-use regraft_core::{Code, Error, Mapper, Result, TableName};
-use regraft_mapping::{CompiledMapper, Statement};
+use regraft_core::{Code, Error, Mapper, Oid, Result, TableName};
+use regraft_mapping::{CompiledMapper, KeyedRead, Statement};
 use regraft_pipeline::{Plan, PlannedTable};
 use regraft_postgres::Endpoint;
 use regraft_postgres::catalog::Table;
@@ -33,6 +34,8 @@ pub use target::occupied;
 pub enum Mode {
     /// By regraft, from the change stream.
     Streamed,
+    /// By the source, for the keys of changed rows.
+    Read,
     /// Not at all.
     Refused,
 }
@@ -143,11 +146,80 @@ struct Compiled {
     statement: Statement,
     source: Table,
     key: Vec<String>,
-    mapper: CompiledMapper,
+    evaluation: Evaluation,
     /// Names of the columns that the SELECT gives, from the server.
     names: Vec<String>,
     /// SQL names of their types on the source.
     types: Vec<String>,
+    /// The same types as OIDs, with modifiers.
+    full_types: Vec<(Oid, i32)>,
+}
+
+/// Who evaluates a statement.
+enum Evaluation {
+    /// regraft, from the stream.
+    Streamed(CompiledMapper),
+    /// The source, by key.
+    Read {
+        mapper: KeyedRead,
+        /// Output columns that are the source's key.
+        owner: Option<Vec<usize>>,
+        /// Why it cannot be streamed.
+        refusal: Error,
+    },
+}
+
+impl Evaluation {
+    fn owner(&self) -> Option<Vec<usize>> {
+        match self {
+            Self::Streamed(mapper) => mapper.owner(),
+            Self::Read { owner, .. } => owner.clone(),
+        }
+    }
+
+    /// A source row gives at most one row, for certain.
+    fn single(&self) -> bool {
+        matches!(self, Self::Streamed(mapper) if mapper.single())
+    }
+
+    fn total(&self) -> bool {
+        matches!(self, Self::Streamed(mapper) if mapper.total())
+    }
+
+    fn constants(&self) -> Vec<(usize, String)> {
+        match self {
+            Self::Streamed(mapper) => mapper.constants(),
+            Self::Read { .. } => Vec::new(),
+        }
+    }
+
+    fn reads(&self) -> Vec<String> {
+        match self {
+            Self::Streamed(mapper) => mapper.reads(),
+            Self::Read { mapper, .. } => mapper.reads(),
+        }
+    }
+
+    fn into_mapper(self) -> Box<dyn Mapper> {
+        match self {
+            Self::Streamed(mapper) => Box::new(mapper),
+            Self::Read { mapper, .. } => Box::new(mapper),
+        }
+    }
+
+    fn describe(&self) -> (Mode, String) {
+        match self {
+            Self::Streamed(mapper) if mapper.single() => {
+                (Mode::Streamed, "one row for each source row".to_owned())
+            }
+            Self::Streamed(_) => (Mode::Streamed, "several rows for each source row".to_owned()),
+            Self::Read { refusal, .. } => {
+                let place = refusal.place().unwrap_or_default();
+                let what = refusal.what();
+                (Mode::Read, format!("the source evaluates it for changed keys: {place}: {what}"))
+            }
+        }
+    }
 }
 
 /// Resolves a mapping.
@@ -186,8 +258,7 @@ pub async fn resolve(settings: &Settings, source: &Side, target: &Side) -> Resul
         };
         match one(source, target, statement, &mut resolution, &mut report).await {
             Ok((statement, route)) => {
-                report.mode = Mode::Streamed;
-                report.message = describe(&statement.mapper);
+                (report.mode, report.message) = statement.evaluation.describe();
                 compiled.push(statement);
                 routes.push(route);
             }
@@ -210,14 +281,6 @@ pub async fn resolve(settings: &Settings, source: &Side, target: &Side) -> Resul
 
 fn written((schema, name): (Option<&str>, &str)) -> String {
     schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"))
-}
-
-fn describe(mapper: &CompiledMapper) -> String {
-    if mapper.single() {
-        "one row for each source row".to_owned()
-    } else {
-        "several rows for each source row".to_owned()
-    }
 }
 
 async fn one(
@@ -250,7 +313,7 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
     let fingerprints = compiled.iter().map(|c| c.statement.fingerprint()).collect();
     for (at, statement) in compiled.into_iter().enumerate() {
-        let Compiled { statement, source, key, mapper, .. } = statement;
+        let Compiled { statement, source, key, evaluation, .. } = statement;
         let table = source.name.clone();
         let index = tables.iter().position(|planned| planned.table == table);
         let index = index.unwrap_or_else(|| {
@@ -270,7 +333,7 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
             tables.len() - 1
         });
         tables[index].statements.push(at);
-        for name in mapper.reads() {
+        for name in evaluation.reads() {
             let full_type = source.column(&name).map_or("", |column| &column.full_type);
             let entry = (name, full_type.to_owned());
             let columns = &mut shapes[index].1.columns;
@@ -281,7 +344,7 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
         let source_ref = statement.source_ref();
         let select = move |restriction: &str| statement.keyed_select(&key, restriction);
         read[index].statements.push(ReadStatement { source_ref, select: Arc::new(select) });
-        mappers.push(Box::new(mapper));
+        mappers.push(evaluation.into_mapper());
     }
     let plan = Plan { name: name.to_owned(), routes, mappers, tables };
     Resolved { plan, read: Arc::new(read), fingerprints, shapes }

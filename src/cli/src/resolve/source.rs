@@ -1,13 +1,13 @@
 //! The source's side of a statement: does the server accept the SELECT, can it be streamed, and does
 //! the table have what the stream needs?
 
-use regraft_core::{Code, Error, ReplicaIdentity, Result};
-use regraft_mapping::{SourceTable, Statement, TypeKind, TypeNames};
+use regraft_core::{Code, Error, Oid, ReplicaIdentity, Result};
+use regraft_mapping::{KeyedRead, SourceTable, Statement, TypeKind, TypeNames};
 use regraft_postgres::catalog::{Catalog, Table, UserType};
 use regraft_postgres::classify;
 use tokio_postgres::error::ErrorPosition;
 
-use super::{Compiled, Side, at};
+use super::{Compiled, Evaluation, Side, at, read};
 use crate::finding::Finding;
 
 /// The tables that a SELECT reads, as written.
@@ -53,29 +53,52 @@ pub(super) async fn compile(
         utc_iso: true,
         server_version: side.server.version,
     };
-    let mapper = regraft_mapping::compile(&statement, &source, &settings).map_err(|refusal| {
-        let error = Error::new(Code::NotStreamable, refusal.message).remedy(refusal.remedy);
-        at(&statement, refusal.line, refusal.column, error)
-    })?;
     let server_types: Vec<_> = prepared.columns().iter().map(|c| c.type_().oid()).collect();
-    if let Some(column) = (0..server_types.len().max(mapper.output_types().len()))
-        .find(|&i| server_types.get(i) != mapper.output_types().get(i))
-    {
-        let what = format!("column {} of the SELECT has another type for the server", column + 1);
-        return Err(Error::new(Code::NotStreamable, what)
-            .at(statement.place())
-            .remedy("write an explicit cast around the expression"));
-    }
+    let compiled = regraft_mapping::compile(&statement, &source, &settings);
+    let refusal = match compiled {
+        Ok(mapper) if mapper.output_types() == server_types => Ok(mapper),
+        Ok(mapper) => Err(other_type(&statement, &server_types, &mapper.output_types())),
+        Err(refusal) => Err(refusal.to_error(statement.file())),
+    };
+    let evaluation = match refusal {
+        Ok(mapper) => Evaluation::Streamed(mapper),
+        Err(refusal) => {
+            // Rows that do not belong to single source rows cannot be read by key either.
+            let Ok(keyed) = statement.keyed_select(&key, "true") else { return Err(refusal) };
+            let mapper = KeyedRead::new(&statement, &source)?;
+            if side.client.prepare(&keyed).await.is_err() {
+                return Err(refusal);
+            }
+            read::stable(side, &statement).await?;
+            let owner = read::owner(&prepared, &table, &key);
+            Evaluation::Read { mapper, owner, refusal }
+        }
+    };
     let names = catalog.type_names(&server_types).await?;
     let types = server_types.iter().map(|oid| names.get(oid).cloned().unwrap_or_default());
     Ok(Compiled {
         names: prepared.columns().iter().map(|column| column.name().to_owned()).collect(),
         types: types.collect(),
+        full_types: prepared
+            .columns()
+            .iter()
+            .map(|c| (c.type_().oid(), c.type_modifier()))
+            .collect(),
         statement,
         source: table,
         key,
-        mapper,
+        evaluation,
     })
+}
+
+/// The compiler is wrong about a type: PostgreSQL knows better.
+fn other_type(statement: &Statement, server: &[Oid], own: &[Oid]) -> Error {
+    let column = (0..server.len().max(own.len())).find(|&i| server.get(i) != own.get(i));
+    let column = column.unwrap_or_default() + 1;
+    let what = format!("column {column} of the SELECT has another type for the server");
+    Error::new(Code::NotStreamable, what)
+        .at(statement.place())
+        .remedy("write an explicit cast around the expression")
 }
 
 fn type_names(types: Vec<UserType>) -> TypeNames {

@@ -7,7 +7,7 @@ use regraft_core::{Code, Error, ReplicaIdentity, Result};
 use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::classify;
 
-use super::{Compiled, MissingTarget, Side, route_columns, written};
+use super::{Compiled, Evaluation, MissingTarget, Side, route_columns, written};
 use crate::finding::Finding;
 
 /// Finds the target of a statement and judges it.
@@ -53,10 +53,10 @@ pub(super) async fn route(
         target: table.name.clone(),
         columns,
         owner: owner.clone(),
-        single: compiled.mapper.single(),
-        total: compiled.mapper.total(),
+        single: compiled.evaluation.single(),
+        total: compiled.evaluation.total(),
         key_is_owner: owner.is_some() && key.iter().all(|name| owner_names.contains(name)),
-        rewrite: !compiled.mapper.single() && table.references_to == 0,
+        rewrite: !compiled.evaluation.single() && table.references_to == 0,
         only: Vec::new(),
         place,
     };
@@ -114,8 +114,10 @@ fn columns(compiled: &Compiled, table: &Table) -> Result<Vec<String>> {
 
 /// The columns by which a source row's rows are found again.
 fn owner(compiled: &Compiled, names: &[String]) -> Result<Option<Vec<usize>>> {
-    let owner = compiled.mapper.owner().filter(|owner| owner.iter().all(|&at| at < names.len()));
-    if owner.is_some() || compiled.source.identity == ReplicaIdentity::Full {
+    let owner =
+        compiled.evaluation.owner().filter(|owner| owner.iter().all(|&at| at < names.len()));
+    let read = matches!(compiled.evaluation, Evaluation::Read { .. });
+    if owner.is_some() || (compiled.source.identity == ReplicaIdentity::Full && !read) {
         return Ok(owner);
     }
     let what = format!(
@@ -124,6 +126,16 @@ fn owner(compiled: &Compiled, names: &[String]) -> Result<Option<Vec<usize>>> {
         compiled.key.join(", "),
         compiled.source.name,
     );
+    if let Evaluation::Read { refusal, .. } = &compiled.evaluation {
+        let why = refusal.place().unwrap_or_default();
+        return Err(Error::new(Code::OwnerMissing, what).at(compiled.statement.place()).remedy(
+            format!(
+                "select the key columns into the target: the statement is evaluated by the source for \
+                 changed keys, because of {why}: {}",
+                refusal.what()
+            ),
+        ));
+    }
     Err(Error::new(Code::OwnerMissing, what).at(compiled.statement.place()).remedy(format!(
         "select the key columns into the target, or have the stream carry whole old rows: ALTER \
          TABLE {} REPLICA IDENTITY FULL",
@@ -254,7 +266,7 @@ fn narrows(from: &str, to: &str) -> bool {
 pub(super) fn tell_apart(routes: &mut [Route], compiled: &[Compiled], findings: &mut Vec<Finding>) {
     let constants = |at: usize| -> Vec<(String, String)> {
         let columns = &routes[at].columns;
-        let constants = compiled[at].mapper.constants().into_iter();
+        let constants = compiled[at].evaluation.constants().into_iter();
         constants.filter_map(|(c, text)| Some((columns.get(c)?.name.clone(), text))).collect()
     };
     let mut only = vec![Vec::new(); routes.len()];
@@ -299,12 +311,10 @@ pub(super) async fn missing(source: &Side, compiled: &Compiled) -> Result<Missin
         _ => compiled.names.clone(),
     };
     let (schema, name) = compiled.statement.target();
-    let owner = compiled.mapper.owner().unwrap_or_default();
+    let owner = compiled.evaluation.owner().unwrap_or_default();
     let mut types = Vec::new();
-    let outputs =
-        compiled.mapper.output_types().into_iter().zip(compiled.mapper.output_modifiers());
-    for (oid, modifier) in outputs {
-        let row = source.client.query_one("SELECT format_type($1, $2)", &[&oid, &modifier]).await;
+    for (oid, modifier) in &compiled.full_types {
+        let row = source.client.query_one("SELECT format_type($1, $2)", &[oid, modifier]).await;
         types.push(row.map_err(|error| classify(&error, &source.place))?.get(0));
     }
     Ok(MissingTarget {
@@ -312,7 +322,7 @@ pub(super) async fn missing(source: &Side, compiled: &Compiled) -> Result<Missin
         key: owner.iter().filter_map(|&at| columns.get(at).cloned()).collect(),
         columns,
         types,
-        many: !compiled.mapper.single(),
+        many: !compiled.evaluation.single(),
     })
 }
 

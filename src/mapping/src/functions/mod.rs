@@ -68,7 +68,7 @@ fn score(wanted: &[Type], given: &[Option<Type>]) -> Option<usize> {
     Some(score)
 }
 
-const VOLATILE: &[&str] = &[
+pub(crate) const VOLATILE: &[&str] = &[
     "clock_timestamp",
     "currval",
     "current_database",

@@ -85,7 +85,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// Words that stand for a value that depends on the time or the session.
-const SESSION_WORDS: &[&str] = &[
+pub(crate) const SESSION_WORDS: &[&str] = &[
     "current_catalog",
     "current_date",
     "current_role",
@@ -99,12 +99,9 @@ const SESSION_WORDS: &[&str] = &[
     "user",
 ];
 
-/// That a construct cannot be streamed yet.
+/// That a construct is not evaluated here.
 pub(crate) fn later(at: usize, what: &str) -> Stop {
-    Stop::new(
-        at,
-        format!("{what} is evaluated by Postgres in a later version; it cannot be streamed"),
-    )
+    Stop::new(at, format!("{what} cannot be streamed"))
 }
 
 /// That a function has another value each time.

@@ -1,0 +1,104 @@
+//! Statements that the source evaluates: is the result a function of the row, and whose is it?
+
+use regraft_core::{Code, Error, Result};
+use regraft_mapping::{KeyedRead, Statement};
+use regraft_postgres::catalog::Table;
+use regraft_postgres::classify;
+
+use super::Side;
+
+/// Built-in functions that are stable only because they depend on settings, which are fixed in regraft's
+/// sessions, or on the text form of their arguments. Others that have an immutable form beside a stable
+/// one differ in the same way, except for `age`, which counts from today.
+const STABLE: &[&str] = &[
+    "array_to_json",
+    "array_to_string",
+    "concat",
+    "concat_ws",
+    "format",
+    "json_build_array",
+    "json_build_object",
+    "json_populate_record",
+    "json_populate_recordset",
+    "json_to_record",
+    "json_to_recordset",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "jsonb_path_exists_tz",
+    "jsonb_path_match_tz",
+    "jsonb_path_query_array_tz",
+    "jsonb_path_query_first_tz",
+    "jsonb_path_query_tz",
+    "jsonb_populate_record",
+    "jsonb_populate_recordset",
+    "jsonb_to_record",
+    "jsonb_to_recordset",
+    "make_timestamptz",
+    "row_to_json",
+    "to_char",
+    "to_date",
+    "to_json",
+    "to_jsonb",
+    "to_number",
+];
+
+/// The first function or operator whose value depends on more than its arguments. One that is built in
+/// may depend on fixed settings; each other one has to be declared immutable, because it may read
+/// tables.
+const UNSTABLE: &str = "
+    WITH named AS (SELECT * FROM unnest($1::text[], $2::bool[]) WITH ORDINALITY AS n(name, operator, at)),
+    functions AS (
+        SELECT n.*, p.oid, p.provolatile FROM named n
+        JOIN pg_proc p ON p.proname = n.name AND NOT n.operator
+        UNION ALL
+        SELECT n.*, p.oid, p.provolatile FROM named n
+        JOIN pg_operator o ON o.oprname = n.name AND n.operator JOIN pg_proc p ON p.oid = o.oprcode)
+    SELECT at, bool_or(provolatile = 'v') AS volatile FROM functions
+    WHERE provolatile = 'v'
+       OR (provolatile = 's' AND oid >= 16384)
+       OR (provolatile = 's' AND name = 'age')
+       OR (provolatile = 's' AND NOT operator AND name <> ALL ($3::text[])
+           AND NOT EXISTS (SELECT FROM pg_proc i WHERE i.proname = name AND i.provolatile = 'i' AND i.oid < 16384))
+    GROUP BY at ORDER BY at LIMIT 1";
+
+/// Refuses what gives another value each time.
+pub(super) async fn stable(side: &Side, statement: &Statement) -> Result<()> {
+    let named = KeyedRead::named(statement);
+    let names: Vec<&str> = named.iter().map(|named| named.name.as_str()).collect();
+    let operators: Vec<bool> = named.iter().map(|named| named.operator).collect();
+    let found = side.client.query_opt(UNSTABLE, &[&names, &operators, &STABLE]).await;
+    let Some(row) = found.map_err(|error| classify(&error, &side.place))? else { return Ok(()) };
+    let at = usize::try_from(row.get::<_, i64>("at") - 1).unwrap_or_default();
+    let Some(found) = named.get(at) else { return Ok(()) };
+    let kind = if found.operator { "the operator" } else { "the function" };
+    let place = format!("{}:{}:{}", statement.file(), found.line, found.column);
+    let (what, remedy) = if row.get("volatile") {
+        (
+            "gives another value each time",
+            "leave the column out and give it a DEFAULT in the target",
+        )
+    } else {
+        (
+            "is not immutable, so that its value may depend on the time, the session or other tables",
+            "if it is yours and depends on its arguments only: ALTER FUNCTION … IMMUTABLE",
+        )
+    };
+    Err(Error::new(Code::NotStreamable, format!("{kind} {} {what}", found.name))
+        .at(place)
+        .remedy(remedy))
+}
+
+/// For each column of the source's key, an output column that is it, as the server says.
+pub(super) fn owner(
+    prepared: &tokio_postgres::Statement,
+    table: &Table,
+    key: &[String],
+) -> Option<Vec<usize>> {
+    let copies = |name: &String| {
+        let number = table.column(name)?.number;
+        prepared.columns().iter().position(|column| {
+            column.table_oid() == Some(table.oid) && column.column_id() == Some(number)
+        })
+    };
+    key.iter().map(copies).collect()
+}
