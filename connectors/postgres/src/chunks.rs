@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use regraft_core::chunk::{ChunkData, ChunkScope, Snapshot, StatementRows};
 use regraft_core::contract::{ChunkReader, SourceState, WATERMARK_PREFIX};
 use regraft_core::sql::quote;
-use regraft_core::{Code, Error, Key, Lsn, Position, Result, TableName, row};
+use regraft_core::{Code, Error, Key, Lsn, Position, Result, TableName, Traced, row};
 use tokio_postgres::Client;
 use tokio_postgres::types::{PgLsn, ToSql};
 
@@ -23,6 +23,19 @@ pub struct ReadTable {
     pub key: Vec<KeyColumn>,
     /// Its statements, in the order of the mapping.
     pub statements: Vec<ReadStatement>,
+}
+
+/// How changed rows of another table lead to source rows.
+#[derive(Clone, Debug)]
+pub struct ReadTrace {
+    /// As in the plan.
+    pub name: String,
+    /// SQL names of the types of the columns that are changed there.
+    pub types: Vec<String>,
+    /// Columns of the source table that have the same values.
+    pub by: Vec<String>,
+    /// Rows of the source table lead to further ones: those whose `by` are these columns of theirs.
+    pub again: Option<Vec<String>>,
 }
 
 /// A key column of a [`ReadTable`].
@@ -52,6 +65,7 @@ pub struct PgReader {
     place: String,
     slot: String,
     tables: Arc<Vec<ReadTable>>,
+    traces: Arc<Vec<ReadTrace>>,
 }
 
 impl PgReader {
@@ -64,6 +78,7 @@ impl PgReader {
         place: &str,
         slot: &str,
         tables: Arc<Vec<ReadTable>>,
+        traces: Arc<Vec<ReadTrace>>,
     ) -> Result<Self> {
         // A watermark has to be in the log, but not on a standby: waiting for one would keep chunks
         // from being read while synchronous replication hangs.
@@ -71,7 +86,7 @@ impl PgReader {
             .batch_execute("SET synchronous_commit = local; SET row_security = off")
             .await
             .map_err(|error| classify(&error, place))?;
-        Ok(Self { client, place: place.to_owned(), slot: slot.to_owned(), tables })
+        Ok(Self { client, place: place.to_owned(), slot: slot.to_owned(), tables, traces })
     }
 
     fn table(&self, name: &TableName) -> Result<&ReadTable> {
@@ -136,6 +151,39 @@ fn keys(table: &ReadTable, source: &str) -> String {
     format!("({}) IN (SELECT * FROM unnest({}))", columns.join(", "), arrays.join(", "))
 }
 
+/// The keys of the rows that values of a trace lead to; of all rows without `values`.
+fn trace_sql(table: &ReadTable, trace: &ReadTrace, values: bool) -> String {
+    let list = |alias: &str, names: &mut dyn Iterator<Item = &String>| {
+        names.map(|name| format!("{alias}.{}", quote(name))).collect::<Vec<_>>().join(", ")
+    };
+    let name = table.table.quoted();
+    let key = list("s", &mut table.key.iter().map(|column| &column.name));
+    if !values {
+        return format!("SELECT {key} FROM {name} AS s");
+    }
+    let by = list("s", &mut trace.by.iter());
+    let arrays = trace.types.iter().enumerate();
+    let arrays: Vec<_> =
+        arrays.map(|(at, sql_type)| format!("${}::{sql_type}[]", at + 1)).collect();
+    let first = format!("({by}) IN (SELECT * FROM unnest({}))", arrays.join(", "));
+    let Some(again) = &trace.again else {
+        return format!("SELECT {key} FROM {name} AS s WHERE {first}");
+    };
+    // UNION ends where the rows lead back to themselves.
+    let (of_row, of_hit) = (list("s", &mut again.iter()), {
+        (0..again.len()).map(|at| format!("h.a{at}")).collect::<Vec<_>>().join(", ")
+    });
+    let keys: Vec<_> = (0..table.key.len()).map(|at| format!("k{at}")).collect();
+    let agains: Vec<_> = (0..again.len()).map(|at| format!("a{at}")).collect();
+    format!(
+        "WITH RECURSIVE h ({keys}, {agains}) AS (SELECT {key}, {of_row} FROM {name} AS s WHERE {first} \
+         UNION SELECT {key}, {of_row} FROM h JOIN {name} AS s ON ({by}) = ({of_hit})) \
+         SELECT DISTINCT {keys} FROM h",
+        keys = keys.join(", "),
+        agains = agains.join(", "),
+    )
+}
+
 impl ChunkReader for PgReader {
     async fn boundary(
         &mut self,
@@ -195,6 +243,34 @@ impl ChunkReader for PgReader {
         Ok(data)
     }
 
+    async fn traced(&mut self, name: &TableName, traced: &Traced) -> Result<Vec<Key>> {
+        let table = self.table(name)?;
+        let trace =
+            self.traces.iter().find(|trace| trace.name == traced.trace).ok_or_else(|| {
+                let what = format!("the mapping has no trace {} any more", traced.trace);
+                Error::new(Code::ShapeChanged, what)
+                    .at(name.to_string())
+                    .remedy(format!("copy the table anew: `regraft run --recopy {name}`"))
+            })?;
+        let mut arrays = Vec::new();
+        if let Some(values) = &traced.values {
+            arrays = vec![RawArray::default(); trace.types.len()];
+            for value in values {
+                arrays.iter_mut().zip(value.row().cells()).for_each(|(a, cell)| a.push(cell));
+            }
+        }
+        let sql = trace_sql(table, trace, traced.values.is_some());
+        let parameters = arrays.iter().map(|array| array as &(dyn ToSql + Sync));
+        let rows = self.client.query_raw(&sql, parameters).await;
+        let rows = rows.map_err(|error| self.error(&error, table))?;
+        let mut rows = std::pin::pin!(rows);
+        let mut keys = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
+            keys.push(key(&row, table.key.len())?);
+        }
+        Ok(keys)
+    }
+
     async fn state(&mut self) -> Result<SourceState> {
         let sql = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), \
                    (SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1)";
@@ -233,7 +309,7 @@ impl PgReader {
         let mut bytes = 0;
         for statement in &table.statements {
             let restriction = match scope {
-                ChunkScope::Keys(_) => keys(table, &statement.source_ref),
+                ChunkScope::Keys(_) | ChunkScope::Traced(_) => keys(table, &statement.source_ref),
                 ChunkScope::Range { after, upto } => {
                     range(table, &statement.source_ref, after.is_some(), upto.is_some())
                 }
@@ -271,6 +347,7 @@ impl Parameters {
             ChunkScope::Range { after, upto } => {
                 Self::Texts(after.iter().chain(upto).flatten().cloned().collect())
             }
+            ChunkScope::Traced(_) => Self::Texts(Vec::new()),
             ChunkScope::Keys(keys) => {
                 let mut arrays = vec![RawArray::default(); table.key.len()];
                 for key in keys {
@@ -296,24 +373,31 @@ fn append(
     row: &tokio_postgres::Row,
     key_columns: usize,
 ) -> Result<usize> {
-    let cell = |at: usize| -> Result<Option<&[u8]>> {
-        let value: Option<RawValue<'_>> = row.try_get(at).map_err(|error| {
-            Error::new(Code::Protocol, "a column of a chunk cannot be read").because(error)
-        })?;
-        Ok(value.map(|value| value.0))
-    };
-    let mut key = Vec::with_capacity(24 * key_columns);
-    for at in 0..key_columns {
-        row::put(&mut key, cell(at)?);
-    }
+    let key = key(row, key_columns)?;
     let before = read.rows.size();
     for at in key_columns..row.len() {
-        row::put(read.rows.buffer(), cell(at)?);
+        row::put(read.rows.buffer(), cell(row, at)?);
     }
     read.rows.end_row();
-    let size = key.len() + read.rows.size() - before + 32;
-    read.keys.push(Key(key.into_boxed_slice()));
+    let size = key.0.len() + read.rows.size() - before + 32;
+    read.keys.push(key);
     Ok(size)
+}
+
+/// The first columns of a row, as a key.
+fn key(row: &tokio_postgres::Row, columns: usize) -> Result<Key> {
+    let mut key = Vec::with_capacity(24 * columns);
+    for at in 0..columns {
+        row::put(&mut key, cell(row, at)?);
+    }
+    Ok(Key(key.into_boxed_slice()))
+}
+
+fn cell(row: &tokio_postgres::Row, at: usize) -> Result<Option<&[u8]>> {
+    let value: Option<RawValue<'_>> = row.try_get(at).map_err(|error| {
+        Error::new(Code::Protocol, "a column of a chunk cannot be read").because(error)
+    })?;
+    Ok(value.map(|value| value.0))
 }
 
 #[cfg(test)]

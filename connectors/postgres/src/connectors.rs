@@ -7,7 +7,7 @@ use regraft_core::segment::Route;
 use regraft_core::{Code, Error, Lsn, Position, Result};
 
 use crate::apply::PgSink;
-use crate::chunks::{PgReader, ReadTable};
+use crate::chunks::{PgReader, ReadTable, ReadTrace};
 use crate::ledger::{Fence, PgLedger};
 use crate::replication::PgStream;
 use crate::slot::{Server, Slot};
@@ -35,6 +35,8 @@ pub struct PgConnectors {
     pub routes: Vec<Route>,
     /// Source tables.
     pub tables: Arc<Vec<ReadTable>>,
+    /// How changes of other tables lead to source rows.
+    pub traces: Arc<Vec<ReadTrace>>,
     /// Neither foreign keys nor ordinary triggers of the target fire.
     pub trusted: bool,
     /// Sessions that write to the target side by side, at least 1.
@@ -85,7 +87,8 @@ impl Connectors for PgConnectors {
 
     async fn reader(&mut self) -> Result<PgReader> {
         let (client, place) = self.connect("source").await?;
-        PgReader::new(client, &place, &self.slot, Arc::clone(&self.tables)).await
+        let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
+        PgReader::new(client, &place, &self.slot, tables, traces).await
     }
 
     async fn stream(&mut self, from: Position) -> Result<PgStream> {

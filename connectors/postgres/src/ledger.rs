@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use regraft_core::chunk::ChunkScope;
+use regraft_core::chunk::{ChunkScope, Traced};
 use regraft_core::contract::{Ledger, LedgerState, Phase, PlannedChunk, TableProgress, Written};
 use regraft_core::segment::{Commit, Route};
 use regraft_core::{Code, Error, Key, Lsn, Position, Result, Segment, TableName};
@@ -17,7 +17,10 @@ use tokio_postgres::{Client, Row, Statement};
 use crate::classify;
 
 /// The versions of the schema, in order. Each is applied once, in a transaction of its own.
-const MIGRATIONS: &[&str] = &[include_str!("../../../schemas/ledger/001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../schemas/ledger/001_initial.sql"),
+    include_str!("../../../schemas/ledger/002_traces.sql"),
+];
 
 /// How often, and how far apart, the pipeline's lock is asked for.
 const LOCK_ATTEMPTS: u32 = 20;
@@ -335,37 +338,69 @@ impl PgLedger {
     }
 
     async fn insert_chunk(&self, table: &TableName, scope: &ChunkScope) -> Result<PlannedChunk> {
-        let (after, upto, keys) = match scope {
-            ChunkScope::Range { after, upto } => (after.as_ref(), upto.as_ref(), None),
-            ChunkScope::Keys(keys) => (None, None, Some(key_bytes(keys))),
-        };
-        let sql = "INSERT INTO regraft.chunks \
-                   (pipeline, source_schema, source_table, after, upto, keys) \
-                   VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
         let row = self
             .client
-            .query_one(sql, &[&self.name, &table.schema, &table.name, &after, &upto, &keys])
+            .query_one(INSERT_CHUNK, &Chunk::of(&self.name, table, scope).parameters())
             .await
             .map_err(|error| self.fail(&error))?;
         Ok(PlannedChunk { id: row.get(0), table: table.clone(), scope: scope.clone() })
     }
 }
 
-fn key_bytes(keys: &[Key]) -> Vec<&[u8]> {
-    keys.iter().map(|key| key.0.as_ref()).collect()
+const INSERT_CHUNK: &str = "
+    INSERT INTO regraft.chunks (pipeline, source_schema, source_table, after, upto, keys, trace)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
+
+/// The columns of a chunk.
+struct Chunk<'a> {
+    pipeline: &'a str,
+    table: &'a TableName,
+    after: Option<&'a Vec<String>>,
+    upto: Option<&'a Vec<String>>,
+    keys: Option<Vec<&'a [u8]>>,
+    trace: Option<&'a str>,
+}
+
+impl<'a> Chunk<'a> {
+    fn of(pipeline: &'a str, table: &'a TableName, scope: &'a ChunkScope) -> Self {
+        let bytes = |keys: &'a [Key]| Some(keys.iter().map(|key| key.0.as_ref()).collect());
+        let empty = Self { pipeline, table, after: None, upto: None, keys: None, trace: None };
+        match scope {
+            ChunkScope::Range { after, upto } => {
+                Self { after: after.as_ref(), upto: upto.as_ref(), ..empty }
+            }
+            ChunkScope::Keys(keys) => Self { keys: bytes(keys), ..empty },
+            // Without values it stands for all of them.
+            ChunkScope::Traced(Traced { trace, values }) => Self {
+                keys: bytes(values.as_deref().unwrap_or_default()),
+                trace: Some(trace),
+                ..empty
+            },
+        }
+    }
+
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 7] {
+        let TableName { schema, name } = self.table;
+        [&self.pipeline, schema, name, &self.after, &self.upto, &self.keys, &self.trace]
+    }
 }
 
 fn lsn(value: PgLsn) -> Lsn {
     Lsn(value.into())
 }
 
-/// From `id, source_schema, source_table, after, upto, keys`.
+/// From `id, source_schema, source_table, after, upto, keys, trace`.
 fn chunk(row: &Row) -> PlannedChunk {
-    let scope = match row.get::<_, Option<Vec<Vec<u8>>>>(5) {
-        Some(keys) => {
-            ChunkScope::Keys(keys.into_iter().map(|key| Key(key.into_boxed_slice())).collect())
+    let keys = row.get::<_, Option<Vec<Vec<u8>>>>(5);
+    let keys: Option<Vec<_>> =
+        keys.map(|keys| keys.into_iter().map(|key| Key(key.into_boxed_slice())).collect());
+    let scope = match (keys, row.get::<_, Option<String>>(6)) {
+        (values, Some(trace)) => {
+            let values = values.filter(|values| !values.is_empty());
+            ChunkScope::Traced(Traced { trace, values })
         }
-        None => ChunkScope::Range { after: row.get(3), upto: row.get(4) },
+        (Some(keys), None) => ChunkScope::Keys(keys),
+        (None, None) => ChunkScope::Range { after: row.get(3), upto: row.get(4) },
     };
     let table = TableName::new(row.get::<_, String>(1), row.get::<_, String>(2));
     PlannedChunk { id: row.get(0), table, scope }
@@ -393,7 +428,7 @@ impl Ledger for PgLedger {
             chunks_done: count(row, 5),
             anew_from: row.get::<_, Option<PgLsn>>(6).map(|value| Position::Lsn(lsn(value))),
         };
-        let sql = "SELECT id, source_schema, source_table, after, upto, keys FROM regraft.chunks \
+        let sql = "SELECT id, source_schema, source_table, after, upto, keys, trace FROM regraft.chunks \
                    WHERE pipeline = $1 AND done_at IS NULL ORDER BY id";
         let pending = self.client.query(sql, &[&self.name]).await;
         let pending = pending.map_err(|error| self.fail(&error))?;
@@ -426,25 +461,27 @@ impl Ledger for PgLedger {
     async fn split(
         &mut self,
         chunk: &PlannedChunk,
-        scopes: [ChunkScope; 2],
-    ) -> Result<[PlannedChunk; 2]> {
+        scopes: Vec<ChunkScope>,
+    ) -> Result<Vec<PlannedChunk>> {
         let begin = self.client.batch_execute("BEGIN").await;
         begin.map_err(|error| self.fail(&error))?;
         let sql = "DELETE FROM regraft.chunks WHERE id = $1";
         let delete = self.client.execute(sql, &[&chunk.id]).await;
         delete.map_err(|error| self.fail(&error))?;
-        let first = self.insert_chunk(&chunk.table, &scopes[0]).await?;
-        let second = self.insert_chunk(&chunk.table, &scopes[1]).await?;
+        let mut chunks = Vec::with_capacity(scopes.len());
+        for scope in &scopes {
+            chunks.push(self.insert_chunk(&chunk.table, scope).await?);
+        }
         let commit = self.client.batch_execute("COMMIT").await;
         commit.map_err(|error| self.fail(&error))?;
-        Ok([first, second])
+        Ok(chunks)
     }
 
-    async fn keys_to_read(&mut self, after: i64) -> Result<Vec<PlannedChunk>> {
-        let sql = "SELECT id, source_schema, source_table, after, upto, keys FROM regraft.chunks \
-                   WHERE pipeline = $1 AND done_at IS NULL AND keys IS NOT NULL AND id > $2 \
+    async fn keys_to_read(&mut self, known: &[i64]) -> Result<Vec<PlannedChunk>> {
+        let sql = "SELECT id, source_schema, source_table, after, upto, keys, trace FROM regraft.chunks \
+                   WHERE pipeline = $1 AND done_at IS NULL AND keys IS NOT NULL AND id <> ALL($2) \
                    ORDER BY id";
-        let rows = self.client.query(sql, &[&self.name, &after]).await;
+        let rows = self.client.query(sql, &[&self.name, &known]).await;
         Ok(rows.map_err(|error| self.fail(&error))?.iter().map(chunk).collect())
     }
 
@@ -493,11 +530,8 @@ impl Fence {
             client.execute(sql, &[&self.name, &table.schema, &table.name]).await.map_err(fail)?;
         }
         for to_read in &segment.to_read {
-            let sql = "INSERT INTO regraft.chunks (pipeline, source_schema, source_table, keys) \
-                       VALUES ($1, $2, $3, $4)";
-            let TableName { schema, name } = &to_read.table;
-            let keys = key_bytes(&to_read.keys);
-            client.execute(sql, &[&self.name, schema, name, &keys]).await.map_err(fail)?;
+            let chunk = Chunk::of(&self.name, &to_read.table, &to_read.scope);
+            client.execute(INSERT_CHUNK, &chunk.parameters()).await.map_err(fail)?;
         }
         for done in &segment.chunks_done {
             // Ranges stay as evidence; keys would only pile up.

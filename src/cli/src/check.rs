@@ -118,7 +118,7 @@ async fn slot_and_publication(
     };
     resolution.findings.extend(fit.err().iter().map(Finding::from));
     let Some(resolved) = &resolution.resolved else { return Ok(()) };
-    let tables: Vec<_> = resolved.plan.tables.iter().map(|t| t.table.clone()).collect();
+    let tables = resolved.plan.published();
     let name = &settings.source.publication;
     let found = Publication::find(&side.client, &side.server, &side.place, name).await?;
     let fit = match found {

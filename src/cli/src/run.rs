@@ -115,6 +115,7 @@ async fn set_up(
         source_system,
         routes: resolved.plan.routes.clone(),
         tables: resolved.read,
+        traces: resolved.traces,
         trusted: settings.target.foreign_keys == ForeignKeys::Trusted,
         sessions: settings.target.sessions,
         fingerprints: resolved.fingerprints,

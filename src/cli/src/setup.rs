@@ -148,7 +148,7 @@ impl Setup<'_> {
             }
             Some(_) => {}
         }
-        let tables: Vec<_> = resolved.plan.tables.iter().map(|t| t.table.clone()).collect();
+        let tables = resolved.plan.published();
         self.publish(&tables, registered.is_some()).await?;
         if !has_ledger {
             PgLedger::migrate(&target.client, &target.place).await?;

@@ -18,6 +18,19 @@ pub enum ChunkScope {
     },
     /// Exactly these keys, in binary form: rows that the stream could not carry whole.
     Keys(#[serde(skip)] Vec<Key>),
+    /// The source rows that changes of another table touch. It becomes [`ChunkScope::Keys`] once the
+    /// source has told which they are.
+    Traced(#[serde(skip)] Traced),
+}
+
+/// Changed rows of a table that a statement reads beside its source table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traced {
+    /// Name of the trace in the plan.
+    pub trace: String,
+    /// Values of the columns that lead to the source table, in binary form; `None` when every source
+    /// row may be touched.
+    pub values: Option<Vec<Key>>,
 }
 
 /// A PostgreSQL snapshot (`pg_current_snapshot()`).

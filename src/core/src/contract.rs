@@ -7,8 +7,9 @@
 use std::future::Future;
 use std::time::SystemTime;
 
-use crate::chunk::{ChunkData, ChunkScope, Snapshot};
+use crate::chunk::{ChunkData, ChunkScope, Snapshot, Traced};
 use crate::error::Result;
+use crate::key::Key;
 use crate::position::Position;
 use crate::relation::TableName;
 use crate::segment::Segment;
@@ -113,6 +114,13 @@ pub trait ChunkReader: Send {
         bytes_max: usize,
     ) -> impl Future<Output = Result<ChunkData>> + Send;
 
+    /// The keys of the source rows that changes of another table touch, as of now.
+    fn traced(
+        &mut self,
+        table: &TableName,
+        traced: &Traced,
+    ) -> impl Future<Output = Result<Vec<Key>>> + Send;
+
     /// The state of the source now. A stream learns the end of the log only as far as the server has
     /// decoded it.
     fn state(&mut self) -> impl Future<Output = Result<SourceState>> + Send;
@@ -207,17 +215,18 @@ pub trait Ledger: Send {
         scope: &ChunkScope,
     ) -> impl Future<Output = Result<PlannedChunk>> + Send;
 
-    /// Replaces a planned chunk by two that cover the same rows. Durable when it returns.
+    /// Replaces a planned chunk by others that cover the same rows. Durable when it returns.
     fn split(
         &mut self,
         chunk: &PlannedChunk,
-        scopes: [ChunkScope; 2],
-    ) -> impl Future<Output = Result<[PlannedChunk; 2]>> + Send;
+        scopes: Vec<ChunkScope>,
+    ) -> impl Future<Output = Result<Vec<PlannedChunk>>> + Send;
 
-    /// Chunks of keys that commits have recorded since `after`, a chunk id.
+    /// Chunks of keys that commits have recorded, without those whose ids are `known`. (Ids do not tell
+    /// which are new: they are handed out before the commit.)
     fn keys_to_read(
         &mut self,
-        after: i64,
+        known: &[i64],
     ) -> impl Future<Output = Result<Vec<PlannedChunk>>> + Send;
 
     /// Notes the phase, for `regraft status`.

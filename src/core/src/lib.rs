@@ -20,7 +20,7 @@ pub mod sql;
 pub mod tuple;
 
 pub use change::{Change, Event, Transaction};
-pub use chunk::{ChunkData, ChunkScope, Snapshot};
+pub use chunk::{ChunkData, ChunkScope, Snapshot, Traced};
 pub use error::{Code, Error, Kind, Result};
 pub use key::Key;
 pub use mapper::{Mapped, Mapper};

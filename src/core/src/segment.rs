@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::key::Key;
+use crate::chunk::ChunkScope;
 use crate::position::Position;
 use crate::relation::TableName;
 use crate::row::{Row, Rows};
@@ -113,13 +113,13 @@ pub struct ChunkDone {
     pub rows: u64,
 }
 
-/// Keys of one source table whose contributions have to be read from the source.
+/// Rows of one source table whose contributions have to be read from the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeysToRead {
     /// Source table.
     pub table: TableName,
-    /// Keys.
-    pub keys: Vec<Key>,
+    /// [`ChunkScope::Keys`] or [`ChunkScope::Traced`].
+    pub scope: ChunkScope,
 }
 
 /// The end of a target transaction.

@@ -22,13 +22,15 @@ mod read;
 mod resolve;
 mod statement;
 mod syntax;
+mod trace;
 mod types;
 mod value;
 
 pub use mapper::{CompiledMapper, compile};
 pub use read::{KeyedRead, Named};
 pub use resolve::Refusal;
-pub use statement::{Statement, TableRef, parse};
+pub use statement::{Statement, TableRef, WRAPPED, parse};
+pub use trace::TraceComment;
 pub use types::{Settings, SourceTable, TypeKind, TypeNames, UserType};
 
 #[cfg(test)]

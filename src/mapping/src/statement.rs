@@ -7,6 +7,10 @@ use regraft_core::{Code, Error, Result};
 
 use crate::syntax::lexer::{Kind, Token, lex};
 use crate::syntax::{Stop, line_and_column};
+use crate::trace::{TraceComment, traces};
+
+/// How restrictions of a [wrapped SELECT](Statement::wrapped_select) refer to it.
+pub const WRAPPED: &str = "\"regraft source\"";
 
 const SHAPE: &str = "write INSERT INTO target [(columns)] SELECT … FROM source;";
 
@@ -34,6 +38,7 @@ pub struct Statement {
     /// Index in `tokens` of the first token of the SELECT.
     select: usize,
     source_tables: Vec<TableRef>,
+    traces: Vec<TraceComment>,
 }
 
 /// Splits a mapping file into its statements. `file` is its name in messages.
@@ -52,8 +57,14 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Statement>, Vec<Error>> {
     let tokens = lex(&text).map_err(|stop| vec![invalid(stop)])?;
     let mut statements = Vec::new();
     let mut errors = Vec::new();
+    // Comments belong to the statement that they precede or stand in.
+    let mut comments_from = 0;
     for part in tokens.split(|token| token.is_mark(";")).filter(|part| !part.is_empty()) {
-        match statement(&file, &text, part) {
+        let end = part.last().map_or(comments_from, |token| token.end);
+        let found = traces(text.get(comments_from..end).unwrap_or_default(), comments_from);
+        comments_from = end;
+        let statement = found.and_then(|traces| statement(&file, &text, part, traces));
+        match statement {
             Ok(statement) => statements.push(statement),
             Err(stop) => errors.push(invalid(stop)),
         }
@@ -64,7 +75,12 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Statement>, Vec<Error>> {
     if errors.is_empty() { Ok(statements) } else { Err(errors) }
 }
 
-fn statement(file: &Arc<str>, text: &Arc<str>, tokens: &[Token]) -> Result<Statement, Stop> {
+fn statement(
+    file: &Arc<str>,
+    text: &Arc<str>,
+    tokens: &[Token],
+    traces: Vec<TraceComment>,
+) -> Result<Statement, Stop> {
     let end = tokens.last().map_or(0, |token| token.end);
     let start = tokens.first().map_or(0, |token| token.start);
     let offset = |i: usize| tokens.get(i).map_or(end, |token| token.start);
@@ -111,6 +127,7 @@ fn statement(file: &Arc<str>, text: &Arc<str>, tokens: &[Token]) -> Result<State
         start,
         source_tables: source_tables(&tokens[at..]),
         tokens: tokens.to_vec(),
+        traces,
         select: at,
     })
 }
@@ -405,6 +422,116 @@ impl Statement {
     /// among them.
     pub fn source_tables(&self) -> &[TableRef] {
         &self.source_tables
+    }
+
+    /// How changes of other tables lead to the source table, as comments of the statement say.
+    pub fn traces(&self) -> &[TraceComment] {
+        &self.traces
+    }
+
+    /// Pairs of columns, of `table` and of `source`, that the SELECT demands to be equal for a row of
+    /// `table` to matter: `… JOIN table AS t ON t.a = s.b`, `… FROM table AS t WHERE t.a = s.b`. Empty
+    /// where that is not certain.
+    pub fn equal_columns(&self, table: &TableRef, source: &TableRef) -> Vec<(String, String)> {
+        const UNCERTAIN: [&str; 4] = ["or", "not", "case", "between"];
+        const AFTER_CONDITION: [&str; 8] =
+            ["and", "where", "group", "order", "left", "inner", "cross", "join"];
+        const ELSEWHERE: [&str; 6] = ["select", "join", "union", "except", "intersect", "having"];
+        let called = |table: &TableRef| table.alias.clone().unwrap_or_else(|| table.name.clone());
+        let (table_name, source_name) = (called(table), called(source));
+        let same_name = |name: &str| {
+            self.source_tables.iter().filter(|table| called(table) == name).count() > 1
+        };
+        let tokens = self.select_tokens();
+        let uncertain = tokens.iter().any(|t| UNCERTAIN.iter().any(|word| t.is_word(word)));
+        if uncertain || same_name(&table_name) || same_name(&source_name) {
+            return Vec::new();
+        }
+        // Where the table is introduced: its name, or alias, without a column.
+        let introduced = tokens.windows(2).position(|pair| {
+            pair[0].is_identifier() && pair[0].text == table_name && !pair[1].is_mark(".")
+        });
+        let Some(introduced) = introduced else { return Vec::new() };
+        let rest = &tokens[introduced + 1..];
+        let end = rest.iter().position(|t| ELSEWHERE.iter().any(|word| t.is_word(word)));
+        let end = end.unwrap_or(rest.len());
+        let mut found = Vec::new();
+        for (at, window) in rest[..end].windows(8).enumerate() {
+            let [before, a, dot_a, column_a, equals, b, dot_b, column_b] = window else { continue };
+            let begins = ["on", "and", "where"].iter().any(|word| before.is_word(word));
+            let names = [a, column_a, b, column_b].iter().all(|token| token.is_identifier());
+            let shape = dot_a.is_mark(".") && dot_b.is_mark(".") && equals.text == "=";
+            // Anything else would make the last name a part of a larger expression.
+            let ends = rest.get(at + 8).is_none_or(|next| {
+                next.is_mark(")")
+                    || next.is_mark(",")
+                    || AFTER_CONDITION.iter().any(|word| next.is_word(word))
+            });
+            if !(begins && names && shape && ends) {
+                continue;
+            }
+            if (&a.text, &b.text) == (&table_name, &source_name) {
+                found.push((column_a.text.clone(), column_b.text.clone()));
+            } else if (&b.text, &a.text) == (&table_name, &source_name) {
+                found.push((column_b.text.clone(), column_a.text.clone()));
+            }
+        }
+        found
+    }
+
+    /// Where a trace stands: `mapping.sql:3:1`.
+    pub fn place_of_trace(&self, trace: &TraceComment) -> String {
+        let (line, column) = line_and_column(&self.text, trace.at);
+        format!("{}:{line}:{column}", self.file)
+    }
+
+    /// The SELECT is recursive: rows lead to rows of the same table, again and again.
+    pub fn is_recursive(&self) -> bool {
+        self.select_tokens().iter().any(|token| token.is_word("recursive"))
+    }
+
+    /// A word by which the SELECT takes or leaves rows for the sake of others, and where it stands.
+    pub fn picks_among_rows(&self) -> Option<(String, String)> {
+        let mut depth = 0_usize;
+        for (i, token) in self.tokens.iter().enumerate().skip(self.select) {
+            if token.is_mark("(") {
+                depth += 1;
+            } else if token.is_mark(")") {
+                depth = depth.saturating_sub(1);
+            } else if token.kind == Kind::Word && !is_label(&self.tokens, i) {
+                let call = self.tokens.get(i + 1).is_some_and(|next| next.is_mark("("));
+                let word = token.text.as_str();
+                let outer = depth == 0 && matches!(word, "limit" | "offset" | "fetch");
+                let joins = matches!(word, "right" | "full") && !call;
+                if outer || joins {
+                    return Some((word.to_ascii_uppercase(), self.place_of(token)));
+                }
+            }
+        }
+        None
+    }
+
+    /// The user's SELECT as a subquery named `source`, with its columns `owner` named as the key
+    /// columns are, these columns before all of its own, and `restriction` as its WHERE.
+    pub fn wrapped_select(
+        &self,
+        keys: &[String],
+        owner: &[usize],
+        width: usize,
+        restriction: &str,
+    ) -> String {
+        let name = |at: usize| match owner.iter().position(|&o| o == at) {
+            Some(key) => quote(&keys[key]),
+            None => quote(&format!("regraft column {at}")),
+        };
+        let names: Vec<_> = (0..width).map(name).collect();
+        let keys: Vec<_> = keys.iter().map(|key| format!("{WRAPPED}.{}", quote(key))).collect();
+        format!(
+            "SELECT {}, {WRAPPED}.* FROM (\n{}\n) AS {WRAPPED}({}) WHERE {restriction}",
+            keys.join(", "),
+            self.select_sql(),
+            names.join(", "),
+        )
     }
 
     /// A digest of the tokens of the whole statement: the same for texts that differ only in

@@ -9,9 +9,11 @@
 //!        └───────────────────────────── wait a little ◀──────────────────────────────────────┘
 //! ```
 //!
-//! Keys that the stream could not carry whole come as further chunks, recorded by the commits.
+//! Keys that the stream could not carry whole come as further chunks, recorded by the commits. So do
+//! changes of other tables that statements read: the source tells which keys they touch, and these are
+//! read once every chunk is done whose window was open then, for its rows may be from before the change.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,9 +70,14 @@ struct Table {
 struct State {
     tables: Vec<Table>,
     queue: VecDeque<PlannedChunk>,
+    /// Changes of other tables, whose keys are to be asked for.
+    traced: VecDeque<PlannedChunk>,
+    /// Chunks being read.
+    reading: HashSet<i64>,
+    /// Chunks that have to wait for others, see the module.
+    waits: HashMap<i64, HashSet<i64>>,
     /// Chunks not committed yet, by id.
     open: HashMap<i64, Open>,
-    newest_keys: i64,
     /// Segments with keys that were committed, as the follower counts them.
     key_segments: u64,
     marked_end: Option<u64>,
@@ -107,8 +114,10 @@ impl State {
         let mut state = Self {
             tables: tables.iter().map(table).collect(),
             queue: VecDeque::new(),
+            traced: VecDeque::new(),
+            reading: HashSet::new(),
+            waits: HashMap::new(),
             open: HashMap::new(),
-            newest_keys: 0,
             key_segments: 0,
             marked_end: None,
             next_token: 1,
@@ -125,15 +134,30 @@ impl State {
         let range = matches!(chunk.scope, ChunkScope::Range { .. });
         if range {
             self.tables[table].open += 1;
-        } else {
-            self.newest_keys = self.newest_keys.max(chunk.id);
         }
         let rows = rows.unwrap_or(match &chunk.scope {
             ChunkScope::Keys(keys) => keys.len() as u64,
+            ChunkScope::Traced(_) => 0,
             ChunkScope::Range { .. } => self.tables[table].chunk_rows.unwrap_or(1 << 16),
         });
         self.open.insert(chunk.id, Open { table, range, rows, unlimited: false });
-        self.queue.push_back(chunk);
+        if matches!(chunk.scope, ChunkScope::Traced(_)) {
+            self.waits.insert(chunk.id, self.reading.clone());
+            self.traced.push_back(chunk);
+        } else {
+            self.queue.push_back(chunk);
+        }
+    }
+
+    /// The next chunk that need not wait for others.
+    fn next_chunk(&mut self) -> Option<PlannedChunk> {
+        let reading = &self.reading;
+        self.waits.retain(|_, others| {
+            others.retain(|other| reading.contains(other));
+            !others.is_empty()
+        });
+        let at = self.queue.iter().position(|chunk| !self.waits.contains_key(&chunk.id))?;
+        self.queue.remove(at)
     }
 
     fn copied(&self) -> bool {
@@ -141,7 +165,7 @@ impl State {
     }
 }
 
-type Read<R> = (R, Result<ReadEnd>);
+type Read<R> = (R, i64, Result<ReadEnd>);
 
 /// How the reading of a chunk ended.
 enum ReadEnd {
@@ -161,6 +185,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
         self.publish(&state);
         loop {
             self.plan(&mut state).await?;
+            self.trace(&mut state).await?;
             self.start_reads(&mut state, &mut reading);
             self.mark_end(&mut state).await?;
             let pause = state.next_read.saturating_duration_since(Instant::now());
@@ -213,11 +238,37 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
         Ok(())
     }
 
+    /// Turns changes of other tables into keys.
+    async fn trace(&mut self, state: &mut State) -> Result<()> {
+        while let Some(chunk) = state.traced.pop_front() {
+            let ChunkScope::Traced(traced) = &chunk.scope else { continue };
+            let keys = self.planner.traced(&chunk.table, traced).await?;
+            let size = usize::try_from(self.options.chunk_rows).unwrap_or(usize::MAX).max(1);
+            let scopes = keys.chunks(size).map(|keys| ChunkScope::Keys(keys.to_vec())).collect();
+            let chunks = self.ledger.split(&chunk, scopes).await?;
+            state.open.remove(&chunk.id);
+            let others = state.waits.remove(&chunk.id).unwrap_or_default();
+            for chunk in chunks {
+                state.waits.insert(chunk.id, others.clone());
+                state.enqueue(chunk, None);
+            }
+            self.publish(state);
+        }
+        Ok(())
+    }
+
     fn start_reads(&mut self, state: &mut State, reading: &mut JoinSet<Read<R>>) {
         while state.next_read <= Instant::now() && !state.queue.is_empty() {
             let Some(reader) = self.readers.pop() else { return };
-            let Some(chunk) = state.queue.pop_front() else { return };
-            let Some(&open) = state.open.get(&chunk.id) else { continue };
+            let Some(chunk) = state.next_chunk() else {
+                self.readers.push(reader);
+                return;
+            };
+            let Some(&open) = state.open.get(&chunk.id) else {
+                self.readers.push(reader);
+                continue;
+            };
+            state.reading.insert(chunk.id);
             let read = ReadChunk {
                 follower: self.follower.clone(),
                 watermark: self.watermark.clone(),
@@ -237,10 +288,11 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
         state: &mut State,
         read: Result<Read<R>, tokio::task::JoinError>,
     ) -> Result<()> {
-        let (reader, result) = read.map_err(|error| {
+        let (reader, id, result) = read.map_err(|error| {
             Error::new(Code::Internal, "a chunk reader ended unexpectedly").because(error)
         })?;
         self.readers.push(reader);
+        state.reading.remove(&id);
         match result? {
             ReadEnd::TooLarge(chunk) => self.split(state, chunk).await,
             ReadEnd::Read(rows) => {
@@ -262,15 +314,16 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             _ if rows == 0 => None,
             ChunkScope::Keys(keys) => {
                 let (first, second) = keys.split_at(keys.len() / 2);
-                Some([ChunkScope::Keys(first.to_vec()), ChunkScope::Keys(second.to_vec())])
+                Some(vec![ChunkScope::Keys(first.to_vec()), ChunkScope::Keys(second.to_vec())])
             }
+            ChunkScope::Traced(_) => None,
             ChunkScope::Range { after, upto } => {
                 let middle = self.planner.boundary(&chunk.table, after.as_deref(), rows).await?;
                 let middle = middle.filter(|middle| Some(middle) != upto.as_ref());
                 middle.map(|middle| {
                     let first =
                         ChunkScope::Range { after: after.clone(), upto: Some(middle.clone()) };
-                    [first, ChunkScope::Range { after: Some(middle), upto: upto.clone() }]
+                    vec![first, ChunkScope::Range { after: Some(middle), upto: upto.clone() }]
                 })
             }
         };
@@ -306,7 +359,8 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             }
             Committed::KeysToRead => {
                 state.key_segments += 1;
-                for chunk in self.ledger.keys_to_read(state.newest_keys).await? {
+                let known: Vec<_> = state.open.keys().copied().collect();
+                for chunk in self.ledger.keys_to_read(&known).await? {
                     state.enqueue(chunk, None);
                 }
                 self.publish(state);
@@ -379,11 +433,13 @@ impl ReadChunk {
             match self.once(&mut reader, &chunk).await {
                 Ok(Some(Joined::Stale)) => {}
                 // The follower is gone: the attempt is over, and its error is elsewhere.
-                Ok(Some(Joined::Joined) | None) => return (reader, Ok(ReadEnd::Read(self.rows))),
-                Err(error) if error.code() == Code::ChunkTooLarge => {
-                    return (reader, Ok(ReadEnd::TooLarge(chunk)));
+                Ok(Some(Joined::Joined) | None) => {
+                    return (reader, chunk.id, Ok(ReadEnd::Read(self.rows)));
                 }
-                Err(error) => return (reader, Err(error)),
+                Err(error) if error.code() == Code::ChunkTooLarge => {
+                    return (reader, chunk.id, Ok(ReadEnd::TooLarge(chunk)));
+                }
+                Err(error) => return (reader, chunk.id, Err(error)),
             }
             if !noticed && started.elapsed() > STALE_NOTICE {
                 noticed = true;

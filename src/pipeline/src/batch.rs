@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use regraft_core::change::OldImage;
 use regraft_core::segment::{KeysToRead, PatchGroup, Route, Segment, TableWrites};
-use regraft_core::{Code, Error, Key, Mapped, Mapper, Result, Rows, Tuple};
+use regraft_core::{ChunkScope, Code, Error, Key, Mapped, Mapper, Result, Rows, Tuple};
 
 use crate::plan::Plan;
 
@@ -206,7 +206,8 @@ impl Batch {
             }
             if !to_read.is_empty() {
                 let keys = to_read.into_keys().collect();
-                segment.to_read.push(KeysToRead { table: planned.table.clone(), keys });
+                let scope = ChunkScope::Keys(keys);
+                segment.to_read.push(KeysToRead { table: planned.table.clone(), scope });
             }
         }
         self.bytes = 0;

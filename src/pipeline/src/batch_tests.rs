@@ -80,6 +80,7 @@ fn plan(owner: bool, rewrite: bool) -> Plan {
         statements: vec![0],
     };
     Plan {
+        traces: Vec::new(),
         name: "test".into(),
         routes: vec![route],
         mappers: vec![Box::new(Explode { source })],
@@ -310,7 +311,8 @@ fn a_value_that_the_stream_did_not_carry_is_asked_for() {
     let segment = batch.drain(&plan, &[true]).unwrap();
     let table = Arc::new(TableName::new("public", "s"));
     assert_eq!(segment.to_read.len(), 1);
-    assert_eq!((&segment.to_read[0].table, &segment.to_read[0].keys), (&*table, &vec![key(1)]));
+    let read = &segment.to_read[0];
+    assert_eq!((&read.table, &read.scope), (&*table, &ChunkScope::Keys(vec![key(1)])));
     assert!(segment.writes.is_empty());
 }
 

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::{Batch, Netting};
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
+use crate::traces::Traces;
 use crate::windows::{Closed, Touched, Windows};
 
 /// How often the position is recorded while the source has nothing for this pipeline.
@@ -88,6 +89,7 @@ pub(crate) struct Follower<'a, S> {
     batch: Batch,
     tables: Vec<TableState>,
     by_oid: HashMap<Oid, usize>,
+    traces: Traces,
     transaction: Option<Transaction>,
     /// Changes of the open transaction so far.
     inside_changes: u64,
@@ -143,7 +145,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             let known = state.tables.iter().find(|table| table.table == planned.table);
             let anew_from = known.and_then(|table| table.anew_from).map(Position::lsn);
             let reads_keys = state.pending.iter().any(|chunk| {
-                chunk.table == planned.table && matches!(chunk.scope, ChunkScope::Keys(_))
+                chunk.table == planned.table && !matches!(chunk.scope, ChunkScope::Range { .. })
             });
             TableState { anew_from, reads_keys, ..TableState::default() }
         });
@@ -151,6 +153,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         let by_oid = plan.tables.iter().enumerate().map(|(at, table)| (table.oid, at)).collect();
         let now = Instant::now();
         Self {
+            traces: Traces::new(&plan.traces),
             batch: Batch::new(tables.len()),
             tables,
             plan,
@@ -323,6 +326,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     // ---- changes -------------------------------------------------------------------------------
 
     async fn change(&mut self, change: &Change) -> Result<bool> {
+        self.traces.note(change);
         match change {
             Change::Insert { relation, new } => {
                 let Some(table) = self.mapped(relation) else { return Ok(true) };
@@ -378,7 +382,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         // the open target transaction. One that is nearly through is given some more, as a batch that
         // is sent whole can be written beside others.
         let Options { batch_rows, batch_bytes, .. } = *self.options;
-        let full = self.batch.rows() >= batch_rows + batch_rows / 2
+        let full = self.batch.rows() + self.traces.values() >= batch_rows + batch_rows / 2
             || self.batch.bytes() >= batch_bytes + batch_bytes / 2;
         if full { self.flush().await } else { Ok(true) }
     }
@@ -409,6 +413,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
 
     /// A table's shape from here on. What is netted so far was of the old shape.
     async fn relation(&mut self, relation: Arc<Relation>) -> Result<bool> {
+        self.traces.bind(&relation)?;
         // A table that was renamed is still the same table.
         let named = self.plan.table(&relation.table);
         let Some(table) = self.by_oid.get(&relation.oid).copied().or(named) else {
@@ -480,6 +485,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         let complete: Vec<_> =
             complete.map(|(copied, table)| copied && !table.reads_keys).collect();
         let mut segment = self.batch.drain(self.plan, &complete)?;
+        segment.to_read.extend(self.traces.drain());
         for to_read in &segment.to_read {
             if let Some(table) = self.plan.table(&to_read.table) {
                 self.tables[table].reads_keys = true;
@@ -524,7 +530,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
 
     /// Sends what is netted so far into the open target transaction.
     async fn flush(&mut self) -> Result<bool> {
-        if self.batch.is_empty() {
+        if self.batch.is_empty() && self.traces.values() == 0 {
             return Ok(true);
         }
         let segment = self.drain()?;
@@ -652,7 +658,8 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         to_read.sort_unstable();
         to_read.dedup();
         if !to_read.is_empty() {
-            segment.to_read.push(KeysToRead { table: chunk.table.clone(), keys: to_read });
+            let scope = ChunkScope::Keys(to_read);
+            segment.to_read.push(KeysToRead { table: chunk.table.clone(), scope });
         }
         segment.chunks_done.push(ChunkDone { id: chunk.id, rows });
         segment

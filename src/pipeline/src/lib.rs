@@ -17,9 +17,10 @@ mod follow;
 mod plan;
 mod progress;
 pub mod run;
+mod traces;
 mod windows;
 
 pub use batch::Batch;
-pub use plan::{Options, Plan, PlannedTable};
+pub use plan::{Options, Plan, PlannedTable, Trace};
 pub use progress::{LagSummary, Progress, Status, TableStatus};
 pub use run::{Ending, run};

@@ -13,6 +13,24 @@ pub struct Plan {
     pub mappers: Vec<Box<dyn Mapper>>,
     /// Source tables in the order in which they first occur.
     pub tables: Vec<PlannedTable>,
+    /// How changes of other tables lead to rows of the source tables.
+    pub traces: Vec<Trace>,
+}
+
+/// A statement that the source evaluates may read tables beside its source table. A change there
+/// touches the source rows to which these columns lead.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// Tells the trace from others: `public.child(parent_id) -> public.parent(id)`.
+    pub name: String,
+    /// The table whose changes are traced.
+    pub from: TableName,
+    /// Its `pg_class.oid`.
+    pub oid: Oid,
+    /// Columns of it, all of them in its replica identity.
+    pub columns: Vec<String>,
+    /// The source table.
+    pub to: TableName,
 }
 
 /// A source table of the mapping.
@@ -29,6 +47,17 @@ pub struct PlannedTable {
 }
 
 impl Plan {
+    /// The tables whose changes have to be in the stream.
+    pub fn published(&self) -> Vec<TableName> {
+        let mut tables: Vec<_> = self.tables.iter().map(|planned| planned.table.clone()).collect();
+        for trace in &self.traces {
+            if !tables.contains(&trace.from) {
+                tables.push(trace.from.clone());
+            }
+        }
+        tables
+    }
+
     /// Index of a source table.
     pub fn table(&self, name: &TableName) -> Option<usize> {
         self.tables.iter().position(|table| &table.table == name)

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::{Code, Error, Mapper, Oid, Result, TableName};
 use regraft_mapping::{CompiledMapper, KeyedRead, Statement};
-use regraft_pipeline::{Plan, PlannedTable};
+use regraft_pipeline::{Plan, PlannedTable, Trace};
 use regraft_postgres::Endpoint;
 use regraft_postgres::catalog::Table;
-use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable};
+use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable, ReadTrace};
 use regraft_postgres::connectors::place as place_of;
 use regraft_postgres::ledger::Shape;
 use regraft_postgres::slot::Server;
@@ -102,6 +102,8 @@ pub struct Resolved {
     pub plan: Plan,
     /// For the chunk readers.
     pub read: Arc<Vec<ReadTable>>,
+    /// The same.
+    pub traces: Arc<Vec<ReadTrace>>,
     /// Of each statement.
     pub fingerprints: Vec<String>,
     /// Of each source table, the columns that the mapping reads.
@@ -155,6 +157,13 @@ struct Compiled {
     full_types: Vec<(Oid, i32)>,
 }
 
+/// How changes of one table lead to the source table of a statement.
+#[derive(Clone)]
+struct FoundTrace {
+    plan: Trace,
+    read: ReadTrace,
+}
+
 /// Who evaluates a statement.
 enum Evaluation {
     /// regraft, from the stream.
@@ -166,6 +175,10 @@ enum Evaluation {
         owner: Option<Vec<usize>>,
         /// Why it cannot be streamed.
         refusal: Error,
+        /// It is restricted from outside, by its owner columns.
+        wrapped: bool,
+        /// How changes of the other tables that it reads lead to the source table.
+        traces: Vec<FoundTrace>,
     },
 }
 
@@ -200,6 +213,17 @@ impl Evaluation {
         }
     }
 
+    fn is_wrapped(&self) -> bool {
+        matches!(self, Self::Read { wrapped: true, .. })
+    }
+
+    fn traces(&self) -> &[FoundTrace] {
+        match self {
+            Self::Streamed(_) => &[],
+            Self::Read { traces, .. } => traces,
+        }
+    }
+
     fn into_mapper(self) -> Box<dyn Mapper> {
         match self {
             Self::Streamed(mapper) => Box::new(mapper),
@@ -213,10 +237,16 @@ impl Evaluation {
                 (Mode::Streamed, "one row for each source row".to_owned())
             }
             Self::Streamed(_) => (Mode::Streamed, "several rows for each source row".to_owned()),
-            Self::Read { refusal, .. } => {
+            Self::Read { refusal, traces, .. } => {
                 let place = refusal.place().unwrap_or_default();
                 let what = refusal.what();
-                (Mode::Read, format!("the source evaluates it for changed keys: {place}: {what}"))
+                let mut message =
+                    format!("the source evaluates it for changed keys: {place}: {what}");
+                for trace in traces {
+                    message.push_str("; changes lead to it by ");
+                    message.push_str(&trace.plan.name);
+                }
+                (Mode::Read, message)
             }
         }
     }
@@ -311,9 +341,10 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
     let mut read: Vec<ReadTable> = Vec::new();
     let mut shapes: Vec<(TableName, Shape)> = Vec::new();
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
+    let mut traces: Vec<FoundTrace> = Vec::new();
     let fingerprints = compiled.iter().map(|c| c.statement.fingerprint()).collect();
     for (at, statement) in compiled.into_iter().enumerate() {
-        let Compiled { statement, source, key, evaluation, .. } = statement;
+        let Compiled { statement, source, key, evaluation, full_types, .. } = statement;
         let table = source.name.clone();
         let index = tables.iter().position(|planned| planned.table == table);
         let index = index.unwrap_or_else(|| {
@@ -341,13 +372,27 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
                 columns.insert(place, entry);
             }
         }
-        let source_ref = statement.source_ref();
-        let select = move |restriction: &str| statement.keyed_select(&key, restriction);
+        for trace in evaluation.traces() {
+            if !traces.iter().any(|known: &FoundTrace| known.plan.name == trace.plan.name) {
+                traces.push(trace.clone());
+            }
+        }
+        let wrapped = evaluation.owner().filter(|_| evaluation.is_wrapped());
+        let source_ref = match wrapped {
+            Some(_) => regraft_mapping::WRAPPED.to_owned(),
+            None => statement.source_ref(),
+        };
+        let width = full_types.len();
+        let select = move |restriction: &str| match &wrapped {
+            Some(owner) => Ok(statement.wrapped_select(&key, owner, width, restriction)),
+            None => statement.keyed_select(&key, restriction),
+        };
         read[index].statements.push(ReadStatement { source_ref, select: Arc::new(select) });
         mappers.push(evaluation.into_mapper());
     }
-    let plan = Plan { name: name.to_owned(), routes, mappers, tables };
-    Resolved { plan, read: Arc::new(read), fingerprints, shapes }
+    let (traces, read_traces) = traces.into_iter().map(|trace| (trace.plan, trace.read)).unzip();
+    let plan = Plan { name: name.to_owned(), routes, mappers, tables, traces };
+    Resolved { plan, read: Arc::new(read), traces: Arc::new(read_traces), fingerprints, shapes }
 }
 
 /// An error at a place in the mapping.

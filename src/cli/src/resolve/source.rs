@@ -7,6 +7,7 @@ use regraft_postgres::catalog::{Catalog, Table, UserType};
 use regraft_postgres::classify;
 use tokio_postgres::error::ErrorPosition;
 
+use super::read::Shape;
 use super::{Compiled, Evaluation, Side, at, read};
 use crate::finding::Finding;
 
@@ -33,18 +34,11 @@ pub(super) async fn compile(
             .remedy("insert constant rows into the target once, by hand"));
     };
     let (schema, name) = (written.schema.as_deref(), written.name.as_str());
-    let table = catalog.table(schema, name, Code::SourceMissing).await?;
-    let key = key(&table, &statement)?;
+    let mut table = catalog.table(schema, name, Code::SourceMissing).await?;
+    let mut key = key(&table, &statement)?;
     readable(&table, side, findings);
 
-    let collated = table.columns.iter().filter(|column| column.collated);
-    let source = SourceTable {
-        name: table.name.clone(),
-        columns: table.stream_columns(),
-        key: key.clone(),
-        types: type_names(catalog.user_types(&table).await?),
-        collated: collated.map(|column| column.name.clone()).collect(),
-    };
+    let source = source_table(&catalog, &table, &key).await?;
     let settings = regraft_mapping::Settings {
         c_collation: side.server.collation_is_c,
         c_ctype: side.server.ctype_is_c,
@@ -53,6 +47,7 @@ pub(super) async fn compile(
         utc_iso: true,
         server_version: side.server.version,
     };
+    let several = statement.source_tables().len() > 1;
     let server_types: Vec<_> = prepared.columns().iter().map(|c| c.type_().oid()).collect();
     let compiled = regraft_mapping::compile(&statement, &source, &settings);
     let refusal = match compiled {
@@ -62,6 +57,12 @@ pub(super) async fn compile(
     };
     let evaluation = match refusal {
         Ok(mapper) => Evaluation::Streamed(mapper),
+        Err(refusal) if several => {
+            let shape = Shape { side, catalog: &catalog, prepared: &prepared };
+            let joined = read::joined(&shape, &statement, refusal, findings).await?;
+            (table, key) = (joined.table, joined.key);
+            joined.evaluation
+        }
         Err(refusal) => {
             // Rows that do not belong to single source rows cannot be read by key either.
             let Ok(keyed) = statement.keyed_select(&key, "true") else { return Err(refusal) };
@@ -71,7 +72,7 @@ pub(super) async fn compile(
             }
             read::stable(side, &statement).await?;
             let owner = read::owner(&prepared, &table, &key);
-            Evaluation::Read { mapper, owner, refusal }
+            Evaluation::Read { mapper, owner, refusal, wrapped: false, traces: Vec::new() }
         }
     };
     let names = catalog.type_names(&server_types).await?;
@@ -88,6 +89,22 @@ pub(super) async fn compile(
         source: table,
         key,
         evaluation,
+    })
+}
+
+/// What the mapping has to know of a source table.
+pub(super) async fn source_table(
+    catalog: &Catalog<'_>,
+    table: &Table,
+    key: &[String],
+) -> Result<SourceTable> {
+    let collated = table.columns.iter().filter(|column| column.collated);
+    Ok(SourceTable {
+        name: table.name.clone(),
+        columns: table.stream_columns(),
+        key: key.to_vec(),
+        types: type_names(catalog.user_types(table).await?),
+        collated: collated.map(|column| column.name.clone()).collect(),
     })
 }
 
@@ -141,7 +158,7 @@ async fn prepare(side: &Side, statement: &Statement) -> Result<tokio_postgres::S
     })
 }
 
-fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
+pub(super) fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
     let quoted = table.name.quoted();
     if !matches!(table.kind, 'r' | 'p') {
         let what = format!("{} is not a table", table.name);
@@ -171,7 +188,7 @@ fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
     })
 }
 
-fn readable(table: &Table, side: &Side, findings: &mut Vec<Finding>) {
+pub(super) fn readable(table: &Table, side: &Side, findings: &mut Vec<Finding>) {
     if table.kind == 'p' {
         findings.push(Finding::warning(
             format!("{} is partitioned: the stream tells changes of its rows only", table.name),

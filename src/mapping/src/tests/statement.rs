@@ -95,3 +95,32 @@ fn a_server_position_becomes_a_place_in_the_file() {
     assert_eq!(statement.place_in_select(8), (3, 8));
     assert_eq!(statement.place_in_select(13), (4, 3));
 }
+
+#[test]
+fn equalities_that_tie_a_table_to_the_source_are_found() {
+    let pairs = |select: &str| {
+        let statement = parse("m.sql", &format!("INSERT INTO t {select}")).unwrap().remove(0);
+        let [source, table] = statement.source_tables() else { panic!("{select}") };
+        let pairs = statement.equal_columns(table, source);
+        pairs.into_iter().map(|(a, b)| format!("{a}={b}")).collect::<Vec<_>>().join(" ")
+    };
+    for (select, expected) in [
+        ("SELECT s.id FROM s JOIN k ON k.id = s.kind", "id=kind"),
+        ("SELECT s.id FROM s LEFT JOIN k AS x ON s.kind = x.id AND x.b = s.c", "id=kind b=c"),
+        ("SELECT s.id, (SELECT max(k.n) FROM k WHERE k.n > 0 AND k.s_id = s.id) FROM s", ""),
+        ("SELECT s.id, count(*) FROM s, k WHERE s.id = k.s_id GROUP BY s.id", "s_id=id"),
+        ("SELECT s.id FROM s JOIN k ON k.id = s.kind + 1", ""),
+        ("SELECT s.id FROM s JOIN k ON k.id = s.kind OR s.kind IS NULL", ""),
+        ("SELECT s.id FROM s JOIN k ON true WHERE EXISTS (SELECT WHERE k.id = s.kind)", ""),
+        ("SELECT s.id FROM s JOIN k ON (k.id = s.kind) IS NULL", ""),
+        ("SELECT s.id FROM s JOIN k ON k.id = s.kind IS FALSE", ""),
+        ("SELECT s.id FROM s JOIN k ON CASE WHEN true AND k.id = s.kind THEN false END", ""),
+    ] {
+        assert_eq!(pairs(select), expected, "{select}");
+    }
+    // The order in which tables are written does not matter.
+    let text = "INSERT INTO t SELECT s.id, (SELECT max(k.n) FROM k WHERE k.s_id = s.id) FROM s";
+    let statement = parse("m.sql", text).unwrap().remove(0);
+    let [table, source] = statement.source_tables() else { panic!() };
+    assert_eq!(statement.equal_columns(table, source), [("s_id".to_owned(), "id".to_owned())]);
+}

@@ -1,0 +1,129 @@
+//! Comments that say how a changed row of one table leads to rows of the source table:
+//!
+//! ```sql
+//! -- regraft: trace child.parent_id -> id
+//! -- regraft: trace public.price(region, sku) -> (region, sku)
+//! ```
+
+use crate::syntax::Stop;
+use crate::syntax::lexer::{Token, lex};
+
+/// A trace as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceComment {
+    /// Schema, if it was written, and name of the table whose changes are traced.
+    pub table: (Option<String>, String),
+    /// Columns of that table.
+    pub columns: Vec<String>,
+    /// Columns of the source table that have the same values.
+    pub by: Vec<String>,
+    /// Offset in the file.
+    pub(crate) at: usize,
+}
+
+const SHAPE: &str = "write -- regraft: trace table.column -> column, or table(a, b) -> (c, d)";
+
+/// The traces among the comments of a part of the mapping. `start` is its offset in the file.
+pub(crate) fn traces(text: &str, start: usize) -> Result<Vec<TraceComment>, Stop> {
+    let mut found = Vec::new();
+    let mut offset = start;
+    for line in text.split_inclusive('\n') {
+        let at = offset + line.len() - line.trim_start().len();
+        offset += line.len();
+        let Some(comment) = line.trim().strip_prefix("--") else { continue };
+        let Some(order) = comment.trim_start().strip_prefix("regraft:") else { continue };
+        let order = order.trim();
+        let Some(trace) = order.strip_prefix("trace ") else {
+            return Err(Stop::new(at, "a comment for regraft says no trace").remedy(SHAPE));
+        };
+        let stop = || Stop::new(at, "a trace cannot be read").remedy(SHAPE);
+        let (from, to) = trace.split_once("->").ok_or_else(stop)?;
+        let (table, columns) = source(&lex(from).map_err(|_| stop())?).ok_or_else(stop)?;
+        let by = names(&lex(to).map_err(|_| stop())?).ok_or_else(stop)?;
+        if by.len() != columns.len() {
+            return Err(Stop::new(at, "a trace has as many columns on both sides").remedy(SHAPE));
+        }
+        found.push(TraceComment { table, columns, by, at });
+    }
+    Ok(found)
+}
+
+type Source = ((Option<String>, String), Vec<String>);
+
+/// `table.column`, `schema.table.column`, `table(a, b)` or `schema.table(a, b)`.
+fn source(tokens: &[Token]) -> Option<Source> {
+    let open = tokens.iter().position(|token| token.is_mark("("));
+    let (path, columns) = match open {
+        Some(open) => (&tokens[..open], Some(names(&tokens[open..])?)),
+        None => (tokens, None),
+    };
+    let mut path: Vec<String> = dotted(path)?;
+    let columns = match columns {
+        Some(columns) => columns,
+        None => vec![path.pop()?],
+    };
+    match path.as_slice() {
+        [table] => Some(((None, table.clone()), columns)),
+        [schema, table] => Some(((Some(schema.clone()), table.clone()), columns)),
+        _ => None,
+    }
+}
+
+/// `a`, or `(a, b)`.
+fn names(tokens: &[Token]) -> Option<Vec<String>> {
+    let tokens = match tokens {
+        [first, inner @ .., last] if first.is_mark("(") && last.is_mark(")") => inner,
+        all => all,
+    };
+    separated(tokens, ",")
+}
+
+fn dotted(tokens: &[Token]) -> Option<Vec<String>> {
+    separated(tokens, ".")
+}
+
+fn separated(tokens: &[Token], mark: &str) -> Option<Vec<String>> {
+    let name = |part: &[Token]| match part {
+        [token] if token.is_identifier() => Some(token.text.clone()),
+        _ => None,
+    };
+    tokens.split(|token| token.is_mark(mark)).map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str) -> Result<TraceComment, Stop> {
+        traces(text, 0).map(|mut traces| traces.remove(0))
+    }
+
+    #[test]
+    fn both_forms_are_read() {
+        let trace = one("-- regraft: trace child.Parent_id -> id\n").unwrap();
+        assert_eq!(trace.table, (None, "child".to_owned()));
+        assert_eq!(
+            (trace.columns, trace.by),
+            (vec!["parent_id".to_owned()], vec!["id".to_owned()])
+        );
+        let trace = one("-- hello\n  --regraft: trace \"S\".p(a, \"B\") -> (c, d)").unwrap();
+        assert_eq!(trace.table, (Some("S".to_owned()), "p".to_owned()));
+        assert_eq!(trace.columns, ["a", "B"]);
+        assert_eq!(trace.by, ["c", "d"]);
+        assert_eq!(trace.at, 11);
+    }
+
+    #[test]
+    fn what_is_no_trace_is_refused() {
+        for text in [
+            "-- regraft: follow a.b -> c",
+            "-- regraft: trace a.b",
+            "-- regraft: trace a.b -> (c, d)",
+            "-- regraft: trace a -> c",
+            "-- regraft: trace a.b.c.d -> e",
+        ] {
+            assert!(one(text).is_err(), "{text}");
+        }
+        assert!(traces("-- regraft is good\nSELECT '-- x'", 0).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,122 @@
+//! Changes of tables that statements read beside their source table: the values that lead from a
+//! changed row to the source rows that it touches, from before and after the change.
+
+use std::collections::BTreeSet;
+
+use regraft_core::segment::KeysToRead;
+use regraft_core::{
+    Cell, Change, ChunkScope, Code, Error, Key, Oid, Relation, Result, Traced, Tuple,
+};
+
+use crate::plan::Trace;
+
+/// Values that are collected for one trace; more mean that every source row is read again.
+const VALUES_MAX: usize = 100_000;
+
+/// What was collected since the last drain.
+pub(crate) struct Traces {
+    traces: Vec<Collected>,
+}
+
+struct Collected {
+    trace: Trace,
+    /// Indexes of the trace's columns in the images to come.
+    index: Vec<usize>,
+    values: BTreeSet<Key>,
+    /// Every source row is touched.
+    all: bool,
+}
+
+impl Traces {
+    pub(crate) fn new(traces: &[Trace]) -> Self {
+        let collected = |trace: &Trace| Collected {
+            trace: trace.clone(),
+            index: Vec::new(),
+            values: BTreeSet::new(),
+            all: false,
+        };
+        Self { traces: traces.iter().map(collected).collect() }
+    }
+
+    /// Accepts the shape of images to come.
+    ///
+    /// # Errors
+    /// When a column of a trace is gone.
+    pub(crate) fn bind(&mut self, relation: &Relation) -> Result<()> {
+        for collected in self.of(relation.oid) {
+            let columns = collected.trace.columns.iter().map(|name| relation.column(name));
+            collected.index = columns.collect::<Option<_>>().ok_or_else(|| {
+                let what = format!("{} lost a column of a trace", relation.table);
+                Error::new(Code::ShapeChanged, what)
+                    .at(collected.trace.name.clone())
+                    .remedy("change the mapping to the table's new shape, and start again")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Values that wait to be drained.
+    pub(crate) fn values(&self) -> usize {
+        self.traces
+            .iter()
+            .map(|collected| collected.values.len() + usize::from(collected.all))
+            .sum()
+    }
+
+    pub(crate) fn note(&mut self, change: &Change) {
+        if self.traces.is_empty() {
+            return;
+        }
+        match change {
+            Change::Insert { relation, new } => self.touch(relation.oid, new),
+            Change::Update { relation, old, new } => {
+                if let Some(old) = old {
+                    self.touch(relation.oid, old.tuple());
+                }
+                self.touch(relation.oid, new);
+            }
+            Change::Delete { relation, old } => self.touch(relation.oid, old.tuple()),
+            Change::Truncate { relations } => {
+                for relation in relations {
+                    self.of(relation.oid).for_each(Collected::touch_all);
+                }
+            }
+        }
+    }
+
+    fn of(&mut self, oid: Oid) -> impl Iterator<Item = &mut Collected> {
+        self.traces.iter_mut().filter(move |collected| collected.trace.oid == oid)
+    }
+
+    fn touch(&mut self, oid: Oid, image: &Tuple) {
+        for collected in self.of(oid) {
+            let unchanged = |&at: &usize| matches!(image.get(at), Some(Cell::Unchanged));
+            if collected.index.iter().any(unchanged) || collected.values.len() >= VALUES_MAX {
+                collected.touch_all();
+            } else if let Some(key) = Key::of(image, &collected.index) {
+                // What is NULL leads nowhere.
+                collected.values.insert(key);
+            }
+        }
+    }
+
+    /// What has to be read for the changes so far.
+    pub(crate) fn drain(&mut self) -> Vec<KeysToRead> {
+        let touched = self.traces.iter_mut().filter(|c| c.all || !c.values.is_empty());
+        let to_read = |collected: &mut Collected| {
+            let values = std::mem::take(&mut collected.values);
+            let all = std::mem::take(&mut collected.all);
+            let values = (!all).then(|| values.into_iter().collect());
+            let traced = Traced { trace: collected.trace.name.clone(), values };
+            KeysToRead { table: collected.trace.to.clone(), scope: ChunkScope::Traced(traced) }
+        };
+        touched.map(to_read).collect()
+    }
+}
+
+impl Collected {
+    fn touch_all(&mut self) {
+        self.all = true;
+        self.values.clear();
+    }
+}

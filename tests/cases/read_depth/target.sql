@@ -1,0 +1,1 @@
+CREATE TABLE new_todos (id int PRIMARY KEY, title text, depth int);

@@ -1,0 +1,2 @@
+CREATE TABLE priced (id bigint PRIMARY KEY, label text, total numeric);
+CREATE TABLE labelled (id bigint PRIMARY KEY, label text);
