@@ -37,6 +37,8 @@ const TARGET: &str = "
     CREATE TABLE labels (id int PRIMARY KEY, label text);
     CREATE TABLE both_texts (id int PRIMARY KEY, texts text);
     CREATE TABLE evaluated (id int PRIMARY KEY, digits text, keys int);
+    CREATE TABLE joined (id int PRIMARY KEY, small int, other int, name text);
+    CREATE TABLE counted (id int PRIMARY KEY, alike bigint, names text);
     CREATE TABLE full_whole (id int PRIMARY KEY, small int, big text);
     CREATE TABLE full_names (name text PRIMARY KEY, small int);
     CREATE TABLE full_parts (name text, key text, value text, PRIMARY KEY (name, key))";
@@ -48,6 +50,8 @@ const MAPPING: &str = "
     INSERT INTO labels SELECT id, id::text || ' ' || big || coalesce(name, 'none') FROM s;
     INSERT INTO both_texts SELECT id, big || doc::text FROM s;
     INSERT INTO evaluated SELECT id, substring(big from '[0-9]+'), (SELECT count(k)::int FROM jsonb_object_keys(doc) AS k) FROM s WHERE name ~ '[0-8]$';
+    INSERT INTO joined SELECT s.id, s.small, f.small, f.name FROM s JOIN f ON f.id = s.id;
+    INSERT INTO counted SELECT s.id, count(f.id), string_agg(f.name, ',' ORDER BY f.name) FROM s LEFT JOIN f ON f.small = s.small GROUP BY s.id;
     INSERT INTO full_whole SELECT id, small, big FROM f;
     INSERT INTO full_names SELECT name, small FROM f WHERE name IS NOT NULL;
     INSERT INTO full_parts SELECT name, d.key, d.value FROM f CROSS JOIN LATERAL jsonb_each_text(doc) AS d WHERE name IS NOT NULL";

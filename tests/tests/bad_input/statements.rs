@@ -139,12 +139,6 @@ async fn what_cannot_be_streamed_is_refused_with_its_place() {
         TARGET,
         2,
         &[
-            refused(
-                "SELECT i.id, label, i.amount\nFROM items AS i JOIN kinds AS k ON k.id = i.amount",
-                "RG3003",
-                "4:22",
-                "kinds",
-            ),
             refused("SELECT max(id), 'a', 1 FROM items", "RG3003", "3:8", "max()"),
             refused("SELECT id, name, amount FROM items GROUP BY id", "RG3003", "3:36", "GROUP BY"),
             refused("SELECT id, name, amount FROM items ORDER BY id LIMIT 3", "RG3003", "3:36", ""),
@@ -152,8 +146,8 @@ async fn what_cannot_be_streamed_is_refused_with_its_place() {
             refused(
                 "SELECT id, (SELECT label FROM kinds AS k WHERE k.id = amount), amount FROM items",
                 "RG3003",
-                "3:12",
-                "",
+                "2:1",
+                "nothing tells which rows of public.items a change of public.kinds touches",
             ),
             refused(
                 "SELECT id, name, (row_number() OVER ())::int FROM items",
@@ -205,6 +199,38 @@ async fn what_the_source_cannot_evaluate_for_a_row_alone_is_refused() {
         "does not copy the whole key",
     );
     all_are_refused(SOURCE, TARGET, 3, &[keyless]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_has_to_lead_to_the_source_rows_by_values_that_the_stream_carries() {
+    let source = format!(
+        "{SOURCE}; CREATE TABLE kinds (id bigint PRIMARY KEY, label text); \
+         CREATE VIEW views AS SELECT 1 AS amount"
+    );
+    let case = Case::of(Given { source: &source, target: TARGET, ..Given::default() }).await;
+    let join = "SELECT i.id, k.label, i.amount FROM items AS i JOIN kinds AS k ON";
+    for (place, says, code, select) in [
+        ("2:1", "does not carry old values", "RG3001", format!("{join} k.label = i.name")),
+        ("2:1", "nothing tells which rows", "RG3003", format!("{join} k.id = i.amount + 1")),
+        ("3:83", "LIMIT makes rows depend", "RG3003", format!("{join} k.id = i.amount LIMIT 1")),
+        ("3:54", "RIGHT makes rows depend", "RG3003", {
+            "SELECT i.id, k.label, i.amount FROM items AS i RIGHT JOIN kinds AS k ON k.id = i.id"
+                .into()
+        }),
+        ("3:1", "has no column kind", "RG3003", {
+            format!("-- regraft: trace kinds.id -> kind\n{join} k.id = i.amount")
+        }),
+        ("3:1", "reads no table sorts", "RG3003", {
+            format!("-- regraft: trace sorts.id -> amount\n{join} k.id = i.amount")
+        }),
+        ("3:1", "a trace cannot be read", "RG1003", {
+            format!("-- regraft: trace kinds -> amount\n{join} k.id = i.amount")
+        }),
+    ] {
+        case.installation.write_mapping(&format!("-- first line\nINSERT INTO goods\n{select};\n"));
+        let finding = case.only_finding().await;
+        assert_finding(&finding, code, &format!("mapping.sql:{place}"), &[says]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
