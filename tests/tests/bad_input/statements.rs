@@ -213,7 +213,7 @@ async fn a_trace_has_to_lead_to_the_source_rows_by_values_that_the_stream_carrie
         ("2:1", "does not carry old values", "RG3001", format!("{join} k.label = i.name")),
         ("2:1", "nothing tells which rows", "RG3003", format!("{join} k.id = i.amount + 1")),
         ("3:83", "LIMIT makes rows depend", "RG3003", format!("{join} k.id = i.amount LIMIT 1")),
-        ("3:54", "RIGHT makes rows depend", "RG3003", {
+        ("3:48", "RIGHT makes rows depend", "RG3003", {
             "SELECT i.id, k.label, i.amount FROM items AS i RIGHT JOIN kinds AS k ON k.id = i.id"
                 .into()
         }),
