@@ -281,6 +281,7 @@ cases! {
     read_depth,
     read_full_identity,
     read_join,
+    read_reassembled,
     rollbacks,
     statements_disagree,
     table_renamed,

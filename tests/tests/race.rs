@@ -207,3 +207,49 @@ async fn a_slow_copy_goes_on_at_its_pace_after_a_restart() {
     assert!(end.is_ok(), "the copy stands still\n{}", daemon.log());
     site.assert_equal().await;
 }
+
+/// A change of a table that is only joined hangs in its commit: the rows that it touches are read
+/// again until they show it.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_join_wait_for_a_commit_that_is_not_visible() {
+    let site = Site::new(
+        "CREATE TABLE kinds (id int PRIMARY KEY, label text); CREATE TABLE s (id int PRIMARY KEY, kind int);
+         INSERT INTO kinds SELECT n, 'old' FROM generate_series(1, 9) AS n;
+         INSERT INTO s SELECT n, n % 9 FROM generate_series(1, 90) AS n",
+        "CREATE TABLE t (id int PRIMARY KEY, v text)",
+        "INSERT INTO t SELECT s.id, k.label FROM s JOIN kinds AS k ON k.id = s.kind",
+    )
+    .await;
+    site.catch_up().await;
+    let daemon = site.run();
+    let (source, target) = (site.at_source().await, site.at_target().await);
+    hold_commits(&source).await;
+    let look = site.at_source().await;
+    let writer = site.at_source().await;
+    let hanging = tokio::spawn(async move {
+        // The setting may take effect only after some commits.
+        for n in 0.. {
+            let sql = format!("UPDATE kinds SET label = 'new {n}' WHERE id = 5");
+            if writer.batch_execute(&sql).await.is_err() {
+                break;
+            }
+        }
+    });
+    wait_until("a commit to hang", DEADLINE, async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        if number(&look, sql).await == 1 { Ok(()) } else { Err("none".to_owned()) }
+    })
+    .await;
+    wait_until("keys to be read again", DEADLINE, async || {
+        let (_, metrics) = daemon.http("/metrics").await?;
+        let line = metrics.lines().find_map(|l| l.strip_prefix("regraft_chunk_rereads_total "));
+        let rereads: u64 = line.ok_or("no such metric")?.trim().parse().unwrap();
+        if rereads >= 3 { Ok(()) } else { Err(format!("{rereads} read again")) }
+    })
+    .await;
+    hanging.abort();
+    release_commits(&source).await;
+    site.settled().await;
+    site.assert_equal().await;
+    assert_eq!(number(&target, "SELECT count(*) FROM t WHERE v LIKE 'new%'").await, 10);
+}
