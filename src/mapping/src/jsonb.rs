@@ -36,7 +36,7 @@ pub(crate) fn kind(text: &str) -> Kind {
 }
 
 /// End of the string that starts at `at`, behind its closing quote.
-fn string_end(bytes: &[u8], at: usize) -> usize {
+pub(crate) fn string_end(bytes: &[u8], at: usize) -> usize {
     let mut i = at + 1;
     while let Some(byte) = bytes.get(i) {
         match byte {
@@ -165,7 +165,7 @@ pub(crate) fn as_text(value: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Appends a string with quotes and escapes, as `escape_json` does.
-fn write_string(text: &str, out: &mut String) {
+pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {
