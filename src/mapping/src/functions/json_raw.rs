@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::json::{elements, index_of};
 use crate::expr::Run;
 use crate::functions::Entry;
-use crate::jsonb::{string_end, unescape};
+use crate::jsonb::{code_unit, pair, string_end, unescape};
 use crate::types::Type;
 use crate::types::Type::{Int4, Json, Text};
 use crate::value::{Evaluated, Fail, Value};
@@ -109,14 +109,20 @@ impl<'a> Iterator for Parts<'a> {
 }
 
 /// PostgreSQL resolves the escapes of the whole document, and fails for those that have no
-/// character. A document with anything that looks like one is left to it.
+/// character: zero, and halves of pairs. Documents with such escapes are left to it.
 fn checked(text: &str) -> Result<(), Fail> {
-    let mut rest = text;
-    while let Some(at) = rest.find("\\u") {
-        rest = rest.get(at + 2..).unwrap_or_default();
-        if rest.starts_with("0000") || rest.starts_with(['d', 'D']) {
+    let mut at = 0;
+    while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
+        at += found;
+        let Some(unit) = code_unit(text, at) else {
+            at += 2;
+            continue;
+        };
+        let paired = code_unit(text, at + 6).and_then(|low| pair(unit, low)).is_some();
+        if unit == 0 || (!paired && char::from_u32(unit).is_none()) {
             return Err(Fail::Doubt);
         }
+        at += if paired { 12 } else { 6 };
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ pub(crate) mod digest;
 pub(crate) mod encoding;
 pub(crate) mod format;
 pub(crate) mod json;
+pub(crate) mod json_build;
 pub(crate) mod json_edit;
 pub(crate) mod json_raw;
 pub(crate) mod number;

@@ -1,7 +1,7 @@
 //! Functions that take any number of arguments.
 
 use crate::expr::Run;
-use crate::functions::{format, json, json_edit, json_raw, text};
+use crate::functions::{format, json, json_build, json_raw, text};
 use crate::types::Type;
 use crate::value::{Evaluated, Value};
 
@@ -87,7 +87,7 @@ const ENTRIES: &[Variadic] = &[
         least: 0,
         result: Type::Jsonb,
         strict: false,
-        run: json_edit::build_array,
+        run: json_build::build_array,
     },
     Variadic {
         name: "jsonb_build_object",
@@ -96,7 +96,7 @@ const ENTRIES: &[Variadic] = &[
         least: 0,
         result: Type::Jsonb,
         strict: false,
-        run: json_edit::build_object,
+        run: json_build::build_object,
     },
     Variadic {
         name: "jsonb_extract_path",

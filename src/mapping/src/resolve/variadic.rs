@@ -5,7 +5,7 @@ use super::scope::Scope;
 use crate::expr::{Expr, Run};
 use crate::functions::cast::implicit;
 use crate::functions::variadic::{Rest, Variadic};
-use crate::functions::{format, json_edit, text};
+use crate::functions::{format, json_build, text};
 use crate::syntax::Stop;
 use crate::types::Type;
 use crate::value::Value;
@@ -95,11 +95,15 @@ impl Scope<'_> {
             Type::Json => self.convert(value, Type::Jsonb, at)?.expr,
             // true and false are the same in JSON.
             Type::Bool => self.printed(value, at)?.expr,
-            Type::Bpchar => one(json_edit::from_string, value.expr),
+            Type::Bpchar => one(json_build::from_string, value.expr),
             Type::Text | Type::Varchar | Type::Uuid | Type::Enum(_) => {
-                one(json_edit::from_string, self.printed(value, at)?.expr)
+                one(json_build::from_string, self.printed(value, at)?.expr)
             }
-            _ if prints_alike(kind) => one(json_edit::from_number, self.printed(value, at)?.expr),
+            // Printed in ISO form and UTC, or refused.
+            Type::Date | Type::Timestamp | Type::Timestamptz => {
+                one(json_build::from_moment, self.printed(value, at)?.expr)
+            }
+            _ if prints_alike(kind) => one(json_build::from_number, self.printed(value, at)?.expr),
             _ => {
                 return Err(later(at, &format!("a {} in jsonb", self.type_name(Some(kind)))));
             }
