@@ -31,6 +31,8 @@ pub(crate) struct Variadic {
     pub(crate) result: Type,
     /// NULL when any argument is NULL.
     pub(crate) strict: bool,
+    /// Declared STABLE, not IMMUTABLE.
+    pub(crate) stable: bool,
     pub(crate) run: Run,
 }
 
@@ -42,6 +44,7 @@ const ENTRIES: &[Variadic] = &[
         least: 1,
         result: Type::Text,
         strict: false,
+        stable: true,
         run: text::concat,
     },
     Variadic {
@@ -51,6 +54,7 @@ const ENTRIES: &[Variadic] = &[
         least: 1,
         result: Type::Text,
         strict: false,
+        stable: true,
         run: text::concat_ws,
     },
     Variadic {
@@ -60,6 +64,7 @@ const ENTRIES: &[Variadic] = &[
         least: 1,
         result: Type::Text,
         strict: false,
+        stable: true,
         run: format::format,
     },
     Variadic {
@@ -69,6 +74,7 @@ const ENTRIES: &[Variadic] = &[
         least: 1,
         result: Type::Int4,
         strict: false,
+        stable: false,
         run: |a| count(a, true),
     },
     Variadic {
@@ -78,6 +84,7 @@ const ENTRIES: &[Variadic] = &[
         least: 1,
         result: Type::Int4,
         strict: false,
+        stable: false,
         run: |a| count(a, false),
     },
     Variadic {
@@ -87,6 +94,7 @@ const ENTRIES: &[Variadic] = &[
         least: 0,
         result: Type::Jsonb,
         strict: false,
+        stable: true,
         run: json_build::build_array,
     },
     Variadic {
@@ -96,6 +104,7 @@ const ENTRIES: &[Variadic] = &[
         least: 0,
         result: Type::Jsonb,
         strict: false,
+        stable: true,
         run: json_build::build_object,
     },
     Variadic {
@@ -105,6 +114,7 @@ const ENTRIES: &[Variadic] = &[
         least: 2,
         result: Type::Jsonb,
         strict: true,
+        stable: false,
         run: json::extract,
     },
     Variadic {
@@ -114,6 +124,7 @@ const ENTRIES: &[Variadic] = &[
         least: 2,
         result: Type::Text,
         strict: true,
+        stable: false,
         run: json::extract_text,
     },
     Variadic {
@@ -123,6 +134,7 @@ const ENTRIES: &[Variadic] = &[
         least: 2,
         result: Type::Json,
         strict: true,
+        stable: false,
         run: json_raw::extract,
     },
     Variadic {
@@ -132,6 +144,7 @@ const ENTRIES: &[Variadic] = &[
         least: 2,
         result: Type::Text,
         strict: true,
+        stable: false,
         run: json_raw::extract_text,
     },
 ];

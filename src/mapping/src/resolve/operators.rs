@@ -286,7 +286,7 @@ impl Scope<'_> {
                 "quote_literal" => return self.quoted(argument.clone(), false, at),
                 "quote_nullable" => return self.quoted(argument.clone(), true, at),
                 "to_jsonb" if argument.kind.is_some() => {
-                    return self.document(argument.clone(), at);
+                    return self.to_jsonb(argument.clone(), at);
                 }
                 _ => {}
             }

@@ -52,8 +52,10 @@ impl Scope<'_> {
                 return Err(later(at, "a format() other than a literal with %s and %L"));
             }
         }
-        let Variadic { run, strict, result, .. } = *function;
-        Ok(Resolved::new(Expr::Call { run, strict, arguments: list }, result, at))
+        let Variadic { run, strict, stable, result, .. } = *function;
+        let call = Expr::Call { run, strict, arguments: list };
+        let expr = if stable { Expr::Stable(Box::new(call)) } else { call };
+        Ok(Resolved::new(expr, result, at))
     }
 
     /// An argument of a certain type.
@@ -85,6 +87,12 @@ impl Scope<'_> {
             Some(kind) if prints_alike(kind) => self.printed(value, at),
             kind => Err(later(at, &format!("a key of type {}", self.type_name(kind)))),
         }
+    }
+
+    /// `to_jsonb`
+    pub(super) fn to_jsonb(&self, value: Resolved, at: usize) -> Found {
+        let document = self.document(value, at)?;
+        Ok(Resolved { expr: Expr::Stable(Box::new(document.expr)), ..document })
     }
 
     /// A value as jsonb, as `to_jsonb` makes it, NULL for NULL.
