@@ -20,6 +20,9 @@ pub(crate) const ENTRIES: &[Entry] = &[
     entry("json_array_length", &[Json], Int4, array_length),
 ];
 
+/// Paths longer than this are left to PostgreSQL.
+const STEPS_MAX: usize = 200;
+
 fn wrong() -> Fail {
     Fail::Wire("a json operator got other types than it was compiled for")
 }
@@ -163,6 +166,9 @@ fn find<'t>(text: &'t str, steps: &[Step<'_>]) -> Option<&'t str> {
 }
 
 fn part<'v>(text: Cow<'v, str>, steps: &[Step<'_>]) -> Result<Option<Cow<'v, str>>, Fail> {
+    if steps.len() > STEPS_MAX {
+        return Err(Fail::Doubt);
+    }
     checked(&text)?;
     // What PostgreSQL does with the white space around a whole document depends on its kind.
     if steps.is_empty() && document(&text).len() != text.len() {

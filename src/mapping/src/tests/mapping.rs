@@ -216,6 +216,15 @@ fn other_collations_are_asked_for_equality_only() {
 }
 
 #[test]
+fn bytes_of_a_literal_are_known_in_utf8_only() {
+    let settings = Settings { utf8: false, ..C };
+    let select = "SELECT 'ä'::bytea FROM ai_workloads";
+    assert!(try_compile(select, &settings).is_err());
+    assert!(try_compile(select, &C).is_ok());
+    assert!(try_compile("SELECT '\\xff'::bytea FROM ai_workloads", &settings).is_ok());
+}
+
+#[test]
 fn a_mapper_says_what_it_reads_and_copies() {
     let mapper = compiled(METRICS);
     assert_eq!(mapper.owner(), Some(vec![0]));
