@@ -118,6 +118,9 @@ pub(crate) enum Expr {
         cast: Cast,
         operand: Box<Expr>,
     },
+    /// A call that PostgreSQL's planner does not compute, though its arguments be constants, for the
+    /// function is declared STABLE.
+    Stable(Box<Expr>),
 }
 
 /// The outputs of the lateral functions around an expression, innermost first.
@@ -240,6 +243,7 @@ impl Expr {
                 let value = operand.eval(env)?;
                 if value.is_null() { Ok(value) } else { cast.apply(value) }
             }
+            Expr::Stable(call) => call.eval(env),
             _ => self.eval_choice(env),
         }
     }
@@ -307,7 +311,8 @@ impl Expr {
             Expr::Not(operand)
             | Expr::IsNull { operand, .. }
             | Expr::IsBool { operand, .. }
-            | Expr::Cast { operand, .. } => operand.walk(visit),
+            | Expr::Cast { operand, .. }
+            | Expr::Stable(operand) => operand.walk(visit),
             Expr::Compare { left, right, .. }
             | Expr::Distinct { left, right, .. }
             | Expr::NullIf { left, right, .. } => {

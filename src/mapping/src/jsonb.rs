@@ -36,7 +36,7 @@ pub(crate) fn kind(text: &str) -> Kind {
 }
 
 /// End of the string that starts at `at`, behind its closing quote.
-fn string_end(bytes: &[u8], at: usize) -> usize {
+pub(crate) fn string_end(bytes: &[u8], at: usize) -> usize {
     let mut i = at + 1;
     while let Some(byte) = bytes.get(i) {
         match byte {
@@ -118,6 +118,19 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
+/// The code unit of the escape `\uXXXX` at a place.
+pub(crate) fn code_unit(text: &str, at: usize) -> Option<u32> {
+    let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+/// The character of a surrogate pair.
+pub(crate) fn pair(high: u32, low: u32) -> Option<char> {
+    let halves = (0xd800..0xdc00).contains(&high) && (0xdc00..0xe000).contains(&low);
+    let code = halves.then(|| 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))?;
+    char::from_u32(code)
+}
+
 /// The content of a string without its quotes, escapes resolved.
 pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
     if !raw.contains('\\') {
@@ -137,10 +150,10 @@ pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
             b't' => out.push('\t'),
             b'u' => {
                 // The canonical form writes only control characters this way.
-                let code =
-                    rest.get(at + 2..at + 6).and_then(|hex| u32::from_str_radix(hex, 16).ok());
-                out.extend(code.and_then(char::from_u32));
-                taken = at + 6;
+                let first = code_unit(rest, at);
+                let second = first.and_then(|first| pair(first, code_unit(rest, at + 6)?));
+                taken = at + if second.is_some() { 12 } else { 6 };
+                out.extend(second.or_else(|| char::from_u32(first?)));
             }
             other => out.push(char::from(other)),
         }
@@ -165,7 +178,7 @@ pub(crate) fn as_text(value: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Appends a string with quotes and escapes, as `escape_json` does.
-fn write_string(text: &str, out: &mut String) {
+pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {

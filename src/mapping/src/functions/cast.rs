@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use super::encoding::bytea_in;
 use crate::datetime;
 use crate::jsonb::{self, Kind};
 use crate::numeric::{Malformed, Numeric};
@@ -75,6 +76,7 @@ impl Cast {
             (Date, Timestamp) | (Timestamp, Date) => true,
             (Date | Timestamp, Timestamptz) | (Timestamptz, Date | Timestamp) => settings.utc_iso,
             (_, Bool | Uuid | Json | Jsonb) if is_string(from) => true,
+            (Type::Text | Type::Varchar, Type::Bytea) => true,
             _ if is_string(from) && dated(to) => settings.utc_iso,
             _ => is_string(from) && is_number(to),
         };
@@ -355,6 +357,7 @@ fn from_text<'v>(text: Cow<'v, str>, from: Type, to: Type) -> Evaluated<'v> {
         Type::Uuid => parse_uuid(&text)
             .map(|bytes| Value::Bytes(Cow::Owned(bytes)))
             .ok_or_else(|| Fail::syntax("uuid")),
+        Type::Bytea => bytea_in(&text).map(|bytes| Value::Bytes(Cow::Owned(bytes))),
         Type::Jsonb => jsonb::canonical(&text).map(Value::text),
         Type::Json => {
             jsonb::validate(&text)?;

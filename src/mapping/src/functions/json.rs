@@ -117,7 +117,7 @@ pub(crate) fn element_text<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
 }
 
 /// As `strtol` over the whole text, within an `int`.
-fn index_of(text: &str) -> Option<i64> {
+pub(crate) fn index_of(text: &str) -> Option<i64> {
     let trimmed = text.trim_start_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
     let digits = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -129,18 +129,42 @@ fn index_of(text: &str) -> Option<i64> {
 fn by_path<'v>(arguments: &mut [Value<'v>]) -> Result<Option<Cow<'v, str>>, Fail> {
     let [Value::Text(document), Value::Bytes(path)] = arguments else { return Err(wrong()) };
     let steps = elements(path).ok_or_else(wrong)?;
-    Ok(pick(std::mem::take(document), |text| {
-        let mut found = text;
-        for step in &steps {
-            let step = (*step)?;
-            found = match kind(found) {
-                Kind::Object => member(found, step)?,
-                Kind::Array => item(found, index_of(step)?)?,
-                _ => return None,
-            };
-        }
-        Some(found)
-    }))
+    Ok(pick(std::mem::take(document), |text| follow(text, &steps)))
+}
+
+/// The part that a path leads to.
+fn follow<'t>(document: &'t str, steps: &[Option<&str>]) -> Option<&'t str> {
+    let mut found = document;
+    for step in steps {
+        let step = (*step)?;
+        found = match kind(found) {
+            Kind::Object => member(found, step)?,
+            Kind::Array => item(found, index_of(step)?)?,
+            _ => return None,
+        };
+    }
+    Some(found)
+}
+
+fn extracted<'v>(arguments: &mut [Value<'v>]) -> Result<Option<Cow<'v, str>>, Fail> {
+    let (first, rest) = arguments.split_first_mut().ok_or_else(wrong)?;
+    let Value::Text(document) = first else { return Err(wrong()) };
+    let mut steps = Vec::with_capacity(rest.len());
+    for step in rest.iter() {
+        let Value::Text(step) = step else { return Err(wrong()) };
+        steps.push(Some(step.as_ref()));
+    }
+    Ok(pick(std::mem::take(document), |text| follow(text, &steps)))
+}
+
+/// `jsonb_extract_path`
+pub(crate) fn extract<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
+    json(extracted(arguments)?)
+}
+
+/// `jsonb_extract_path_text`
+pub(crate) fn extract_text<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
+    text(extracted(arguments)?)
 }
 
 /// `jsonb #> text[]`
@@ -207,7 +231,7 @@ fn array_length<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
 }
 
 /// The elements of a one-dimensional text array in its binary form.
-fn elements(bytes: &[u8]) -> Option<Vec<Option<&str>>> {
+pub(crate) fn elements(bytes: &[u8]) -> Option<Vec<Option<&str>>> {
     let mut found = Vec::new();
     for element in super::set::Elements::new(bytes)? {
         found.push(match element? {

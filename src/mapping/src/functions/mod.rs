@@ -1,11 +1,18 @@
 //! PostgreSQL's functions that are evaluated here.
 
+pub(crate) mod bytes;
 pub(crate) mod cast;
 pub(crate) mod digest;
+pub(crate) mod encoding;
+pub(crate) mod format;
 pub(crate) mod json;
+pub(crate) mod json_build;
+pub(crate) mod json_edit;
+pub(crate) mod json_raw;
 pub(crate) mod number;
 pub(crate) mod set;
 pub(crate) mod text;
+pub(crate) mod variadic;
 
 use crate::expr::Run;
 use crate::syntax::Stop;
@@ -23,15 +30,27 @@ pub(crate) struct Entry {
     pub(crate) run: Run,
 }
 
+/// The result type of a function that PostgreSQL has and that is not evaluated here. It stands in the
+/// tables where another one of the same name would be chosen in its place.
+pub(crate) const REFUSED: Type = Type::Other(0);
+
+const TABLES: &[&[Entry]] = &[
+    number::ENTRIES,
+    text::ENTRIES,
+    bytes::ENTRIES,
+    json::ENTRIES,
+    json_edit::ENTRIES,
+    json_raw::ENTRIES,
+];
+
 /// The function that PostgreSQL means by a name and argument types, `None` when it is not known
 /// here or not certain. `None` among the types is a literal without a type.
 ///
 /// <https://www.postgresql.org/docs/current/typeconv-func.html>
 pub(crate) fn select(name: &str, kinds: &[Option<Type>]) -> Option<&'static Entry> {
-    let entries = [number::ENTRIES, text::ENTRIES, json::ENTRIES];
     let mut best: Option<(usize, &'static Entry)> = None;
     let mut tie = false;
-    for entry in entries.iter().flat_map(|list| list.iter()) {
+    for entry in TABLES.iter().flat_map(|list| list.iter()) {
         if entry.name != name || entry.arguments.len() != kinds.len() {
             continue;
         }
@@ -45,7 +64,7 @@ pub(crate) fn select(name: &str, kinds: &[Option<Type>]) -> Option<&'static Entr
             }
         }
     }
-    best.filter(|_| !tie).map(|(_, entry)| entry)
+    best.filter(|(_, entry)| !tie && entry.result != REFUSED).map(|(_, entry)| entry)
 }
 
 /// How well types fit: exact matches first, then arguments of a preferred type.

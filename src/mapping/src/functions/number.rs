@@ -1,7 +1,7 @@
 //! Arithmetic.
 
-use super::Entry;
 use super::cast::integer;
+use super::{Entry, REFUSED};
 use crate::expr::Run;
 use crate::numeric::{Numeric, Overflow};
 use crate::types::Type;
@@ -9,6 +9,10 @@ use crate::value::{Evaluated, Fail, Value};
 
 const fn entry(name: &'static str, arguments: &'static [Type], result: Type, run: Run) -> Entry {
     Entry { name, arguments, result, strict: true, run }
+}
+
+const fn refused(name: &'static str, arguments: &'static [Type]) -> Entry {
+    entry(name, arguments, REFUSED, |_| Err(Fail::Doubt))
 }
 
 use Type::{Float4, Float8, Int2, Int4, Int8};
@@ -44,6 +48,21 @@ pub(crate) const ENTRIES: &[Entry] = &[
     entry("mod", &[Int4, Int4], Int4, |a| integers(a, Int4, remainder)),
     entry("mod", &[Int8, Int8], Int8, |a| integers(a, Int8, remainder)),
     entry("mod", &[Type::Numeric, Type::Numeric], Type::Numeric, |a| numerics(a, Numeric::modulo)),
+    entry("div", &[Type::Numeric, Type::Numeric], Type::Numeric, |a| {
+        numerics(a, Numeric::whole_quotient)
+    }),
+    entry("sign", &[Float8], Float8, |a| float(a).map(|value| Value::Float(sign(value)))),
+    entry("sign", &[Type::Numeric], Type::Numeric, |a| Ok(Value::Numeric(numeric(a)?.signum()))),
+    entry("sqrt", &[Float8], Float8, |a| square_root(float(a)?)),
+    refused("sqrt", &[Type::Numeric]),
+    entry("gcd", &[Int4, Int4], Int4, |a| integers(a, Int4, |a, b| Ok(divisor(a, b)))),
+    entry("gcd", &[Int8, Int8], Int8, |a| integers(a, Int8, |a, b| Ok(divisor(a, b)))),
+    refused("gcd", &[Type::Numeric, Type::Numeric]),
+    entry("lcm", &[Int4, Int4], Int4, |a| integers(a, Int4, |a, b| Ok(multiple(a, b)))),
+    entry("lcm", &[Int8, Int8], Int8, |a| integers(a, Int8, |a, b| Ok(multiple(a, b)))),
+    refused("lcm", &[Type::Numeric, Type::Numeric]),
+    entry("to_hex", &[Int4], Type::Text, |a| hexadecimal(a, u64::from(u32::MAX))),
+    entry("to_hex", &[Int8], Type::Text, |a| hexadecimal(a, u64::MAX)),
 ];
 
 fn wrong() -> Fail {
@@ -122,6 +141,86 @@ fn quotient(a: i64, b: i64) -> Result<Option<i64>, Fail> {
 fn remainder(a: i64, b: i64) -> Result<Option<i64>, Fail> {
     // The smallest number by -1 has no quotient, but the remainder 0.
     if b == 0 { Err(Fail::division()) } else { Ok(Some(a.checked_rem(b).unwrap_or(0))) }
+}
+
+fn sign(value: f64) -> f64 {
+    // NaN has the sign 0.
+    f64::from(i8::from(value > 0.0) - i8::from(value < 0.0))
+}
+
+fn square_root<'v>(value: f64) -> Evaluated<'v> {
+    if value.is_nan() {
+        // Which NaN it gives depends on the processor.
+        return Err(Fail::Doubt);
+    }
+    if value < 0.0 {
+        return Err(Fail::error("2201F", "cannot take square root of a negative number"));
+    }
+    Ok(Value::Float(value.sqrt()))
+}
+
+/// Greatest common divisor, `None` when it has no place in the type.
+fn divisor(a: i64, b: i64) -> Option<i64> {
+    let (mut a, mut b) = (a.unsigned_abs(), b.unsigned_abs());
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    i64::try_from(a).ok()
+}
+
+/// Least common multiple.
+fn multiple(a: i64, b: i64) -> Option<i64> {
+    if a == 0 || b == 0 {
+        return Some(0);
+    }
+    let divisor = divisor(a, b)?.unsigned_abs();
+    let product = (a.unsigned_abs() / divisor).checked_mul(b.unsigned_abs())?;
+    i64::try_from(product).ok()
+}
+
+fn hexadecimal<'v>(arguments: &[Value<'v>], mask: u64) -> Evaluated<'v> {
+    match arguments {
+        [Value::Int(value)] => Ok(Value::text(format!("{:x}", value.cast_unsigned() & mask))),
+        _ => Err(wrong()),
+    }
+}
+
+fn shifted<'v>(arguments: &[Value<'v>], kind: Type, left: bool) -> Evaluated<'v> {
+    let [Value::Int(value), Value::Int(count)] = arguments else { return Err(wrong()) };
+    // What C does beyond the width depends on the processor and the compiler.
+    let width = if kind == Int8 { 64 } else { 32 };
+    let count = u32::try_from(*count).ok().filter(|count| *count < width).ok_or(Fail::Doubt)?;
+    let shifted = if left { value << count } else { value >> count };
+    Ok(Value::Int(match kind {
+        Int2 => (shifted as i16).into(),
+        Int4 => (shifted as i32).into(),
+        _ => shifted,
+    }))
+}
+
+/// The bit operator over values of `kind`; shifts count in integers.
+pub(crate) fn bits(operator: &str, kind: Type) -> Option<Run> {
+    let run: Run = match (operator, kind) {
+        ("&", _) => |a| integers(a, Int8, |a, b| Ok(Some(a & b))),
+        ("|", _) => |a| integers(a, Int8, |a, b| Ok(Some(a | b))),
+        ("#", _) => |a| integers(a, Int8, |a, b| Ok(Some(a ^ b))),
+        ("<<", Int2) => |a| shifted(a, Int2, true),
+        ("<<", Int4) => |a| shifted(a, Int4, true),
+        ("<<", Int8) => |a| shifted(a, Int8, true),
+        (">>", Int2) => |a| shifted(a, Int2, false),
+        (">>", Int4) => |a| shifted(a, Int4, false),
+        (">>", Int8) => |a| shifted(a, Int8, false),
+        _ => return None,
+    };
+    Some(run)
+}
+
+/// `~` of an integer.
+pub(crate) fn inverted<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
+    match arguments {
+        [Value::Int(value)] => Ok(Value::Int(!*value)),
+        _ => Err(wrong()),
+    }
 }
 
 /// Float arithmetic with PostgreSQL's checks for overflow and underflow.

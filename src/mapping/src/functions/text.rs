@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::Entry;
+use super::bytes::overlaid;
 use super::digest::md5;
+use super::{Entry, REFUSED};
 use crate::expr::Run;
 use crate::types::Type;
 use crate::types::Type::{Bool, Bpchar, Bytea, Int4, Text};
@@ -49,6 +50,19 @@ pub(crate) const ENTRIES: &[Entry] = &[
     entry("lpad", &[Text, Int4, Text], Text, |a| pad(a, true)),
     entry("rpad", &[Text, Int4], Text, |a| pad(a, false)),
     entry("rpad", &[Text, Int4, Text], Text, |a| pad(a, false)),
+    // By a regular expression.
+    entry("substring", &[Text, Text], REFUSED, |_| Err(Fail::Doubt)),
+    entry("substring", &[Text, Text, Text], REFUSED, |_| Err(Fail::Doubt)),
+    entry("position", &[Text, Text], Int4, position),
+    entry("bit_length", &[Text], Int4, |a| Ok(count(one(a)?.len() * 8))),
+    entry("overlay", &[Text, Text, Int4], Text, overlay),
+    entry("overlay", &[Text, Text, Int4, Int4], Text, overlay),
+    entry("translate", &[Text, Text, Text], Text, translate),
+    entry("initcap", &[Text], Text, initcap),
+    entry("ascii", &[Text], Int4, |a| {
+        Ok(Value::Int(one(a)?.chars().next().map_or(0, u32::from).into()))
+    }),
+    entry("chr", &[Int4], Text, chr),
 ];
 
 /// Results above this size are left to PostgreSQL and its own limits.
@@ -243,6 +257,55 @@ fn position<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
     Ok(count(found))
 }
 
+fn overlay<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
+    let (text, new, start, count) = match arguments {
+        [Value::Text(text), Value::Text(new), Value::Int(start)] => {
+            (text, &*new, *start, i64::try_from(new.chars().count()).unwrap_or(i64::MAX))
+        }
+        [Value::Text(text), Value::Text(new), Value::Int(start), Value::Int(count)] => {
+            (text, &*new, *start, *count)
+        }
+        _ => return Err(wrong()),
+    };
+    let (before, behind) = overlaid(start, count)?;
+    let first = text.get(..offset(text, before)).unwrap_or_default();
+    let last = text.get(offset(text, (behind - 1).max(0))..).unwrap_or_default();
+    Ok(Value::text([first, new.as_ref(), last].concat()))
+}
+
+fn translate<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
+    let [Value::Text(text), Value::Text(from), Value::Text(to)] = arguments else {
+        return Err(wrong());
+    };
+    // Characters without a counterpart go.
+    let replaced = |c: char| match from.chars().position(|own| own == c) {
+        Some(place) => to.chars().nth(place),
+        None => Some(c),
+    };
+    Ok(Value::text(text.chars().filter_map(replaced).collect::<String>()))
+}
+
+/// Words are runs of letters and digits of ASCII: this is for databases of the character class C.
+fn initcap<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
+    let mut inside = false;
+    let mut cased = |c: char| {
+        let out = if inside { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() };
+        inside = c.is_ascii_alphanumeric();
+        out
+    };
+    Ok(Value::text(one(arguments)?.chars().map(&mut cased).collect::<String>()))
+}
+
+fn chr<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
+    let [Value::Int(code)] = arguments else { return Err(wrong()) };
+    // The error for negative numbers differs between versions.
+    let code = u32::try_from(*code).map_err(|_| Fail::Doubt)?;
+    match char::from_u32(code) {
+        Some(c) if c != '\0' => Ok(Value::text(String::from(c))),
+        _ => Err(Fail::error("54000", "this number stands for no character")),
+    }
+}
+
 fn repeat<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
     let [Value::Text(text), Value::Int(times)] = arguments else { return Err(wrong()) };
     let times = usize::try_from(*times).unwrap_or(0);
@@ -286,6 +349,20 @@ pub(crate) fn like<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
     };
     let steps = steps(pattern, escape.chars().next())?;
     Ok(Value::Bool(matches(text, &steps)))
+}
+
+/// `text ILIKE pattern ESCAPE escape`, in a database of the character class C.
+pub(crate) fn ilike<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
+    let [Value::Text(text), Value::Text(pattern), Value::Text(escape)] = arguments else {
+        return Err(wrong());
+    };
+    let mut steps = steps(pattern, escape.chars().next())?;
+    for step in &mut steps {
+        if let Step::Char(c) = step {
+            c.make_ascii_lowercase();
+        }
+    }
+    Ok(Value::Bool(matches(&text.to_ascii_lowercase(), &steps)))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

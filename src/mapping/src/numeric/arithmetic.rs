@@ -168,6 +168,24 @@ impl Numeric {
         Self { sign, weight, scale: places * WIDTH, digits }.normalize()
     }
 
+    /// The quotient cut to a whole number, as `div` gives it.
+    pub(crate) fn whole_quotient(&self, other: &Self) -> Result<Self, Overflow> {
+        if let Some(value) = self.divide_special(other)? {
+            return Ok(value);
+        }
+        let mut whole = self.quotient(other, 0);
+        whole.scale = 0;
+        whole.checked()
+    }
+
+    /// -1, 0 or 1; NaN stays.
+    pub(crate) fn signum(&self) -> Self {
+        if self.is_nan() {
+            return self.clone();
+        }
+        Self::from_i64(self.compare(&Self::zero()) as i64)
+    }
+
     pub(crate) fn modulo(&self, other: &Self) -> Result<Self, Overflow> {
         if self.is_nan() || other.is_nan() {
             return Ok(Self::special(Sign::Nan));

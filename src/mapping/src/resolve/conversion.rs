@@ -31,6 +31,10 @@ impl Scope<'_> {
             return Ok(Resolved { kind: Some(kind), ..resolved });
         }
         let name = self.type_name(Some(kind));
+        if kind == Type::Bytea && !self.settings.utf8 && !text.is_ascii() {
+            // Its bytes are those of the database's encoding.
+            return Err(later(at, "such a literal of the type bytea"));
+        }
         let Some(cast) = Cast::between(Type::Text, kind, self.settings) else {
             return Err(later(at, &format!("a literal of the type {name}")));
         };

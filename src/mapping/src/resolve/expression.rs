@@ -88,11 +88,11 @@ impl Scope<'_> {
                 Ok(Resolved::new(expr, Type::Bool, at))
             }
             Ast::In { operand, list, negated } => self.in_list(operand, list, *negated, at),
-            Ast::Between { operand, low, high, negated } => {
-                self.between(operand, low, high, *negated, at)
+            Ast::Between { operand, low, high, symmetric } => {
+                self.between(operand, low, high, *symmetric, at)
             }
-            Ast::Like { operand, pattern, escape, negated } => {
-                self.like(operand, pattern, escape.as_deref(), *negated, at)
+            Ast::Like { operand, pattern, escape, insensitive } => {
+                self.like(operand, pattern, escape.as_deref(), *insensitive, at)
             }
             Ast::Cast(operand, type_ref) => {
                 let operand = self.resolve(operand)?;
@@ -146,6 +146,14 @@ impl Scope<'_> {
         }
         let operand = self.resolve(operand)?;
         let Some(kind) = operand.kind else { return Err(later(at, "a sign before a string")) };
+        if sign == "~" {
+            if !kind.is_integer() {
+                return Err(self.no_operator("~", None, Some(kind), at));
+            }
+            let run = functions::number::inverted;
+            let expr = Expr::Call { run, strict: true, arguments: vec![operand.expr] };
+            return Ok(Resolved::new(expr, kind, at));
+        }
         if sign == "+" {
             let number =
                 kind.is_integer() || matches!(kind, Type::Numeric | Type::Float4 | Type::Float8);
@@ -215,17 +223,23 @@ impl Scope<'_> {
         operand: &Node,
         low: &Node,
         high: &Node,
-        negated: bool,
+        symmetric: bool,
         at: usize,
     ) -> Found {
         let value = self.resolve(operand)?;
         let low = self.resolve(low)?;
         let high = self.resolve(high)?;
-        let above = self.compare(Compare::GreaterEqual, value.clone(), low, at)?;
-        let below = self.compare(Compare::LessEqual, value, high, at)?;
-        let both = Expr::And(vec![above.expr, below.expr]);
-        let expr = if negated { Expr::Not(Box::new(both)) } else { both };
-        Ok(Resolved::new(expr, Type::Bool, at))
+        let mut within = |low: Resolved, high: Resolved| -> Found {
+            let above = self.compare(Compare::GreaterEqual, value.clone(), low, at)?;
+            let below = self.compare(Compare::LessEqual, value.clone(), high, at)?;
+            Ok(Resolved::new(Expr::And(vec![above.expr, below.expr]), Type::Bool, at))
+        };
+        if !symmetric {
+            return within(low, high);
+        }
+        let (up, down) = (within(low.clone(), high.clone())?, within(high, low)?);
+        let (up, down) = (self.fold(up)?, self.fold(down)?);
+        Ok(Resolved::new(Expr::Or(vec![up.expr, down.expr]), Type::Bool, at))
     }
 
     fn case(

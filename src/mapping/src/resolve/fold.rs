@@ -15,7 +15,7 @@ use crate::value::{Fail, Value};
 fn is_constant(expr: &Expr) -> bool {
     let mut constant = true;
     expr.walk(&mut |part| {
-        constant &= !matches!(part, Expr::Column { .. } | Expr::Lateral { .. });
+        constant &= !matches!(part, Expr::Column { .. } | Expr::Lateral { .. } | Expr::Stable(_));
     });
     constant
 }
@@ -26,6 +26,8 @@ fn is_null_by_operand(expr: &Expr) -> bool {
         Expr::Call { strict: true, arguments, .. } => arguments.iter().any(is_null_constant),
         Expr::Compare { left, right, .. } => is_null_constant(left) || is_null_constant(right),
         Expr::Cast { operand, .. } | Expr::Not(operand) => is_null_constant(operand),
+        // This the planner sees of STABLE functions too.
+        Expr::Stable(call) => is_null_constant(call) || is_null_by_operand(call),
         _ => false,
     }
 }

@@ -1,10 +1,12 @@
 //! From names and untyped text to typed expressions, by PostgreSQL's rules.
 
 mod conversion;
+mod documents;
 mod expression;
 mod fold;
 mod operators;
 mod scope;
+mod variadic;
 
 use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Error};

@@ -3,7 +3,7 @@
 use super::expression::{Resolved, later};
 use super::scope::Scope;
 use crate::expr::{Compare, Expr, Order, Run};
-use crate::functions::{self, Entry, cast::implicit, json, number, text};
+use crate::functions::{self, Entry, bytes, cast::implicit, number, text, variadic};
 use crate::syntax::Stop;
 use crate::syntax::ast::Node;
 use crate::types::Type;
@@ -54,7 +54,12 @@ impl Scope<'_> {
             return self.compare(compare, left, right, at);
         }
         match operator {
+            "||" if left.kind == Some(Type::Jsonb) || right.kind == Some(Type::Jsonb) => {
+                self.json_operator(operator, left, right, at)
+            }
             "||" => self.concatenation(left, right, at),
+            "-" if left.kind == Some(Type::Jsonb) => self.json_operator(operator, left, right, at),
+            "&" | "|" | "#" | "<<" | ">>" => self.bits(operator, left, right, at),
             "+" | "-" | "*" | "/" | "%" => self.arithmetic(operator, left, right, at),
             _ => self.json_operator(operator, left, right, at),
         }
@@ -156,6 +161,15 @@ impl Scope<'_> {
     }
 
     fn concatenation(&mut self, left: Resolved, right: Resolved, at: usize) -> Found {
+        let bytea = |kind: Option<Type>| kind.is_none_or(|kind| kind == Type::Bytea);
+        let typed = left.kind.is_some() || right.kind.is_some();
+        if typed && bytea(left.kind) && bytea(right.kind) {
+            let left = self.convert(left, Type::Bytea, at)?;
+            let right = self.convert(right, Type::Bytea, at)?;
+            let arguments = vec![left.expr, right.expr];
+            let expr = Expr::Call { run: bytes::concatenate, strict: true, arguments };
+            return Ok(Resolved::new(expr, Type::Bytea, at));
+        }
         let text = |kind: Option<Type>| {
             kind.is_none_or(|kind| matches!(kind, Type::Text | Type::Varchar | Type::Bpchar))
         };
@@ -183,63 +197,29 @@ impl Scope<'_> {
     }
 
     /// The value as text, by a cast.
-    fn printed(&self, value: Resolved, at: usize) -> Found {
+    pub(super) fn printed(&self, value: Resolved, at: usize) -> Found {
         self.refuse_collated(&value, true)?;
         self.convert(value, Type::Text, at)
     }
 
-    fn json_operator(
-        &mut self,
-        operator: &str,
-        left: Resolved,
-        right: Resolved,
-        at: usize,
-    ) -> Found {
+    fn bits(&self, operator: &str, left: Resolved, right: Resolved, at: usize) -> Found {
         let no_operator = self.no_operator(operator, left.kind, right.kind, at);
-        if left.kind != Some(Type::Jsonb) {
-            return Err(no_operator);
-        }
-        let array = right.kind.is_none() || right.kind == Some(Type::Other(1009));
-        let text = matches!(right.kind, None | Some(Type::Text | Type::Varchar));
-        // An untyped literal beside -> is a key, never an index.
-        let index = matches!(right.kind, Some(Type::Int4 | Type::Int2));
-        let (run, kind): (Run, Type) = match operator {
-            "->" if text => (json::field, Type::Jsonb),
-            "->>" if text => (json::field_text, Type::Text),
-            "->" if index => (json::element, Type::Jsonb),
-            "->>" if index => (json::element_text, Type::Text),
-            "?" if text => (json::exists, Type::Bool),
-            "#>" if array => (json::path, Type::Jsonb),
-            "#>>" if array => (json::path_text, Type::Text),
-            "?|" if array => (json::exists_any, Type::Bool),
-            "?&" if array => (json::exists_all, Type::Bool),
+        let shift = matches!(operator, "<<" | ">>");
+        let (a, b) = match (left.kind, right.kind) {
+            (Some(a), Some(b)) => (a, b),
+            (Some(a), None) if !shift => (a, a),
+            (None, Some(b)) if !shift => (b, b),
             _ => return Err(no_operator),
         };
-        let right = if array && matches!(operator, "#>" | "#>>" | "?|" | "?&") {
-            self.path(right)?
-        } else if text {
-            self.refuse_collated(&right, true)?;
-            self.convert(right, Type::Text, at)?
-        } else {
-            right
-        };
+        if !a.is_integer() || !b.is_integer() || (shift && b == Type::Int8) {
+            return Err(no_operator);
+        }
+        let kind = if shift || implicit(b, a) { a } else { b };
+        let Some(run) = number::bits(operator, kind) else { return Err(no_operator) };
+        let left = self.convert(left, kind, at)?;
+        let right = self.convert(right, if shift { Type::Int4 } else { kind }, at)?;
         let expr = Expr::Call { run, strict: true, arguments: vec![left.expr, right.expr] };
         Ok(Resolved::new(expr, kind, at))
-    }
-
-    /// A text array: a literal `{a,b}` as the binary form of one, or a column.
-    fn path(&self, value: Resolved) -> Found {
-        let at = value.at;
-        if let Expr::Const(Value::Text(literal)) = &value.expr
-            && value.kind.is_none()
-        {
-            let Some(bytes) = json::text_array(literal) else {
-                return Err(later(at, "this way to write an array"));
-            };
-            let expr = Expr::Const(Value::Bytes(bytes.into()));
-            return Ok(Resolved::new(expr, Type::Other(1009), at));
-        }
-        Ok(value)
     }
 
     pub(crate) fn like(
@@ -247,9 +227,16 @@ impl Scope<'_> {
         operand: &Node,
         pattern: &Node,
         escape: Option<&Node>,
-        negated: bool,
+        insensitive: bool,
         at: usize,
     ) -> Found {
+        if insensitive && !self.settings.c_ctype {
+            return Err(Stop::new(
+                at,
+                "ILIKE depends on the locale of the source's database, which is not C",
+            )
+            .remedy("compute it in the target"));
+        }
         let value = self.resolve(operand)?;
         let pattern = self.resolve(pattern)?;
         let text = |kind: Option<Type>| {
@@ -279,9 +266,8 @@ impl Scope<'_> {
             },
         };
         let arguments = vec![value.expr, pattern.expr, Expr::Const(escape)];
-        let call = Expr::Call { run: text::like, strict: true, arguments };
-        let expr = if negated { Expr::Not(Box::new(call)) } else { call };
-        Ok(Resolved::new(expr, Type::Bool, at))
+        let run: Run = if insensitive { text::ilike } else { text::like };
+        Ok(Resolved::new(Expr::Call { run, strict: true, arguments }, Type::Bool, at))
     }
 
     /// A function by its name and the types of its arguments.
@@ -292,10 +278,20 @@ impl Scope<'_> {
         for argument in &arguments {
             self.refuse_collated(argument, true)?;
         }
-        if matches!(name, "concat" | "concat_ws") && !arguments.is_empty() {
-            return self.concat(name, arguments, at);
+        if let Some(found) = variadic::find(name, arguments.len()) {
+            return self.variadic(found, arguments, at);
         }
-        if matches!(name, "upper" | "lower") && !self.settings.c_ctype {
+        if let [argument] = arguments.as_slice() {
+            match name {
+                "quote_literal" => return self.quoted(argument.clone(), false, at),
+                "quote_nullable" => return self.quoted(argument.clone(), true, at),
+                "to_jsonb" if argument.kind.is_some() => {
+                    return self.to_jsonb(argument.clone(), at);
+                }
+                _ => {}
+            }
+        }
+        if matches!(name, "upper" | "lower" | "initcap") && !self.settings.c_ctype {
             let message =
                 format!("{name}() depends on the locale of the source's database, which is not C");
             return Err(Stop::new(at, message).remedy("compute it in the target"));
@@ -307,34 +303,10 @@ impl Scope<'_> {
         };
         let mut list = Vec::new();
         for (argument, kind) in arguments.into_iter().zip(entry.arguments) {
+            let argument = if *kind == Type::Other(1009) { self.path(argument)? } else { argument };
             list.push(self.convert(argument, *kind, at)?.expr);
         }
         let Entry { run, strict, result, .. } = *entry;
         Ok(Resolved::new(Expr::Call { run, strict, arguments: list }, result, at))
-    }
-
-    /// concat and concat_ws print their arguments by the types' output functions, which for boolean
-    /// is not what the cast gives.
-    fn concat(&mut self, name: &str, arguments: Vec<Resolved>, at: usize) -> Found {
-        let mut list = Vec::new();
-        for (i, argument) in arguments.into_iter().enumerate() {
-            let separator = name == "concat_ws" && i == 0;
-            list.push(match argument.kind {
-                // The separator is an argument of type text.
-                Some(kind) if separator && !implicit(kind, Type::Text) => {
-                    return Err(later(at, "a separator that is no text"));
-                }
-                _ if separator => self.printed(argument, at)?.expr,
-                Some(Type::Bool) => {
-                    let arguments = vec![argument.expr];
-                    Expr::Call { run: text::print_bool, strict: true, arguments }
-                }
-                // Printed with its blanks.
-                Some(Type::Bpchar) => argument.expr,
-                _ => self.printed(argument, at)?.expr,
-            });
-        }
-        let run: Run = if name == "concat" { text::concat } else { text::concat_ws };
-        Ok(Resolved::new(Expr::Call { run, strict: false, arguments: list }, Type::Text, at))
     }
 }

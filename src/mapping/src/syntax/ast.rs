@@ -62,13 +62,15 @@ pub(crate) enum Ast {
         operand: Box<Node>,
         low: Box<Node>,
         high: Box<Node>,
-        negated: bool,
+        /// The bounds may stand either way round.
+        symmetric: bool,
     },
     Like {
         operand: Box<Node>,
         pattern: Box<Node>,
         escape: Option<Box<Node>>,
-        negated: bool,
+        /// ILIKE.
+        insensitive: bool,
     },
     Cast(Box<Node>, TypeRef),
     Case {

@@ -127,6 +127,10 @@ pub(crate) struct Parser<'a> {
     depth: usize,
 }
 
+fn negation(kind: Ast, negated: bool, at: usize) -> Ast {
+    if negated { Ast::Not(Box::new(Node { at, kind })) } else { kind }
+}
+
 pub(super) type Parsed<T> = Result<T, Stop>;
 
 impl<'a> Parser<'a> {
@@ -331,16 +335,17 @@ impl<'a> Parser<'a> {
 
     /// BETWEEN, IN and LIKE.
     fn matching(&mut self, operand: Box<Node>, word: &Token, negated: bool) -> Parsed<Ast> {
+        let at = word.start;
         match word.text.as_str() {
             "between" => {
-                if self.word_is("symmetric") {
-                    return Err(later(word.start, "BETWEEN SYMMETRIC"));
+                let symmetric = self.take_word("symmetric");
+                if !symmetric {
+                    self.take_word("asymmetric");
                 }
-                self.take_word("asymmetric");
                 let low = Box::new(self.binary(power::BETWEEN)?);
                 self.expect_word("and")?;
                 let high = Box::new(self.binary(power::BETWEEN)?);
-                Ok(Ast::Between { operand, low, high, negated })
+                Ok(negation(Ast::Between { operand, low, high, symmetric }, negated, at))
             }
             "in" => {
                 self.expect_mark("(")?;
@@ -349,7 +354,8 @@ impl<'a> Parser<'a> {
                 }
                 Ok(Ast::In { operand, list: self.list()?, negated })
             }
-            "like" => {
+            "like" | "ilike" => {
+                let insensitive = word.text == "ilike";
                 if self.word_is("any") || self.word_is("all") || self.word_is("some") {
                     return Err(later(word.start, "LIKE ANY or ALL"));
                 }
@@ -359,9 +365,9 @@ impl<'a> Parser<'a> {
                 } else {
                     None
                 };
-                Ok(Ast::Like { operand, pattern, escape, negated })
+                let like = Ast::Like { operand, pattern, escape, insensitive };
+                Ok(negation(like, negated, at))
             }
-            "ilike" => Err(later(word.start, "ILIKE")),
             _ => Err(later(word.start, "SIMILAR TO")),
         }
     }
@@ -385,6 +391,11 @@ impl<'a> Parser<'a> {
                 let sign = if token.text == "-" { "-" } else { "+" };
                 let operand = Box::new(self.binary(power::SIGN)?);
                 Ok(Node { at, kind: Ast::Unary(sign, operand) })
+            }
+            (Kind::Operator, "~") => {
+                self.advance();
+                let operand = Box::new(self.binary(power::OTHER)?);
+                Ok(Node { at, kind: Ast::Unary("~", operand) })
             }
             (Kind::Operator, text) => Err(later(at, &format!("the prefix operator {text}"))),
             (Kind::Word, "not") => {
@@ -458,15 +469,16 @@ impl<'a> Parser<'a> {
             "interval" if self.ahead(1).is_some_and(|next| next.kind == Kind::String) => {
                 Err(later(at, "an interval"))
             }
-            "extract" | "overlay" | "normalize" | "grouping" | "xmlconcat" | "xmlelement"
-            | "xmlexists" | "xmlforest" | "xmlparse" | "xmlpi" | "xmlroot" | "xmlserialize"
-            | "xmltable" | "json_object" | "json_array" | "json_value" | "json_query"
-            | "json_exists" | "json_table" | "json_scalar" | "json_serialize" | "json"
+            "extract" | "normalize" | "grouping" | "xmlconcat" | "xmlelement" | "xmlexists"
+            | "xmlforest" | "xmlparse" | "xmlpi" | "xmlroot" | "xmlserialize" | "xmltable"
+            | "json_object" | "json_array" | "json_value" | "json_query" | "json_exists"
+            | "json_table" | "json_scalar" | "json_serialize" | "json"
                 if call =>
             {
                 Err(later(at, &format!("{word}()")))
             }
             "substring" if call => self.substring(at),
+            "overlay" if call => self.overlay(at),
             "position" if call => self.position(at),
             "trim" if call => self.trim(at),
             _ if SESSION_WORDS.contains(&word) => Err(volatile(at, &word.to_ascii_uppercase())),

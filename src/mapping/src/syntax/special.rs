@@ -1,4 +1,4 @@
-//! Expressions with a syntax of their own: CASE, CAST, SUBSTRING, POSITION, TRIM.
+//! Expressions with a syntax of their own: CASE, CAST, SUBSTRING, OVERLAY, POSITION, TRIM.
 
 use super::ast::{Ast, Node};
 use super::parser::{Parsed, Parser, later, power};
@@ -68,7 +68,26 @@ impl Parser<'_> {
         self.expect_word("in")?;
         let hay = self.binary(power::BETWEEN)?;
         self.expect_mark(")")?;
-        Ok(Node { at, kind: Ast::Call("strpos".into(), vec![hay, needle]) })
+        Ok(Node { at, kind: Ast::Call("position".into(), vec![hay, needle]) })
+    }
+
+    pub(super) fn overlay(&mut self, at: usize) -> Parsed<Node> {
+        self.advance();
+        self.expect_mark("(")?;
+        let mut arguments = vec![self.expression()?];
+        if self.take_mark(",") {
+            arguments.extend(self.list()?);
+        } else {
+            self.expect_word("placing")?;
+            arguments.push(self.expression()?);
+            self.expect_word("from")?;
+            arguments.push(self.expression()?);
+            if self.take_word("for") {
+                arguments.push(self.expression()?);
+            }
+            self.expect_mark(")")?;
+        }
+        Ok(Node { at, kind: Ast::Call("overlay".into(), arguments) })
     }
 
     pub(super) fn trim(&mut self, at: usize) -> Parsed<Node> {

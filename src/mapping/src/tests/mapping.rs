@@ -175,7 +175,11 @@ fn refusals_say_where() {
         ("SELECT size + 'x' FROM ai_workloads", (2, 15), "invalid input syntax"),
         ("SELECT size + big FROM ai_workloads", (2, 13), "the operator bigint + text"),
         ("SELECT id FROM ai_workloads WHERE size", (2, 35), "needs boolean"),
-        ("SELECT initcap(big) FROM ai_workloads", (2, 8), "initcap(text)"),
+        ("SELECT quote_ident(big) FROM ai_workloads", (2, 8), "quote_ident(text)"),
+        ("SELECT substring(big, '2') FROM ai_workloads", (2, 8), "substring(text, unknown)"),
+        ("SELECT sqrt(2.5) FROM ai_workloads", (2, 8), "sqrt(numeric)"),
+        ("SELECT format('%I', big) FROM ai_workloads", (2, 8), "a format()"),
+        ("SELECT jsonb_build_object('a') FROM ai_workloads", (2, 8), "a value for each key"),
         ("SELECT big ~ 'x' FROM ai_workloads", (2, 12), "operator text ~"),
         ("SELECT id FROM (SELECT 1) x", (2, 16), "subquery"),
         ("SELECT upper(status) FROM ai_workloads", (2, 14), "collation of its own"),
@@ -196,12 +200,28 @@ fn refusals_say_where() {
 #[test]
 fn other_collations_are_asked_for_equality_only() {
     let settings = Settings { c_collation: false, c_ctype: false, ..C };
-    for select in ["big < 'x'", "big BETWEEN 'a' AND 'b'", "greatest(big, 'x')", "upper(big)"] {
+    for select in [
+        "big < 'x'",
+        "big BETWEEN 'a' AND 'b'",
+        "greatest(big, 'x')",
+        "upper(big)",
+        "initcap(big)",
+        "big ILIKE 'x'",
+    ] {
         let select = format!("SELECT {select} FROM ai_workloads");
         assert!(try_compile(&select, &settings).is_err(), "{select}");
         assert!(try_compile(&select, &C).is_ok(), "{select}");
     }
     assert!(try_compile("SELECT big = 'x', big LIKE 'x%' FROM ai_workloads", &settings).is_ok());
+}
+
+#[test]
+fn bytes_of_a_literal_are_known_in_utf8_only() {
+    let settings = Settings { utf8: false, ..C };
+    let select = "SELECT 'ä'::bytea FROM ai_workloads";
+    assert!(try_compile(select, &settings).is_err());
+    assert!(try_compile(select, &C).is_ok());
+    assert!(try_compile("SELECT '\\xff'::bytea FROM ai_workloads", &settings).is_ok());
 }
 
 #[test]
