@@ -8,6 +8,7 @@
 //!
 //! The crate is pure: no I/O, no clock, no server.
 
+mod covered;
 mod datetime;
 mod expr;
 mod functions;
@@ -21,6 +22,7 @@ mod syntax;
 mod types;
 mod value;
 
+pub use covered::{Covered, Form, covered, forms, sql_name};
 pub use mapper::{CompiledMapper, compile};
 pub use resolve::Refusal;
 pub use statement::{Statement, TableRef, parse};

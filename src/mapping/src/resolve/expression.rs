@@ -150,7 +150,7 @@ impl Scope<'_> {
             let number =
                 kind.is_integer() || matches!(kind, Type::Numeric | Type::Float4 | Type::Float8);
             return if number {
-                Ok(Resolved { at, ..operand })
+                Ok(Resolved { at, modifier: -1, ..operand })
             } else {
                 Err(self.no_operator("+", None, Some(kind), at))
             };
@@ -224,6 +224,7 @@ impl Scope<'_> {
         let above = self.compare(Compare::GreaterEqual, value.clone(), low, at)?;
         let below = self.compare(Compare::LessEqual, value, high, at)?;
         let both = Expr::And(vec![above.expr, below.expr]);
+        let both = self.fold(Resolved::new(both, Type::Bool, at))?.expr;
         let expr = if negated { Expr::Not(Box::new(both)) } else { both };
         Ok(Resolved::new(expr, Type::Bool, at))
     }

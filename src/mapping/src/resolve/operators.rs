@@ -280,6 +280,7 @@ impl Scope<'_> {
         };
         let arguments = vec![value.expr, pattern.expr, Expr::Const(escape)];
         let call = Expr::Call { run: text::like, strict: true, arguments };
+        let call = self.fold(Resolved::new(call, Type::Bool, at))?.expr;
         let expr = if negated { Expr::Not(Box::new(call)) } else { call };
         Ok(Resolved::new(expr, Type::Bool, at))
     }
