@@ -422,6 +422,8 @@ impl<'a> Parser<'a> {
         }
         match Numeric::parse(&self.text[start..self.at]) {
             Ok(value) => Ok(Node::Number(value.to_string())),
+            // PostgreSQL reads the next token before it converts this one, and may object to it.
+            Err(Malformed::Range) if self.at < self.bytes.len() => Err(Fail::Doubt),
             Err(Malformed::Range) => Err(Fail::error("22003", "value overflows numeric format")),
             Err(_) => Err(invalid()),
         }

@@ -21,7 +21,7 @@ use regraft_mapping::{CompiledMapper, covered};
 use server::{Outcome, Server};
 
 /// Pairs of an expression and a row.
-const PAIRS: usize = 200_000;
+const PAIRS: usize = 500_000;
 /// Rows that all expressions of a round see.
 const ROWS: usize = 40;
 /// Expressions of a round.

@@ -98,7 +98,7 @@ impl Server {
         let client = cluster.client("differential").await.unwrap();
         let labels: Vec<_> = values::LABELS.iter().map(|label| quoted(label)).collect();
         let setup = format!(
-            "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET statement_timeout = '20s';
+            "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET statement_timeout = '20s';
              CREATE TYPE mood AS ENUM ({}); CREATE DOMAIN small AS integer CHECK (VALUE < 1000)",
             labels.join(", ")
         );

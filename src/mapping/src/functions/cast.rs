@@ -412,6 +412,30 @@ fn after_digits(text: &str, kind: Type) -> Fail {
     }
 }
 
+/// The longest start of a text that is a decimal number.
+fn number_prefix(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let digits = |from: usize| bytes.iter().skip(from).take_while(|b| b.is_ascii_digit()).count();
+    let sign = usize::from(text.starts_with(['+', '-']));
+    let whole = digits(sign);
+    let mut end = sign + whole;
+    let mut some = whole;
+    if bytes.get(end) == Some(&b'.') {
+        some += digits(end + 1);
+        end += 1 + digits(end + 1);
+    }
+    if some == 0 {
+        return "";
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let start = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        if digits(start) > 0 {
+            end = start + digits(start);
+        }
+    }
+    text.get(..end).unwrap_or_default()
+}
+
 fn parse_float<'v>(text: &str, kind: Type) -> Evaluated<'v> {
     let trimmed = crate::numeric::trim(text);
     let name = if kind == Type::Float4 { "real" } else { "double precision" };
@@ -422,6 +446,11 @@ fn parse_float<'v>(text: &str, kind: Type) -> Evaluated<'v> {
     let Ok(number) = parsed else {
         // strtod knows hexadecimal forms and NaN with a payload.
         let odd = trimmed.contains(['x', 'X', '(']);
+        // It reads what begins like a number before it looks at the rest.
+        let prefix = number_prefix(trimmed);
+        if !odd && prefix.len() < trimmed.len() && !prefix.is_empty() {
+            parse_float(prefix, kind)?;
+        }
         return Err(if odd { Fail::Doubt } else { Fail::syntax(name) });
     };
     let letters =

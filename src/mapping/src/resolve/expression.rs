@@ -2,6 +2,7 @@
 
 use regraft_core::sql::quote;
 
+use super::is_null_constant;
 use super::scope::Scope;
 use crate::expr::{Compare, Expr};
 use crate::functions;
@@ -197,6 +198,10 @@ impl Scope<'_> {
         let constants = all.iter().filter(|item| is_constant(item)).count();
         if is_constant(&operand) && constants > 0 && constants < all.len() {
             return Err(later(at, "a constant IN a list of constants and other expressions"));
+        }
+        if is_null_constant(&operand.expr) && constants == 0 {
+            // Each comparison with NULL is dropped, and its other side is not asked.
+            return Ok(Resolved::new(Expr::Const(Value::Null), Type::Bool, at));
         }
         if constants > 1 {
             all.sort_by_key(|item| !is_constant(item));

@@ -13,9 +13,9 @@ const HEAD: &str = "\
 # What is evaluated on the stream
 
 Generated from the compiler (`REGRAFT_BLESS=1 cargo test -p regraft-mapping covered`). What is not in
-this list is refused, with line and column: PostgreSQL gives the result, or regraft does not start. What is in it gives,
-byte for byte, what PostgreSQL gives; `tests/tests/differential.rs` compares it with a live server over generated
-expressions and rows.
+this list is refused, with line and column. What is in it gives, byte for byte, what PostgreSQL gives: `tests/tests/differential`
+compares it with a live server over generated expressions and rows. Where a value is not certain for some row, that row is
+read from the source instead.
 
 ";
 
@@ -33,9 +33,12 @@ fn names(oids: &[u32]) -> String {
     oids.iter().map(|oid| name(*oid)).collect::<Vec<_>>().join(", ")
 }
 
+/// Left, right and result.
+type Operands = (String, String, String);
+
 /// Operators with the same operands share a table.
 fn operators(out: &mut String, all: &[Covered]) {
-    let mut by_name: Vec<(&str, Vec<(String, String, String)>)> = Vec::new();
+    let mut by_name: Vec<(&str, Vec<Operands>)> = Vec::new();
     for operator in all.iter().filter(|c| matches!(c.form, Form::Infix | Form::Prefix)) {
         let row = match operator.arguments.as_slice() {
             [operand] => (String::new(), name(*operand), name(operator.result)),
@@ -47,7 +50,7 @@ fn operators(out: &mut String, all: &[Covered]) {
             None => by_name.push((&operator.name, vec![row])),
         }
     }
-    let mut groups: Vec<(Vec<&str>, Vec<(String, String, String)>)> = Vec::new();
+    let mut groups: Vec<(Vec<&str>, Vec<Operands>)> = Vec::new();
     for (name, mut rows) in by_name {
         rows.sort();
         match groups.iter_mut().find(|(_, own)| *own == rows) {

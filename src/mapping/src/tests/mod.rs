@@ -2,4 +2,5 @@
 
 mod covered;
 mod differential;
+mod found;
 mod mapping;
