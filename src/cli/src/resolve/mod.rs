@@ -11,7 +11,7 @@ mod target;
 use std::sync::Arc;
 
 use regraft_core::segment::{Route, RouteColumn};
-use regraft_core::{Code, Error, Mapper, Result, TableName};
+use regraft_core::{Code, Column, Error, Mapper, Result, TableName};
 use regraft_mapping::{CompiledMapper, Statement};
 use regraft_pipeline::{Plan, PlannedTable};
 use regraft_postgres::Endpoint;
@@ -101,6 +101,8 @@ pub struct Resolved {
     pub read: Arc<Vec<ReadTable>>,
     /// Of each statement.
     pub fingerprints: Vec<String>,
+    /// Of each source table, the columns of its row images.
+    pub images: Vec<Vec<Column>>,
     /// Of each source table, the columns that the mapping reads.
     pub shapes: Vec<(TableName, Shape)>,
 }
@@ -247,6 +249,7 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
     let mut tables: Vec<PlannedTable> = Vec::new();
     let mut read: Vec<ReadTable> = Vec::new();
     let mut shapes: Vec<(TableName, Shape)> = Vec::new();
+    let mut images: Vec<Vec<Column>> = Vec::new();
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
     let fingerprints = compiled.iter().map(|c| c.statement.fingerprint()).collect();
     for (at, statement) in compiled.into_iter().enumerate() {
@@ -267,6 +270,7 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
             });
             read.push(ReadTable { table: table.clone(), key: columns, statements: vec![] });
             shapes.push((table.clone(), Shape::default()));
+            images.push(source.stream_columns());
             tables.len() - 1
         });
         tables[index].statements.push(at);
@@ -284,7 +288,7 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
         mappers.push(Box::new(mapper));
     }
     let plan = Plan { name: name.to_owned(), routes, mappers, tables };
-    Resolved { plan, read: Arc::new(read), fingerprints, shapes }
+    Resolved { plan, read: Arc::new(read), fingerprints, images, shapes }
 }
 
 /// An error at a place in the mapping.

@@ -53,6 +53,9 @@ fn each_case_gives_what_postgres_gave() {
         ("right(t, i4)", 5, "read"),
         ("('[1e400000]' || t)::jsonb", 5, "read"),
         ("('1e400000' || t)::jsonb", 5, "22003"),
+        ("('1' || doc)::jsonb", 4, "read"),
+        ("('1' || doc)::jsonb", 7, "22P02"),
+        ("(i4 || t)::jsonb", 1, "22P02"),
     ] {
         assert_eq!(outcome(sql, row), wanted, "{sql}, row {row}");
     }
