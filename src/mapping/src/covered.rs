@@ -56,7 +56,12 @@ struct Probe<'a> {
 impl Probe<'_> {
     /// Type of an expression over the table, `None` when it is refused.
     fn accepts(&self, sql: &str) -> Option<Oid> {
-        let statements = parse("", &format!("INSERT INTO x SELECT {sql} FROM s")).ok()?;
+        self.accepts_select(&format!("{sql} FROM s"))
+    }
+
+    /// Type of the first column of a SELECT.
+    fn accepts_select(&self, sql: &str) -> Option<Oid> {
+        let statements = parse("", &format!("INSERT INTO x SELECT {sql}")).ok()?;
         let mapper = compile(statements.first()?, &self.table, self.settings).ok()?;
         mapper.output_types().first().copied()
     }
@@ -150,6 +155,22 @@ pub fn forms(settings: &Settings) -> Vec<&'static str> {
     let types = TypeNames::default();
     let probe = Probe { table: table(&types), settings };
     FORMS.iter().filter(|(_, sql)| probe.accepts(sql).is_some()).map(|(name, _)| *name).collect()
+}
+
+/// The set-returning functions that compile in FROM, with the types of their arguments.
+pub fn set_functions(settings: &Settings) -> Vec<(&'static str, Vec<Oid>)> {
+    let types = TypeNames::default();
+    let probe = Probe { table: table(&types), settings };
+    let mut found = Vec::new();
+    for name in functions::SETS {
+        for column in &probe.table.columns {
+            let (oid, column) = (column.type_oid, &column.name);
+            if probe.accepts_select(&format!("1 FROM s, {name}({column}) AS x")).is_some() {
+                found.push((*name, vec![oid]));
+            }
+        }
+    }
+    found
 }
 
 /// A table with a column of each built-in type and of each enum.

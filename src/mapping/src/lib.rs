@@ -22,7 +22,7 @@ mod syntax;
 mod types;
 mod value;
 
-pub use covered::{Covered, Form, covered, forms, sql_name};
+pub use covered::{Covered, Form, covered, forms, set_functions, sql_name};
 pub use mapper::{CompiledMapper, compile};
 pub use resolve::Refusal;
 pub use statement::{Statement, TableRef, parse};

@@ -176,6 +176,9 @@ const TEMPLATES: &[&str] = &[
 const GROWING: &[&str] = &["repeat", "lpad", "rpad"];
 const SMALL: &[&str] = &["0", "1", "2", "3", "7", "20", "(-1)", "'-2147483648'::int"];
 
+/// Levels of an expression.
+const DEPTH: u32 = 5;
+
 /// A name with all rules that are called so.
 type Group = (String, Vec<Vec<Piece>>);
 
@@ -326,7 +329,8 @@ impl Grammar {
     }
 
     /// An expression of some type.
-    pub(crate) fn any(&self, random: &mut StdRng, depth: u32) -> Tree {
+    pub(crate) fn any(&self, random: &mut StdRng) -> Tree {
+        let depth = random.random_range(1..=DEPTH);
         let kind = *self.kinds.choose(random).unwrap();
         self.expression(random, kind, depth)
     }
@@ -336,8 +340,30 @@ impl Grammar {
         let groups = self.rules.get(&kind);
         let Some(groups) = groups.filter(|_| depth > 0) else { return self.leaf(random, kind) };
         let (name, rules) = groups.choose(random).unwrap();
-        let growing = GROWING.contains(&name.as_str());
         let rule = rules.choose(random).unwrap();
+        self.instance(random, (kind, name), rule, depth)
+    }
+
+    /// An expression of each rule, its operands columns and literals.
+    pub(crate) fn each(&self, random: &mut StdRng) -> Vec<Tree> {
+        let mut found = Vec::new();
+        for kind in &self.kinds {
+            for (name, rules) in self.rules.get(kind).into_iter().flatten() {
+                found
+                    .extend(rules.iter().map(|rule| self.instance(random, (*kind, name), rule, 1)));
+            }
+        }
+        found
+    }
+
+    fn instance(
+        &self,
+        random: &mut StdRng,
+        (kind, name): (Oid, &str),
+        rule: &[Piece],
+        depth: u32,
+    ) -> Tree {
+        let growing = GROWING.contains(&name);
         let mut parts = Vec::with_capacity(rule.len());
         for piece in rule {
             parts.push(match piece {

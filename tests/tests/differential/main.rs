@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use grammar::{Grammar, Oid, Tree};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
-use regraft_mapping::{CompiledMapper, covered};
+use regraft_mapping::{CompiledMapper, Covered, covered};
 use server::{Outcome, Server};
 
 /// Pairs of an expression and a row.
@@ -155,14 +155,12 @@ impl Tally {
         }
     }
 
-    async fn round(&mut self, server: &Server, grammar: &Grammar, random: &mut StdRng) {
+    async fn round(&mut self, server: &Server, grammar: &Grammar, trees: Vec<Tree>) {
         let mut smooth = Vec::new();
-        for _ in 0..EXPRESSIONS {
+        for tree in trees {
             if self.differences.len() >= ENOUGH {
                 return;
             }
-            let depth = random.random_range(1..=5);
-            let tree = grammar.any(random, depth);
             self.generated += 1;
             let Some(candidate) = Candidate::new(server, tree) else {
                 self.refused += 1;
@@ -183,10 +181,18 @@ impl Tally {
 
 /// A grammar of what is covered now.
 async fn grammar(server: &mut Server) -> Grammar {
-    let covered = covered(&server.table.types, &server.settings);
+    let mut covered = covered(&server.table.types, &server.settings);
     let types = covered.iter().flat_map(|one| one.arguments.iter().chain([&one.result]));
     let kinds: Vec<Oid> = types.copied().collect::<BTreeSet<_>>().into_iter().collect();
     server.create(&kinds).await;
+    // Functions that the compiler takes without having them in a table.
+    for function in server.functions().await {
+        let known =
+            |one: &Covered| (&one.name, &one.arguments) == (&function.name, &function.arguments);
+        if !covered.iter().any(known) {
+            covered.push(function);
+        }
+    }
     let accepts = |sql: &str| Some(server.compile(sql)?.output_types()[0]);
     Grammar::new(&covered, &server.columns, server.names.clone(), server.labels, &accepts)
 }
@@ -203,7 +209,12 @@ async fn generated_expressions_give_what_postgres_gives() {
     let mut tally = Tally::default();
     while tally.pairs < pairs && tally.differences.len() < ENOUGH {
         server.fill(&mut random, &grammar, ROWS).await;
-        tally.round(&server, &grammar, &mut random).await;
+        // Each rule once, then all together.
+        let trees = match tally.generated {
+            0 => grammar.each(&mut random),
+            _ => (0..EXPRESSIONS).map(|_| grammar.any(&mut random)).collect(),
+        };
+        tally.round(&server, &grammar, trees).await;
     }
     let Tally { generated, refused, ill_typed, pairs, errors, undecided, differences } = tally;
     eprintln!(

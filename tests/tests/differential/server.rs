@@ -6,7 +6,8 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use regraft_core::{Cell, Column, Mapped, Mapper, Rows, TableName, Tuple, TupleBuilder};
 use regraft_mapping::{
-    CompiledMapper, Settings, SourceTable, TypeKind, TypeNames, UserType, compile, parse,
+    CompiledMapper, Covered, Form, Settings, SourceTable, TypeKind, TypeNames, UserType, compile,
+    parse,
 };
 use regraft_testkit::{Cluster, ClusterOptions};
 use tokio_postgres::types::{FromSql, Type};
@@ -175,6 +176,28 @@ impl Server {
             });
         }
         self.all = Some(self.client.prepare("SELECT * FROM s ORDER BY id").await.unwrap());
+    }
+
+    /// PostgreSQL's functions over the types of the columns that compile.
+    pub(crate) async fn functions(&self) -> Vec<Covered> {
+        let sql = "SELECT proname::text, string_to_array(proargtypes::text, ' ')::oid[], prorettype
+            FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind = 'f'
+            AND NOT proretset AND pronargs > 0 AND provolatile <> 'v' ORDER BY proname, oid";
+        let mut found = Vec::new();
+        for row in self.client.query(sql, &[]).await.unwrap() {
+            let (name, arguments): (String, Vec<Oid>) = (row.get(0), row.get(1));
+            let column = |oid: &Oid| self.columns.iter().find(|(_, own)| own == oid);
+            let columns: Option<Vec<_>> = arguments.iter().map(column).collect();
+            let Some(columns) = columns else { continue };
+            let list: Vec<_> = columns.into_iter().map(|(name, _)| name.as_str()).collect();
+            let quoted = regraft_core::sql::quote(&name);
+            let mapper = self.compile(&format!("pg_catalog.{quoted}({})", list.join(", ")));
+            let result = row.get(2);
+            if mapper.is_some_and(|mapper| mapper.output_types()[0] == result) {
+                found.push(Covered { form: Form::Function, name, arguments, result });
+            }
+        }
+        found
     }
 
     /// Other rows.

@@ -159,7 +159,7 @@ const WINDOWS: &[&str] = &[
     "row_number",
 ];
 
-const SETS: &[&str] = &[
+pub(crate) const SETS: &[&str] = &[
     "generate_series",
     "generate_subscripts",
     "json_array_elements",

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::differential::C;
-use crate::{Covered, Form, Settings, TypeKind, TypeNames, UserType, covered, forms, sql_name};
+use crate::{
+    Covered, Form, Settings, TypeKind, TypeNames, UserType, covered, forms, set_functions, sql_name,
+};
 
 const MOOD: u32 = 100_001;
 
@@ -93,6 +95,10 @@ fn document() -> String {
         let note = if other.contains(function) { "" } else { "; in a database of locale C" };
         let (list, result) = (names(&function.arguments), name(function.result));
         writeln!(out, "- `{}({list})` → {result}{note}", function.name).unwrap();
+    }
+    out.push_str("\n## Set-returning functions in FROM\n\n");
+    for (function, arguments) in set_functions(&C) {
+        writeln!(out, "- `{function}({})`", names(&arguments)).unwrap();
     }
     out.push('\n');
     operators(&mut out, &all);
