@@ -176,6 +176,27 @@ const TEMPLATES: &[&str] = &[
 const GROWING: &[&str] = &["repeat", "lpad", "rpad"];
 const SMALL: &[&str] = &["0", "1", "2", "3", "7", "20", "(-1)", "'-2147483648'::int"];
 
+/// Implicit casts, from and to.
+const IMPLICIT: &[(Oid, Oid)] = &[
+    (1043, 25),
+    (1042, 25),
+    (25, 1043),
+    (25, 1042),
+    (21, 23),
+    (21, 20),
+    (23, 20),
+    (23, 1700),
+    (20, 1700),
+    (21, 1700),
+    (700, 701),
+    (23, 701),
+    (1700, 701),
+    (21, 700),
+    (1082, 1114),
+    (1082, 1184),
+    (1114, 1184),
+];
+
 /// Levels of an expression.
 const DEPTH: u32 = 5;
 
@@ -377,9 +398,18 @@ impl Grammar {
         Tree { kind, parts }
     }
 
+    /// The type, or now and then one that PostgreSQL converts to it by itself.
+    fn implicit(&self, random: &mut StdRng, kind: Oid) -> Oid {
+        if random.random_range(0..100) >= 12 {
+            return kind;
+        }
+        let from: Vec<_> = IMPLICIT.iter().filter(|(_, to)| *to == kind).collect();
+        from.choose(random).map_or(kind, |(from, _)| *from)
+    }
+
     fn hole(&self, random: &mut StdRng, hole: Hole, depth: u32) -> Tree {
         let kind = match hole {
-            Hole::Of(kind) => kind,
+            Hole::Of(kind) => self.implicit(random, kind),
             Hole::Any => *self.kinds.choose(random).unwrap(),
         };
         let deeper = if random.random_range(0..100) < 45 { depth - 1 } else { 0 };

@@ -40,6 +40,11 @@ fn each_case_gives_what_postgres_gave() {
         ("1 not between 1 / i4 and 0", 6, "01"),
         ("null::int in (1 / i4, i2)", 6, "N"),
         ("null::int in (1 / i4, i2)", 1, "N"),
+        // An item that is no constant is compared in a type of its own.
+        ("n in (n, ceil(i8))", 4, "01"),
+        ("n2 in (f8, 0.1, 0.2, n2 + 1)", 9, "00"),
+        ("5 in (1, 5, 1 / i4)", 6, "01"),
+        ("5 not in (1, 6, 1 / i4)", 6, "22012"),
         // Digits are read before what follows them.
         ("(num || '-x')::int2", 4, "22003"),
         ("(num || '-x')::int8", 4, "22P02"),
