@@ -51,6 +51,13 @@ pub struct CheckArgs {
     /// Print CREATE TABLE statements for target tables that do not exist.
     #[arg(long, conflicts_with = "json")]
     pub ddl: bool,
+    /// Evaluate up to N rows of each source table both by regraft and by PostgreSQL, and report what
+    /// differs.
+    #[arg(long, value_name = "N", conflicts_with = "ddl", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub sample: Option<u32>,
+    /// Print the values that differ, too.
+    #[arg(long, requires = "sample")]
+    pub show_values: bool,
 }
 
 /// `regraft run`.

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::args::CheckArgs;
 use crate::finding::{Finding, Severity};
 use crate::resolve::{MissingTarget, Mode, Resolution, Side, occupied, resolve};
+use crate::sample::{SampleReport, sample};
 use crate::setup::{may_keep_ledger, may_publish, other_source};
 use crate::{load, status::table};
 
@@ -19,8 +20,8 @@ use crate::{load, status::table};
 /// # Errors
 /// When the configuration is not valid, or a server cannot be asked.
 pub async fn check(args: &CheckArgs) -> Result<u8, Vec<Error>> {
-    let resolution = match look(args).await {
-        Ok(resolution) => resolution,
+    let (resolution, sampled) = match look(args).await {
+        Ok(found) => found,
         Err(errors) => {
             // A machine that reads the report finds there why it is empty.
             if args.json {
@@ -35,14 +36,21 @@ pub async fn check(args: &CheckArgs) -> Result<u8, Vec<Error>> {
     }
     if args.json {
         let Resolution { statements, findings, .. } = &resolution;
-        println!("{:#}", json!({ "statements": statements, "findings": findings }));
+        let mut report = json!({ "statements": statements, "findings": findings });
+        if let Some(sampled) = &sampled {
+            report["sample"] = json!(sampled);
+        }
+        println!("{report:#}");
     } else {
-        print(&resolution);
+        print(&resolution, sampled.as_ref());
+        if args.sample.is_some() && sampled.is_none() {
+            println!("no rows were sampled: correct the errors first");
+        }
     }
     Ok(u8::from(resolution.has_errors()))
 }
 
-async fn look(args: &CheckArgs) -> Result<Resolution, Vec<Error>> {
+async fn look(args: &CheckArgs) -> Result<(Resolution, Option<SampleReport>), Vec<Error>> {
     let settings = load(&args.config)?;
     let source = Side::connect("source", &settings.source.url, &settings.name).await;
     let target = Side::connect("target", &settings.target.url, &settings.name).await;
@@ -56,7 +64,15 @@ async fn look(args: &CheckArgs) -> Result<Resolution, Vec<Error>> {
     let mut resolution = resolve(&settings, &source, &target).await.map_err(one)?;
     slot_and_publication(&settings, &source, &mut resolution).await.map_err(one)?;
     ledger(&settings, &source, &target, &mut resolution).await.map_err(one)?;
-    Ok(resolution)
+    let mut sampled = None;
+    if let (Some(count), Some(resolved)) = (args.sample, &resolution.resolved) {
+        let wanted = (count, args.show_values);
+        let reports = &resolution.statements;
+        let (report, findings) = sample(&source, resolved, reports, wanted).await.map_err(one)?;
+        resolution.findings.extend(findings);
+        sampled = Some(report);
+    }
+    Ok((resolution, sampled))
 }
 
 /// What can be made is printed; what else is wrong goes to standard error, so that the output can
@@ -71,7 +87,7 @@ fn print_ddl(resolution: &Resolution) -> u8 {
     u8::from(!others.is_empty())
 }
 
-fn print(resolution: &Resolution) {
+fn print(resolution: &Resolution, sampled: Option<&SampleReport>) {
     let rows: Vec<_> = resolution
         .statements
         .iter()
@@ -93,6 +109,12 @@ fn print(resolution: &Resolution) {
     print!("{}", table(&["statement", "source", "target", "mode", ""], &rows));
     for finding in &resolution.findings {
         println!("\n{finding}");
+    }
+    if let Some(SampleReport { compared, left, different }) = sampled {
+        println!(
+            "\nsample: {compared} rows evaluated both ways, {different} differ; {left} more are left \
+             to PostgreSQL"
+        );
     }
     let count = |severity| resolution.findings.iter().filter(|f| f.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod finding;
 pub mod resolve;
 pub mod run;
+pub mod sample;
 mod setup;
 pub mod status;
 pub mod teardown;

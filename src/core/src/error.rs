@@ -136,6 +136,8 @@ codes! {
     TargetNotEmpty = "RG3013", Unsafe;
     /// A foreign key of the target cannot hold while rows are being copied.
     ForeignKeyWhileCopying = "RG3014", Refused;
+    /// The mapper and the source give different results for a sampled row.
+    SampleDiffers = "RG3015", Unsafe;
 
     /// The target refused a row.
     RowRefused = "RG4001", Refused;

@@ -67,7 +67,9 @@ pub(crate) fn convert<'v>(value: i64, from: Type, to: Type) -> Option<Value<'v>>
             micros => micros.div_euclid(DAY),
         })),
         (Type::Timestamp | Type::Timestamptz, Type::Timestamp | Type::Timestamptz) => {
-            Some(Value::Int(value))
+            // Rounding to a precision can carry a stored value over the end.
+            let known = matches!(value, i64::MIN | i64::MAX) || (FIRST..END).contains(&value);
+            known.then_some(Value::Int(value))
         }
         _ => text(value, from).map(Value::text),
     }

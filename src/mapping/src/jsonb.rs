@@ -231,7 +231,12 @@ pub(crate) fn equality(a: &str, b: &str) -> Ordering {
 /// The canonical form of a JSON text, as the cast to jsonb gives it.
 pub(crate) fn canonical(text: &str) -> Result<String, Fail> {
     let mut parser = Parser { bytes: text.as_bytes(), text, at: 0, depth: 0, jsonb: true };
-    let node = parser.document()?;
+    let node = parser.document().map_err(|fail| {
+        // A string in a wrong place is read before it is called unexpected, and may fail for a reason
+        // of its own.
+        let rest = text.get(parser.at..).unwrap_or_default();
+        if rest.starts_with('"') && rest.contains("\\u") { Fail::Doubt } else { fail }
+    })?;
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     write(&node, &mut out);
     Ok(out)
@@ -435,6 +440,8 @@ impl<'a> Parser<'a> {
         }
         match Numeric::parse(&self.text[start..self.at]) {
             Ok(value) => Ok(Node::Number(value.to_string())),
+            // PostgreSQL reads the next token before it converts this one, and may object to it.
+            Err(Malformed::Range) if self.at < self.bytes.len() => Err(Fail::Doubt),
             Err(Malformed::Range) => Err(Fail::error("22003", "value overflows numeric format")),
             Err(_) => Err(invalid()),
         }

@@ -11,6 +11,7 @@
 //!
 //! The crate is pure: no I/O, no clock, no server.
 
+mod covered;
 mod datetime;
 mod expr;
 mod functions;
@@ -26,6 +27,7 @@ mod trace;
 mod types;
 mod value;
 
+pub use covered::{Covered, Form, covered, forms, set_functions, sql_name};
 pub use mapper::{CompiledMapper, compile};
 pub use read::{KeyedRead, Named};
 pub use resolve::Refusal;

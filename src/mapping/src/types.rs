@@ -113,7 +113,7 @@ pub(crate) enum Type {
     Other(Oid),
 }
 
-const PLAIN: &[(Type, Oid, &str, &str)] = &[
+pub(crate) const PLAIN: &[(Type, Oid, &str, &str)] = &[
     (Type::Bool, 16, "bool", "boolean"),
     (Type::Int2, 21, "int2", "smallint"),
     (Type::Int4, 23, "int4", "integer"),
@@ -200,6 +200,11 @@ impl Type {
     /// By the name in `pg_type`.
     pub(crate) fn named(name: &str) -> Option<Type> {
         PLAIN.iter().find(|known| known.2 == name).map(|known| known.0)
+    }
+
+    /// The name in `pg_type` of a type that is the same on every server.
+    pub(crate) fn plain_name(self) -> Option<&'static str> {
+        PLAIN.iter().find(|known| known.0 == self).map(|known| known.2)
     }
 
     pub(crate) fn name(self, names: &TypeNames) -> String {

@@ -7,5 +7,6 @@ mod support;
 mod lifecycle;
 mod network;
 mod observe;
+mod sample;
 mod slow;
 mod stop;

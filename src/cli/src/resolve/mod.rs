@@ -12,7 +12,7 @@ mod target;
 use std::sync::Arc;
 
 use regraft_core::segment::{Route, RouteColumn};
-use regraft_core::{Code, Error, Mapper, Oid, Result, TableName};
+use regraft_core::{Code, Column, Error, Mapper, Oid, Result, TableName};
 use regraft_mapping::{CompiledMapper, KeyedRead, Statement};
 use regraft_pipeline::{Plan, PlannedTable, Trace};
 use regraft_postgres::Endpoint;
@@ -106,6 +106,8 @@ pub struct Resolved {
     pub traces: Arc<Vec<ReadTrace>>,
     /// Of each statement.
     pub fingerprints: Vec<String>,
+    /// Of each source table, the columns of its row images.
+    pub images: Vec<Vec<Column>>,
     /// Of each source table, the columns that the mapping reads.
     pub shapes: Vec<(TableName, Shape)>,
 }
@@ -340,6 +342,7 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
     let mut tables: Vec<PlannedTable> = Vec::new();
     let mut read: Vec<ReadTable> = Vec::new();
     let mut shapes: Vec<(TableName, Shape)> = Vec::new();
+    let mut images: Vec<Vec<Column>> = Vec::new();
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
     let mut traces: Vec<FoundTrace> = Vec::new();
     let fingerprints = compiled.iter().map(|c| c.statement.fingerprint()).collect();
@@ -361,6 +364,7 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
             });
             read.push(ReadTable { table: table.clone(), key: columns, statements: vec![] });
             shapes.push((table.clone(), Shape::default()));
+            images.push(source.stream_columns());
             tables.len() - 1
         });
         tables[index].statements.push(at);
@@ -392,7 +396,14 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
     }
     let (traces, read_traces) = traces.into_iter().map(|trace| (trace.plan, trace.read)).unzip();
     let plan = Plan { name: name.to_owned(), routes, mappers, tables, traces };
-    Resolved { plan, read: Arc::new(read), traces: Arc::new(read_traces), fingerprints, shapes }
+    Resolved {
+        plan,
+        read: Arc::new(read),
+        traces: Arc::new(read_traces),
+        fingerprints,
+        images,
+        shapes,
+    }
 }
 
 /// An error at a place in the mapping.

@@ -383,11 +383,60 @@ fn parse_integer<'v>(text: &str, kind: Type) -> Evaluated<'v> {
         // 0x1F and 1_000 are numbers since version 16.
         let odd = digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             && digits.starts_with(|c: char| c.is_ascii_digit());
-        return Err(if odd { Fail::Doubt } else { Fail::syntax(name) });
+        return Err(if odd { Fail::Doubt } else { after_digits(digits, kind) });
     }
     let range = || Fail::error("22003", format!("value out of range for type {name}"));
     let number = trimmed.parse::<i64>().map_err(|_| range())?;
     integer(number, kind).map_err(|_| range())
+}
+
+/// The failure of digits with something behind them: they are counted first, and the number may be
+/// too large before the rest is looked at.
+fn after_digits(text: &str, kind: Type) -> Fail {
+    let name = integer_name(kind);
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let limit = match kind {
+        Type::Int2 => i64::from(i16::MAX),
+        Type::Int4 => i64::from(i32::MAX),
+        _ => i64::MAX,
+    };
+    let digits = digits.trim_start_matches('0');
+    let range = || Fail::error("22003", format!("value out of range for type {name}"));
+    let Ok(number) = format!("0{digits}").parse::<u128>() else { return range() };
+    let limit = u128::from(limit.unsigned_abs());
+    match number {
+        // Underscores, and what follows a leading zero, are of version 16.
+        _ if rest.starts_with('_') => Fail::Doubt,
+        _ if number / 10 > limit / 10 => range(),
+        // Version 15 and 16 differ in the last step.
+        _ if number > limit + 1 => Fail::Doubt,
+        _ => Fail::syntax(name),
+    }
+}
+
+/// The longest start of a text that is a decimal number.
+fn number_prefix(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let digits = |from: usize| bytes.iter().skip(from).take_while(|b| b.is_ascii_digit()).count();
+    let sign = usize::from(text.starts_with(['+', '-']));
+    let whole = digits(sign);
+    let mut end = sign + whole;
+    let mut some = whole;
+    if bytes.get(end) == Some(&b'.') {
+        some += digits(end + 1);
+        end += 1 + digits(end + 1);
+    }
+    if some == 0 {
+        return "";
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let start = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        if digits(start) > 0 {
+            end = start + digits(start);
+        }
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 fn parse_float<'v>(text: &str, kind: Type) -> Evaluated<'v> {
@@ -400,6 +449,11 @@ fn parse_float<'v>(text: &str, kind: Type) -> Evaluated<'v> {
     let Ok(number) = parsed else {
         // strtod knows hexadecimal forms and NaN with a payload.
         let odd = trimmed.contains(['x', 'X', '(']);
+        // It reads what begins like a number before it looks at the rest.
+        let prefix = number_prefix(trimmed);
+        if !odd && prefix.len() < trimmed.len() && !prefix.is_empty() {
+            parse_float(prefix, kind)?;
+        }
         return Err(if odd { Fail::Doubt } else { Fail::syntax(name) });
     };
     let letters =

@@ -43,14 +43,23 @@ const TABLES: &[&[Entry]] = &[
     json_raw::ENTRIES,
 ];
 
+/// All functions that are known here, those to be refused among them.
+pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
+    TABLES.iter().copied().flatten()
+}
+
 /// The function that PostgreSQL means by a name and argument types, `None` when it is not known
 /// here or not certain. `None` among the types is a literal without a type.
 ///
 /// <https://www.postgresql.org/docs/current/typeconv-func.html>
 pub(crate) fn select(name: &str, kinds: &[Option<Type>]) -> Option<&'static Entry> {
+    // An untyped literal beside FROM is a pattern to PostgreSQL, not a position.
+    if name == "substring" && kinds.get(1) == Some(&None) {
+        return None;
+    }
     let mut best: Option<(usize, &'static Entry)> = None;
     let mut tie = false;
-    for entry in TABLES.iter().flat_map(|list| list.iter()) {
+    for entry in entries() {
         if entry.name != name || entry.arguments.len() != kinds.len() {
             continue;
         }
@@ -170,7 +179,7 @@ const WINDOWS: &[&str] = &[
     "row_number",
 ];
 
-const SETS: &[&str] = &[
+pub(crate) const SETS: &[&str] = &[
     "generate_series",
     "generate_subscripts",
     "json_array_elements",

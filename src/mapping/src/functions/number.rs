@@ -65,6 +65,9 @@ pub(crate) const ENTRIES: &[Entry] = &[
     entry("to_hex", &[Int8], Type::Text, |a| hexadecimal(a, u64::MAX)),
 ];
 
+/// `NUMERIC_MAX_RESULT_SCALE`
+const SCALE_MAX: u32 = 2000;
+
 fn wrong() -> Fail {
     Fail::Wire("an arithmetic function got other types than it was compiled for")
 }
@@ -94,6 +97,10 @@ fn rounded<'v>(arguments: &[Value<'v>], nearest: bool) -> Evaluated<'v> {
     match arguments {
         [Value::Numeric(value), Value::Int(scale)] => {
             let scale = i32::try_from(*scale).map_err(|_| wrong())?;
+            // What a larger one is cut to depends on the minor version.
+            if scale.abs_diff(0) > SCALE_MAX {
+                return Err(Fail::Doubt);
+            }
             value.round_to(scale, nearest).map(Value::Numeric).map_err(overflow)
         }
         _ => Err(wrong()),
@@ -270,8 +277,8 @@ fn shift_date<'v>(arguments: &[Value<'v>], back: bool) -> Evaluated<'v> {
         return Ok(Value::Int(*date));
     }
     let shifted = if back { date - days } else { date + days };
-    // 4713 BC to 5874897 AD.
-    if (-2_451_507..2_145_031_949).contains(&shifted) {
+    // 4714-11-24 BC, the first day of Julian dates, to 5874897-12-31.
+    if (-2_451_545..2_145_031_949).contains(&shifted) {
         Ok(Value::Int(shifted))
     } else {
         Err(Fail::error("22008", "date out of range"))

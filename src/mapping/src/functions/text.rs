@@ -202,6 +202,10 @@ fn substring<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
 fn side<'v>(arguments: &mut [Value<'v>], left: bool) -> Evaluated<'v> {
     let [Value::Text(text), Value::Int(number)] = arguments else { return Err(wrong()) };
     let number = *number;
+    if !left && number == i64::from(i32::MIN) {
+        // PostgreSQL negates it, which overflows.
+        return Err(Fail::Doubt);
+    }
     Ok(part(std::mem::take(text), |text| {
         let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
         // A negative number counts the characters left out at the other side.

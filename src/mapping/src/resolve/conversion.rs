@@ -84,13 +84,10 @@ impl Scope<'_> {
         if cast.is_relabel() {
             return Ok(Resolved { kind: Some(kind), modifier: -1, ..operand });
         }
-        if let Expr::Const(value) = &operand.expr
-            && let Ok(value) = cast.apply(value.clone())
-        {
-            return Ok(Resolved::new(Expr::Const(value), kind, operand.at));
-        }
+        let at = operand.at;
         let expr = Expr::Cast { cast, operand: Box::new(operand.expr) };
-        Ok(Resolved::new(expr, kind, operand.at))
+        // Of a constant now, before anything around it is dropped for another reason.
+        self.fold(Resolved::new(expr, kind, at))
     }
 
     /// All values as ones of their common type (`select_common_type`).

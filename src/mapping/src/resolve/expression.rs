@@ -158,7 +158,7 @@ impl Scope<'_> {
             let number =
                 kind.is_integer() || matches!(kind, Type::Numeric | Type::Float4 | Type::Float8);
             return if number {
-                Ok(Resolved { at, ..operand })
+                Ok(Resolved { at, modifier: -1, ..operand })
             } else {
                 Err(self.no_operator("+", None, Some(kind), at))
             };
@@ -192,29 +192,37 @@ impl Scope<'_> {
         Ok(Resolved::new(expr, Type::Bool, at))
     }
 
+    /// As `transformAExprIn`: two and more constants are one array of their common type, every other
+    /// item is a comparison of its own.
     fn in_list(&mut self, operand: &Node, list: &[Node], negated: bool, at: usize) -> Found {
-        let mut all = vec![self.resolve(operand)?];
+        let operand = self.resolve(operand)?;
+        let mut items = Vec::new();
         for node in list {
-            all.push(self.resolve(node)?);
+            items.push(self.resolve(node)?);
         }
-        let (mut all, kind) = self.unify(all, "IN", at)?;
-        let operand = all.remove(0);
-        let order = self.order(kind, Compare::Equal, &operand, at)?;
-        // PostgreSQL asks for all constants at once, and before the other items.
         let is_constant = |item: &Resolved| matches!(item.expr, Expr::Const(_));
-        let constants = all.iter().filter(|item| is_constant(item)).count();
-        if is_constant(&operand) && constants > 0 && constants < all.len() {
-            return Err(later(at, "a constant IN a list of constants and other expressions"));
+        let mut parts = Vec::new();
+        if items.iter().filter(|item| is_constant(item)).count() > 1 {
+            let mut all = vec![operand.clone()];
+            let constants;
+            (constants, items) = items.into_iter().partition(is_constant);
+            all.extend(constants);
+            let (mut all, kind) = self.unify(all, "IN", at)?;
+            let operand = all.remove(0);
+            let order = self.order(kind, Compare::Equal, &operand, at)?;
+            let expr = Expr::In {
+                order,
+                operand: Box::new(operand.expr),
+                list: all.into_iter().map(|item| item.expr).collect(),
+                negated: false,
+            };
+            parts.push(self.fold(Resolved::new(expr, Type::Bool, at))?.expr);
         }
-        if constants > 1 {
-            all.sort_by_key(|item| !is_constant(item));
+        for item in items {
+            parts.push(self.compare(Compare::Equal, operand.clone(), item, at)?.expr);
         }
-        let expr = Expr::In {
-            order,
-            operand: Box::new(operand.expr),
-            list: all.into_iter().map(|item| item.expr).collect(),
-            negated,
-        };
+        let any = self.fold(Resolved::new(Expr::Or(parts), Type::Bool, at))?.expr;
+        let expr = if negated { Expr::Not(Box::new(any)) } else { any };
         Ok(Resolved::new(expr, Type::Bool, at))
     }
 

@@ -37,7 +37,7 @@ fn is_decided(list: &[Expr], decisive: bool) -> bool {
     list.iter().any(|item| matches!(item, Expr::Const(Value::Bool(value)) if *value == decisive))
 }
 
-/// COALESCE and CASE without the parts that constants decide.
+/// COALESCE, CASE and NULLIF without the parts that constants decide.
 fn simplified(expr: Expr) -> Expr {
     match expr {
         Expr::Coalesce(list) => {
@@ -74,6 +74,10 @@ fn simplified(expr: Expr) -> Expr {
                 Some(value) if kept.is_empty() => *value,
                 otherwise => Expr::Case { arms: kept, otherwise },
             }
+        }
+        // What is NULL equals nothing; the other side is not asked.
+        Expr::NullIf { left, right, .. } if is_null_constant(&left) || is_null_constant(&right) => {
+            *left
         }
         other => other,
     }

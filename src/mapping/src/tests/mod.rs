@@ -1,4 +1,6 @@
 //! Tests of the whole crate against what a real server gave.
 
+mod covered;
 mod differential;
+mod found;
 mod mapping;

@@ -1,0 +1,317 @@
+//! `regraft check --sample`: rows of the source, evaluated by the mapper and by PostgreSQL.
+//!
+//! Both see the rows of one snapshot: the mapper their images, PostgreSQL the user's SELECT
+//! restricted to the same keys.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+
+use bytes::{BufMut, BytesMut};
+use regraft_core::sql::{quote, quote_list};
+use regraft_core::{Cell, Code, Error, Mapped, Mapper, Result, Rows, Tuple, TupleBuilder};
+use regraft_postgres::chunks::{ReadStatement, ReadTable};
+use regraft_postgres::classify;
+use serde::Serialize;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+
+use crate::finding::Finding;
+use crate::resolve::{Resolved, Side, StatementReport};
+
+/// Findings of one statement; what is wrong more often is counted.
+const SHOWN_MAX: usize = 10;
+/// Characters of a value.
+const VALUE_MAX: usize = 200;
+/// Tables with more rows than this many times the sample are read in random places.
+const SPARSE: f64 = 20.0;
+
+/// What came of a sample.
+#[derive(Debug, Default, Serialize)]
+pub struct SampleReport {
+    /// Source rows that both gave an answer for, counted once per statement.
+    pub compared: u64,
+    /// Those that regraft leaves to PostgreSQL, once per statement.
+    pub left: u64,
+    /// Those that differ, once per statement.
+    pub different: u64,
+}
+
+/// A value in its binary format, of any type.
+#[derive(Debug)]
+struct Raw(Option<Vec<u8>>);
+
+impl<'a> FromSql<'a> for Raw {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        Ok(Raw(Some(raw.to_vec())))
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        Ok(Raw(None))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+impl ToSql for Raw {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        match &self.0 {
+            None => Ok(IsNull::Yes),
+            Some(bytes) => {
+                out.put_slice(bytes);
+                Ok(IsNull::No)
+            }
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// A row of the source.
+struct Sample {
+    image: Tuple,
+    key: Vec<Raw>,
+    /// `id = 7`
+    named: String,
+}
+
+type Cells = Vec<Option<Vec<u8>>>;
+
+/// The rows of one source row, or the SQLSTATE that it fails with.
+type Outcome = std::result::Result<Vec<Cells>, String>;
+
+/// Compares about `count` rows of each source table.
+///
+/// # Errors
+/// When the source cannot be asked.
+pub async fn sample(
+    side: &Side,
+    resolved: &Resolved,
+    reports: &[StatementReport],
+    (count, show): (u32, bool),
+) -> Result<(SampleReport, Vec<Finding>)> {
+    let mut report = SampleReport::default();
+    let mut findings = Vec::new();
+    run(side, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    for (number, table) in resolved.read.iter().enumerate() {
+        let samples = rows(side, resolved, number, table, count).await?;
+        let planned = &resolved.plan.tables[number];
+        for (at, read) in planned.statements.iter().zip(&table.statements) {
+            let mapper = &resolved.plan.mappers[*at];
+            let columns = resolved.plan.routes[*at].columns.iter();
+            let names: Vec<_> = columns.map(|column| column.name.as_str()).collect();
+            let place = reports.get(*at).map_or_else(String::new, |report| {
+                format!("{}:{} ({})", report.file, report.line, report.target)
+            });
+            let differences =
+                statement(side, table, read, mapper.as_ref(), &samples, &names, show, &mut report)
+                    .await?;
+            report.different += differences.len() as u64;
+            let more = differences.len().saturating_sub(SHOWN_MAX);
+            for what in differences.into_iter().take(SHOWN_MAX) {
+                findings.push(finding(what, &place));
+            }
+            if more > 0 {
+                findings.push(finding(format!("{more} more rows differ"), &place));
+            }
+        }
+    }
+    run(side, "ROLLBACK").await?;
+    Ok((report, findings))
+}
+
+fn finding(what: String, place: &str) -> Finding {
+    let error = Error::new(Code::SampleDiffers, what).at(place);
+    Finding::from(&error.remedy(
+        "do not run this mapping; look for functions, operators or casts of your own that the \
+         SELECT uses in place of PostgreSQL's, and report it as a defect if there are none",
+    ))
+}
+
+async fn run(side: &Side, sql: &str) -> Result<()> {
+    side.client.batch_execute(sql).await.map_err(|error| classify(&error, &side.place))
+}
+
+/// Rows of a table: any that come first, or of random places in a large one.
+async fn rows(
+    side: &Side,
+    resolved: &Resolved,
+    number: usize,
+    table: &ReadTable,
+    count: u32,
+) -> Result<Vec<Sample>> {
+    let failed = |error| classify(&error, &side.place);
+    let columns = &resolved.images[number];
+    let keys = table.key.iter().map(|key| quote(&key.name));
+    let keys: Vec<String> = keys.collect();
+    let texts: Vec<_> = keys.iter().map(|key| format!("{key}::text")).collect();
+    let list = quote_list(columns.iter().map(|column| column.name.as_str()));
+    let select = |places: &str| {
+        let (keys, texts, name) = (keys.join(", "), texts.join(", "), table.table.quoted());
+        format!("SELECT {list}, {keys}, {texts} FROM {name} {places} LIMIT {count}")
+    };
+    let oid = resolved.plan.tables[number].oid;
+    let sql = "SELECT reltuples::float8 FROM pg_class WHERE oid = $1";
+    let known = side.client.query_one(sql, &[&oid]).await.map_err(failed)?;
+    let (total, wanted): (f64, f64) = (known.get(0), count.into());
+    let mut found = Vec::new();
+    if total > wanted * SPARSE {
+        let percent = 100.0 * 4.0 * wanted / total;
+        let sql = select(&format!("TABLESAMPLE SYSTEM ({percent})"));
+        found = side.client.query(&sql, &[]).await.map_err(failed)?;
+    }
+    if found.len() < count as usize {
+        found = side.client.query(&select(""), &[]).await.map_err(failed)?;
+    }
+    let sample = |row: &Row| {
+        let mut image = TupleBuilder::with_capacity(columns.len(), 256);
+        for at in 0..columns.len() {
+            match row.get::<_, Raw>(at).0 {
+                None => image.push(Cell::Null),
+                Some(bytes) => image.push(Cell::Binary(&bytes)),
+            }
+        }
+        let raw = |at: usize| row.get::<_, Raw>(columns.len() + at);
+        let text = |at: usize| row.get::<_, Option<String>>(columns.len() + keys.len() + at);
+        let named = |at: usize| {
+            format!("{} = {}", table.key[at].name, text(at).unwrap_or_else(|| "NULL".to_owned()))
+        };
+        Sample {
+            image: image.finish(),
+            key: (0..keys.len()).map(raw).collect(),
+            named: (0..keys.len()).map(named).collect::<Vec<_>>().join(", "),
+        }
+    };
+    Ok(found.iter().map(sample).collect())
+}
+
+/// What differs between the two, one sentence per source row.
+#[allow(clippy::too_many_arguments, reason = "one step of a loop, with what the loop has at hand")]
+async fn statement(
+    side: &Side,
+    table: &ReadTable,
+    read: &ReadStatement,
+    mapper: &dyn Mapper,
+    samples: &[Sample],
+    names: &[&str],
+    show: bool,
+    report: &mut SampleReport,
+) -> Result<Vec<String>> {
+    let failed = |error| classify(&error, &side.place);
+    let keys = table.key.iter().enumerate();
+    let equal = keys.map(|(i, k)| format!("{}.{} = ${}", read.source_ref, quote(&k.name), i + 1));
+    let restriction = equal.collect::<Vec<_>>().join(" AND ");
+    let select = side.client.prepare(&(read.select)(&restriction)?).await.map_err(failed)?;
+    let mut differences = Vec::new();
+    for sample in samples {
+        let Some(own) = mapped(mapper, &sample.image) else {
+            report.left += 1;
+            continue;
+        };
+        let key: Vec<&(dyn ToSql + Sync)> =
+            sample.key.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        // Both go out at once, in this order.
+        let (begun, found) =
+            tokio::join!(run(side, "SAVEPOINT sample"), side.client.query(&select, &key));
+        begun?;
+        let wanted = match found {
+            Ok(rows) => Ok(rows.iter().map(|row| cells(row, table.key.len())).collect()),
+            Err(error) => match error.code() {
+                Some(state) => Err(state.code().to_owned()),
+                None => return Err(failed(error)),
+            },
+        };
+        let end = if wanted.is_err() { "ROLLBACK TO sample" } else { "RELEASE sample" };
+        run(side, end).await?;
+        report.compared += 1;
+        if let Some(what) = difference(own, wanted, names, show) {
+            differences.push(format!("the row {}: {what}", sample.named));
+        }
+    }
+    Ok(differences)
+}
+
+fn cells(row: &Row, keys: usize) -> Cells {
+    (keys..row.len()).map(|at| row.get::<_, Raw>(at).0).collect()
+}
+
+/// What the mapper gives; `None` when it leaves the row to PostgreSQL.
+fn mapped(mapper: &dyn Mapper, image: &Tuple) -> Option<Outcome> {
+    let mut out = Rows::new();
+    match mapper.map(image, &mut out) {
+        Ok(Mapped::Rows(_)) => {
+            let cell = |cell: Option<&[u8]>| cell.map(<[u8]>::to_vec);
+            Some(Ok(out.iter().map(|row| row.cells().map(cell).collect()).collect()))
+        }
+        Ok(_) => None,
+        Err(error) => {
+            // `… (22003)`
+            let what = error.what();
+            let state = what.strip_suffix(')').and_then(|text| text.rsplit('(').next());
+            Some(Err(state.unwrap_or(what).to_owned()))
+        }
+    }
+}
+
+fn difference(own: Outcome, wanted: Outcome, names: &[&str], show: bool) -> Option<String> {
+    let (mut own, mut wanted) = match (own, wanted) {
+        (Ok(own), Ok(wanted)) => (own, wanted),
+        (Err(own), Err(wanted)) if own == wanted => return None,
+        (own, wanted) => {
+            let what = |outcome: &Outcome| match outcome {
+                Ok(rows) => format!("gives {} rows", rows.len()),
+                Err(state) => format!("fails with {state}"),
+            };
+            return Some(format!("PostgreSQL {}, regraft {}", what(&wanted), what(&own)));
+        }
+    };
+    // The order of the rows of one source row means nothing.
+    own.sort();
+    wanted.sort();
+    if own == wanted {
+        return None;
+    }
+    if own.len() != wanted.len() {
+        let (own, wanted) = (own.len(), wanted.len());
+        return Some(format!("PostgreSQL gives {wanted} rows, regraft {own}"));
+    }
+    let mut columns: Vec<String> = Vec::new();
+    for (own, wanted) in own.iter().zip(&wanted) {
+        for (at, (own, wanted)) in own.iter().zip(wanted).enumerate() {
+            let name = names.get(at).map_or_else(|| format!("number {}", at + 1), |n| quote(n));
+            if own == wanted || columns.iter().any(|known| known.starts_with(&name)) {
+                continue;
+            }
+            columns.push(match show {
+                false => name,
+                true => format!("{name} (PostgreSQL {}, regraft {})", shown(wanted), shown(own)),
+            });
+        }
+    }
+    Some(format!("column {} differs", columns.join(", ")))
+}
+
+/// A value as text if it is one, else in hexadecimal.
+fn shown(value: &Option<Vec<u8>>) -> String {
+    let Some(bytes) = value else { return "NULL".to_owned() };
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(|c: char| c.is_control()) => {
+            let cut: String = text.chars().take(VALUE_MAX).collect();
+            format!("'{cut}'")
+        }
+        _ => bytes.iter().take(VALUE_MAX / 2).fold("\\x".to_owned(), |mut text, byte| {
+            // Writing to a String cannot fail.
+            write!(text, "{byte:02x}").unwrap_or_default();
+            text
+        }),
+    }
+}

@@ -1,0 +1,196 @@
+//! What is covered, found by asking the compiler itself: each function of its tables, each operator
+//! between each two types, each cast.
+
+use regraft_core::{Column, Oid, TableName};
+
+use crate::functions;
+use crate::mapper::compile;
+use crate::statement::parse;
+use crate::types::{PLAIN, Settings, SourceTable, Type, TypeKind, TypeNames, UserType};
+
+/// How an expression is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// `name(a, b)`
+    Function,
+    /// `a name b`
+    Infix,
+    /// `name a`
+    Prefix,
+    /// `CAST(a AS …)`
+    Cast,
+}
+
+/// One function, operator or cast that is evaluated on the change stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// How it is written.
+    pub form: Form,
+    /// Name of the function or operator; that of the result in `pg_type` for a cast.
+    pub name: String,
+    /// Types of the arguments.
+    pub arguments: Vec<Oid>,
+    /// Type of the result.
+    pub result: Oid,
+}
+
+/// PostgreSQL's infix operators, whether they are covered or not.
+const INFIX: &[&str] = &[
+    "=", "<>", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "^", "||", "->", "->>", "#>", "#>>",
+    "?", "?|", "?&", "@>", "<@", "&&", "#-", "@?", "@@", "&", "|", "#", "<<", ">>", "~", "~*",
+    "!~", "!~*", "^@", "~<~", "~<=~", "~>~", "~>=~",
+];
+
+/// Its prefix operators.
+const PREFIX: &[&str] = &["-", "+", "~", "@", "|/", "||/"];
+
+/// Built-in arrays among the operands: boolean, integer, bigint, numeric, text, uuid, jsonb.
+const ARRAYS: &[Oid] = &[1000, 1007, 1016, 1231, 1009, 2951, 3807];
+
+/// A table with a column of each type; the column of the type with OID 25 is called `c25`.
+struct Probe<'a> {
+    table: SourceTable,
+    settings: &'a Settings,
+}
+
+impl Probe<'_> {
+    /// Type of an expression over the table, `None` when it is refused.
+    fn accepts(&self, sql: &str) -> Option<Oid> {
+        self.accepts_select(&format!("{sql} FROM s"))
+    }
+
+    /// Type of the first column of a SELECT.
+    fn accepts_select(&self, sql: &str) -> Option<Oid> {
+        let statements = parse("", &format!("INSERT INTO x SELECT {sql}")).ok()?;
+        let mapper = compile(statements.first()?, &self.table, self.settings).ok()?;
+        mapper.output_types().first().copied()
+    }
+}
+
+/// Everything that compiles with these settings: functions, operators between each two of the
+/// built-in types and the enums among `types`, and casts. Expressions with a syntax of their own are
+/// listed by [`forms`].
+pub fn covered(types: &TypeNames, settings: &Settings) -> Vec<Covered> {
+    let probe = Probe { table: table(types), settings };
+    let kinds: Vec<Oid> = probe.table.columns.iter().map(|column| column.type_oid).collect();
+    let mut found = Vec::new();
+    let mut note = |form, name: &str, arguments: &[Oid], sql: &str| {
+        if let Some(result) = probe.accepts(sql) {
+            found.push(Covered {
+                form,
+                name: name.to_owned(),
+                arguments: arguments.to_vec(),
+                result,
+            });
+        }
+    };
+    for entry in functions::entries() {
+        let arguments: Vec<Oid> = entry.arguments.iter().map(|kind| kind.oid()).collect();
+        let list: Vec<_> = arguments.iter().map(|oid| format!("c{oid}")).collect();
+        let name = entry.name;
+        note(Form::Function, name, &arguments, &format!("pg_catalog.{name}({})", list.join(", ")));
+    }
+    for name in PREFIX {
+        for operand in &kinds {
+            note(Form::Prefix, name, &[*operand], &format!("{name} c{operand}"));
+        }
+    }
+    for name in INFIX {
+        for left in &kinds {
+            for right in &kinds {
+                note(Form::Infix, name, &[*left, *right], &format!("c{left} {name} c{right}"));
+            }
+        }
+    }
+    for to in &kinds {
+        let name = match types.0.get(to) {
+            Some(user) => user.name.clone(),
+            None => Type::of(*to, types).plain_name().unwrap_or_default().to_owned(),
+        };
+        let quoted = regraft_core::sql::quote(&name);
+        for from in kinds.iter().filter(|from| *from != to && !name.is_empty()) {
+            note(Form::Cast, &name, &[*from], &format!("CAST(c{from} AS {quoted})"));
+        }
+    }
+    found
+}
+
+/// Expressions with a syntax of their own, as SQL writes them; each with an example over the columns
+/// of [`table`].
+const FORMS: &[(&str, &str)] = &[
+    ("a AND b, a OR b, NOT a", "c16 AND NOT c16 OR c16"),
+    ("a IS [NOT] NULL, a ISNULL, a NOTNULL", "c25 IS NOT NULL"),
+    ("a IS [NOT] TRUE | FALSE | UNKNOWN", "c16 IS NOT TRUE"),
+    ("a IS [NOT] DISTINCT FROM b", "c23 IS DISTINCT FROM c20"),
+    ("a [NOT] BETWEEN b AND c", "c23 BETWEEN 1 AND 2"),
+    ("a [NOT] BETWEEN SYMMETRIC b AND c", "c23 BETWEEN SYMMETRIC 1 AND 2"),
+    ("a [NOT] IN (b, …)", "c23 IN (1, c20)"),
+    ("a = ANY (array)", "c25 = ANY (c1009)"),
+    ("a [NOT] LIKE pattern [ESCAPE e]", "c25 LIKE 'a!%%' ESCAPE '!'"),
+    ("a [NOT] ILIKE pattern", "c25 ILIKE 'a%'"),
+    ("a [NOT] SIMILAR TO pattern", "c25 SIMILAR TO 'a'"),
+    ("CASE WHEN a THEN b … [ELSE c] END", "CASE WHEN c16 THEN 1 ELSE c23 END"),
+    ("CASE a WHEN b THEN c … [ELSE d] END", "CASE c23 WHEN 1 THEN 2 END"),
+    ("COALESCE(a, …)", "coalesce(c23, 0)"),
+    ("NULLIF(a, b)", "nullif(c23, 0)"),
+    ("GREATEST(a, …), LEAST(a, …)", "greatest(c23, least(c20, 0))"),
+    ("CAST(a AS type), a::type, type 'literal'", "CAST(c25 AS date)"),
+    ("concat(a, …), concat_ws(separator, a, …)", "concat_ws(',', concat(c23, c16), c1700)"),
+    ("SUBSTRING(a FROM b [FOR c])", "substring(c25 FROM 1 FOR 2)"),
+    ("SUBSTRING(a SIMILAR b ESCAPE c)", "substring(c25 SIMILAR 'a' ESCAPE '#')"),
+    ("POSITION(a IN b)", "position('a' IN c25)"),
+    ("TRIM([LEADING | TRAILING | BOTH] [a] FROM b)", "trim(LEADING 'a' FROM c25)"),
+    ("OVERLAY(a PLACING b FROM c)", "overlay(c25 PLACING 'a' FROM 1)"),
+    ("EXTRACT(field FROM a)", "extract(year FROM c1114)"),
+    ("a AT TIME ZONE 'UTC'", "c1114 AT TIME ZONE 'UTC'"),
+    ("INTERVAL 'literal'", "c1114 + interval '1 day'"),
+    ("ARRAY[a, …]", "ARRAY[c23, 1]"),
+    ("array[index]", "c1009[1]"),
+    ("jsonb_build_object(key, value, …)", "jsonb_build_object('a', c23)"),
+    ("jsonb_build_array(value, …)", "jsonb_build_array(c23, c25)"),
+];
+
+/// The expressions with a syntax of their own that compile.
+pub fn forms(settings: &Settings) -> Vec<&'static str> {
+    let types = TypeNames::default();
+    let probe = Probe { table: table(&types), settings };
+    FORMS.iter().filter(|(_, sql)| probe.accepts(sql).is_some()).map(|(name, _)| *name).collect()
+}
+
+/// The set-returning functions that compile in FROM, with the types of their arguments.
+pub fn set_functions(settings: &Settings) -> Vec<(&'static str, Vec<Oid>)> {
+    let types = TypeNames::default();
+    let probe = Probe { table: table(&types), settings };
+    let mut found = Vec::new();
+    for name in functions::SETS {
+        for column in &probe.table.columns {
+            let (oid, column) = (column.type_oid, &column.name);
+            if probe.accepts_select(&format!("1 FROM s, {name}({column}) AS x")).is_some() {
+                found.push((*name, vec![oid]));
+            }
+        }
+    }
+    found
+}
+
+/// A table with a column of each built-in type and of each enum.
+fn table(types: &TypeNames) -> SourceTable {
+    let enums = types.0.iter().filter(|(_, user)| matches!(user.kind, TypeKind::Enum(_)));
+    let mut users: Vec<Oid> = enums.map(|(oid, _): (&Oid, &UserType)| *oid).collect();
+    users.sort_unstable();
+    let plain = PLAIN.iter().map(|known| known.1);
+    let column =
+        |oid: Oid| Column { name: format!("c{oid}"), type_oid: oid, type_modifier: -1, key: false };
+    SourceTable {
+        name: TableName::new("public", "s"),
+        columns: plain.chain(ARRAYS.iter().copied()).chain(users).map(column).collect(),
+        key: Vec::new(),
+        types: types.clone(),
+        collated: Vec::new(),
+    }
+}
+
+/// A type as SQL names it.
+pub fn sql_name(oid: Oid, types: &TypeNames) -> String {
+    crate::types::type_name(oid, types)
+}
