@@ -170,6 +170,7 @@ fn compare(order: &Order, left: &Value<'_>, right: &Value<'_>) -> Result<Orderin
             (false, false) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
         },
         (Value::Numeric(a), Value::Numeric(b)) => a.compare(b),
+        (Value::Interval(a), Value::Interval(b)) => a.compare(*b),
         (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
         (Value::Text(a), Value::Text(b)) => match order {
             Order::Plain => a.as_bytes().cmp(b.as_bytes()),

@@ -11,6 +11,7 @@
 mod datetime;
 mod expr;
 mod functions;
+mod interval;
 mod jsonb;
 mod mapper;
 mod numeric;

@@ -68,7 +68,8 @@ pub struct Settings {
     pub c_ctype: bool,
     /// The database's encoding is UTF8.
     pub utf8: bool,
-    /// Sessions that read the source have `TimeZone` UTC and `DateStyle` ISO.
+    /// Sessions that read the source have `TimeZone` UTC, `DateStyle` ISO and `IntervalStyle`
+    /// postgres.
     pub utc_iso: bool,
     /// `server_version_num` of the source, e.g. 150018.
     pub server_version: u32,
@@ -105,6 +106,7 @@ pub(crate) enum Type {
     Time,
     Timestamp,
     Timestamptz,
+    Interval,
     Bytea,
     Json,
     Jsonb,
@@ -129,6 +131,7 @@ const PLAIN: &[(Type, Oid, &str, &str)] = &[
     (Type::Time, 1083, "time", "time without time zone"),
     (Type::Timestamp, 1114, "timestamp", "timestamp without time zone"),
     (Type::Timestamptz, 1184, "timestamptz", "timestamp with time zone"),
+    (Type::Interval, 1186, "interval", "interval"),
     (Type::Bytea, 17, "bytea", "bytea"),
     (Type::Json, 114, "json", "json"),
     (Type::Jsonb, 3802, "jsonb", "jsonb"),

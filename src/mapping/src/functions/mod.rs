@@ -1,11 +1,14 @@
 //! PostgreSQL's functions that are evaluated here.
 
+pub(crate) mod calendar;
 pub(crate) mod cast;
 pub(crate) mod digest;
+pub(crate) mod fields;
 pub(crate) mod json;
 pub(crate) mod number;
 pub(crate) mod set;
 pub(crate) mod text;
+pub(crate) mod to_char;
 
 use crate::expr::Run;
 use crate::syntax::Stop;
@@ -28,7 +31,8 @@ pub(crate) struct Entry {
 ///
 /// <https://www.postgresql.org/docs/current/typeconv-func.html>
 pub(crate) fn select(name: &str, kinds: &[Option<Type>]) -> Option<&'static Entry> {
-    let entries = [number::ENTRIES, text::ENTRIES, json::ENTRIES];
+    let entries =
+        [number::ENTRIES, text::ENTRIES, json::ENTRIES, calendar::ENTRIES, fields::ENTRIES];
     let mut best: Option<(usize, &'static Entry)> = None;
     let mut tie = false;
     for entry in entries.iter().flat_map(|list| list.iter()) {
@@ -61,7 +65,7 @@ fn score(wanted: &[Type], given: &[Option<Type>]) -> Option<usize> {
             score += 100;
         } else if !cast::implicit(*given, *wanted) {
             return None;
-        } else if matches!(wanted, Type::Text | Type::Float8) {
+        } else if matches!(wanted, Type::Text | Type::Float8 | Type::Timestamptz | Type::Interval) {
             score += 1;
         }
     }

@@ -196,6 +196,7 @@ fn category(kind: Type) -> u8 {
         Type::Int2 | Type::Int4 | Type::Int8 | Type::Float4 | Type::Float8 | Type::Numeric => b'N',
         Type::Text | Type::Varchar | Type::Bpchar => b'S',
         Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz => b'D',
+        Type::Interval => b'T',
         Type::Bool => b'B',
         Type::Enum(_) => b'E',
         _ => b'U',

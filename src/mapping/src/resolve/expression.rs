@@ -155,7 +155,11 @@ impl Scope<'_> {
                 Err(self.no_operator("+", None, Some(kind), at))
             };
         }
-        let Some(run) = functions::number::negation(kind) else {
+        let run = match kind {
+            Type::Interval => Some(functions::calendar::negated as crate::expr::Run),
+            _ => functions::number::negation(kind),
+        };
+        let Some(run) = run else {
             return Err(self.no_operator("-", None, Some(kind), at));
         };
         let expr = Expr::Call { run, strict: true, arguments: vec![operand.expr] };

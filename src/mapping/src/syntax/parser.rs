@@ -16,6 +16,7 @@ pub(super) mod power {
     pub(in crate::syntax) const ADD: u8 = 8;
     pub(in crate::syntax) const MULTIPLY: u8 = 9;
     pub(in crate::syntax) const POWER: u8 = 10;
+    pub(in crate::syntax) const ZONE: u8 = 11;
     pub(in crate::syntax) const SIGN: u8 = 13;
     pub(in crate::syntax) const CAST: u8 = 15;
 }
@@ -272,7 +273,7 @@ impl<'a> Parser<'a> {
             }
             (Kind::Word, "collate") => Some(power::CAST),
             (Kind::Word, "at") if self.ahead(1).is_some_and(|next| next.is_word("time")) => {
-                Some(power::CAST)
+                Some(power::ZONE)
             }
             (Kind::Word, "operator") => Some(power::OTHER),
             _ => None,
@@ -287,6 +288,7 @@ impl<'a> Parser<'a> {
             (Kind::Operator, "::") => {
                 let start = boxed.at;
                 let type_ref = self.type_ref()?;
+                self.refuse_fields(&type_ref)?;
                 return Ok(Node { at: start, kind: Ast::Cast(boxed, type_ref) });
             }
             (Kind::Operator, text) => {
@@ -304,7 +306,12 @@ impl<'a> Parser<'a> {
                 self.matching(boxed, word, true)?
             }
             (Kind::Word, "collate") => return Err(later(at, "COLLATE")),
-            (Kind::Word, "at") => return Err(later(at, "AT TIME ZONE")),
+            (Kind::Word, "at") => {
+                self.expect_word("time")?;
+                self.expect_word("zone")?;
+                let zone = self.binary(power::ZONE)?;
+                Ast::Call("timezone".into(), vec![zone, *boxed])
+            }
             (Kind::Word, "operator") => return Err(later(at, "OPERATOR()")),
             (Kind::Punctuation, _) => return Err(later(at, "a subscript")),
             _ => self.matching(boxed, token, false)?,
@@ -458,13 +465,11 @@ impl<'a> Parser<'a> {
             "exists" if call => Err(later(at, "EXISTS")),
             "array" => Err(later(at, "an array constructor")),
             "row" if call => Err(later(at, "a row constructor")),
-            "interval" if self.ahead(1).is_some_and(|next| next.kind == Kind::String) => {
-                Err(later(at, "an interval"))
-            }
-            "extract" | "overlay" | "normalize" | "grouping" | "xmlconcat" | "xmlelement"
-            | "xmlexists" | "xmlforest" | "xmlparse" | "xmlpi" | "xmlroot" | "xmlserialize"
-            | "xmltable" | "json_object" | "json_array" | "json_value" | "json_query"
-            | "json_exists" | "json_table" | "json_scalar" | "json_serialize" | "json"
+            "extract" if call => self.extract(at),
+            "overlay" | "normalize" | "grouping" | "xmlconcat" | "xmlelement" | "xmlexists"
+            | "xmlforest" | "xmlparse" | "xmlpi" | "xmlroot" | "xmlserialize" | "xmltable"
+            | "json_object" | "json_array" | "json_value" | "json_query" | "json_exists"
+            | "json_table" | "json_scalar" | "json_serialize" | "json"
                 if call =>
             {
                 Err(later(at, &format!("{word}()")))
@@ -501,6 +506,7 @@ impl<'a> Parser<'a> {
             Some(text) if text.kind == Kind::String => {
                 self.advance();
                 let literal = Node { at: text.start, kind: Ast::Text(text.text.clone()) };
+                self.refuse_fields(&type_ref)?;
                 let kind = Ast::Cast(Box::new(literal), type_ref);
                 Ok(Some(Node { at: token.start, kind }))
             }

@@ -1,6 +1,7 @@
 //! Expressions with a syntax of their own: CASE, CAST, SUBSTRING, POSITION, TRIM.
 
-use super::ast::{Ast, Node};
+use super::ast::{Ast, Node, TypeRef};
+use super::lexer::Kind;
 use super::parser::{Parsed, Parser, later, power};
 
 impl Parser<'_> {
@@ -28,8 +29,36 @@ impl Parser<'_> {
         let operand = Box::new(self.expression()?);
         self.expect_word("as")?;
         let type_ref = self.type_ref()?;
+        self.refuse_fields(&type_ref)?;
         self.expect_mark(")")?;
         Ok(Node { at, kind: Ast::Cast(operand, type_ref) })
+    }
+
+    /// Refuses `interval '1' day` and the like.
+    pub(super) fn refuse_fields(&self, type_ref: &TypeRef) -> Parsed<()> {
+        let field = ["year", "month", "day", "hour", "minute", "second"]
+            .iter()
+            .any(|word| self.word_is(word));
+        if type_ref.name == "interval" && field {
+            return Err(later(self.offset(), "an interval with fields"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn extract(&mut self, at: usize) -> Parsed<Node> {
+        self.advance();
+        self.expect_mark("(")?;
+        let field = match self.peek() {
+            Some(token) if token.kind == Kind::String || token.is_identifier() => {
+                Node { at: token.start, kind: Ast::Text(token.text.clone()) }
+            }
+            _ => return Err(self.unexpected("a field")),
+        };
+        self.advance();
+        self.expect_word("from")?;
+        let value = self.expression()?;
+        self.expect_mark(")")?;
+        Ok(Node { at, kind: Ast::Call("extract".into(), vec![field, value]) })
     }
 
     pub(super) fn substring(&mut self, at: usize) -> Parsed<Node> {
