@@ -8,6 +8,7 @@
 //!
 //! The crate is pure: no I/O, no clock, no server.
 
+mod array;
 mod datetime;
 mod expr;
 mod functions;

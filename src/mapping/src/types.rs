@@ -234,6 +234,17 @@ impl Type {
         Self::element_of(self.oid(), names).map(|oid| Type::of(oid, names))
     }
 
+    /// The array type over this one.
+    pub(crate) fn array(self, names: &TypeNames) -> Option<Type> {
+        let element = self.oid();
+        let built_in = ARRAYS.iter().find(|known| known.1 == element).map(|known| known.0);
+        let user = || {
+            let arrays = |kind: &TypeKind| *kind == TypeKind::Array { element };
+            names.0.iter().find(|(_, user)| arrays(&user.kind)).map(|(oid, _)| *oid)
+        };
+        built_in.or_else(user).map(Type::Other)
+    }
+
     /// True when a value is no row, so that `IS NULL` asks for the value itself and an unchanged
     /// value is certainly not NULL.
     pub(crate) fn is_scalar(self, names: &TypeNames) -> bool {

@@ -1,5 +1,6 @@
 //! PostgreSQL's functions that are evaluated here.
 
+pub(crate) mod array;
 pub(crate) mod calendar;
 pub(crate) mod cast;
 pub(crate) mod digest;

@@ -30,6 +30,9 @@ impl Scope<'_> {
         if matches!(kind, Type::Text | Type::Varchar | Type::Bpchar) {
             return Ok(Resolved { kind: Some(kind), ..resolved });
         }
+        if kind.element(&self.table.types).is_some() {
+            return self.array_literal(text, kind, at);
+        }
         let name = self.type_name(Some(kind));
         let Some(cast) = Cast::between(Type::Text, kind, self.settings) else {
             return Err(later(at, &format!("a literal of the type {name}")));
@@ -159,6 +162,9 @@ impl Scope<'_> {
                 "text is put in order by a collation other than C, which is not known here exactly",
             )
             .remedy("compare for equality only, or compute it in the target"));
+        }
+        if let Some(found) = self.array_order(kind, compare, value, at) {
+            return found;
         }
         match kind {
             Type::Bpchar => Ok(Order::Blank),

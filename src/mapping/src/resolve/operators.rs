@@ -20,6 +20,19 @@ pub(crate) struct Pair {
     pub(crate) order: Order,
 }
 
+/// The comparison that an operator asks.
+pub(crate) fn comparison(operator: &str) -> Option<Compare> {
+    Some(match operator {
+        "=" => Compare::Equal,
+        "<>" => Compare::NotEqual,
+        "<" => Compare::Less,
+        "<=" => Compare::LessEqual,
+        ">" => Compare::Greater,
+        ">=" => Compare::GreaterEqual,
+        _ => return None,
+    })
+}
+
 impl Scope<'_> {
     pub(crate) fn no_operator(
         &self,
@@ -43,17 +56,11 @@ impl Scope<'_> {
         if !self.settings.utf8 {
             return Err(later(at, "an operator in a database whose encoding is not UTF8"));
         }
-        let compare = match operator {
-            "=" => Some(Compare::Equal),
-            "<>" => Some(Compare::NotEqual),
-            "<" => Some(Compare::Less),
-            "<=" => Some(Compare::LessEqual),
-            ">" => Some(Compare::Greater),
-            ">=" => Some(Compare::GreaterEqual),
-            _ => None,
-        };
-        if let Some(compare) = compare {
+        if let Some(compare) = comparison(operator) {
             return self.compare(compare, left, right, at);
+        }
+        if self.is_array_operator(operator, &left, &right) {
+            return self.array_operator(operator, left, right, at);
         }
         match operator {
             "||" => self.concatenation(left, right, at),

@@ -291,6 +291,12 @@ impl<'a> Parser<'a> {
                 self.refuse_fields(&type_ref)?;
                 return Ok(Node { at: start, kind: Ast::Cast(boxed, type_ref) });
             }
+            (Kind::Operator, text) if self.is_quantifier() => {
+                let all = self.word_is("all");
+                self.advance();
+                let right = Box::new(self.parenthesis(at)?);
+                Ast::Quantified { left: boxed, operator: text.to_owned(), right, all }
+            }
             (Kind::Operator, text) => {
                 let right = self.binary(power)?;
                 Ast::Binary(text.to_owned(), boxed, Box::new(right))
@@ -313,7 +319,7 @@ impl<'a> Parser<'a> {
                 Ast::Call("timezone".into(), vec![zone, *boxed])
             }
             (Kind::Word, "operator") => return Err(later(at, "OPERATOR()")),
-            (Kind::Punctuation, _) => return Err(later(at, "a subscript")),
+            (Kind::Punctuation, _) => self.subscripts(boxed)?,
             _ => self.matching(boxed, token, false)?,
         };
         Ok(Node { at, kind })
@@ -429,7 +435,7 @@ impl<'a> Parser<'a> {
         Ok(Node { at, kind })
     }
 
-    fn parenthesis(&mut self, at: usize) -> Parsed<Node> {
+    pub(super) fn parenthesis(&mut self, at: usize) -> Parsed<Node> {
         self.advance();
         if self.word_is("select") || self.word_is("with") || self.word_is("values") {
             return Err(later(at, "a subquery"));
@@ -463,7 +469,7 @@ impl<'a> Parser<'a> {
             "case" => self.case(at),
             "cast" if call => self.cast(at),
             "exists" if call => Err(later(at, "EXISTS")),
-            "array" => Err(later(at, "an array constructor")),
+            "array" => self.array(at),
             "row" if call => Err(later(at, "a row constructor")),
             "extract" if call => self.extract(at),
             "overlay" | "normalize" | "grouping" | "xmlconcat" | "xmlelement" | "xmlexists"
@@ -503,7 +509,7 @@ impl<'a> Parser<'a> {
             return Ok(None);
         };
         match self.peek() {
-            Some(text) if text.kind == Kind::String => {
+            Some(text) if text.kind == Kind::String && !type_ref.array => {
                 self.advance();
                 let literal = Node { at: text.start, kind: Ast::Text(text.text.clone()) };
                 self.refuse_fields(&type_ref)?;

@@ -1,6 +1,6 @@
 //! Expressions with a syntax of their own: CASE, CAST, SUBSTRING, POSITION, TRIM.
 
-use super::ast::{Ast, Node, TypeRef};
+use super::ast::{Ast, Index, Node, TypeRef};
 use super::lexer::Kind;
 use super::parser::{Parsed, Parser, later, power};
 
@@ -32,6 +32,59 @@ impl Parser<'_> {
         self.refuse_fields(&type_ref)?;
         self.expect_mark(")")?;
         Ok(Node { at, kind: Ast::Cast(operand, type_ref) })
+    }
+
+    /// ANY, ALL or SOME with its parenthesis.
+    pub(super) fn is_quantifier(&self) -> bool {
+        ["any", "all", "some"].iter().any(|word| self.word_is(word))
+            && self.ahead(1).is_some_and(|next| next.is_mark("("))
+    }
+
+    pub(super) fn array(&mut self, at: usize) -> Parsed<Node> {
+        self.advance();
+        if !self.peek().is_some_and(|token| token.is_mark("[")) {
+            return Err(later(at, "ARRAY of a subquery"));
+        }
+        self.array_items(at, 0)
+    }
+
+    /// `[…]`, whose items may be such lists again.
+    fn array_items(&mut self, at: usize, depth: usize) -> Parsed<Node> {
+        self.expect_mark("[")?;
+        if depth > 6 {
+            return Err(later(at, "an array of more than six dimensions"));
+        }
+        let mut items = Vec::new();
+        while !self.take_mark("]") {
+            if !items.is_empty() {
+                self.expect_mark(",")?;
+            }
+            let nested = self.peek().is_some_and(|token| token.is_mark("["));
+            let start = self.offset();
+            items.push(if nested {
+                self.array_items(start, depth + 1)?
+            } else {
+                self.expression()?
+            });
+        }
+        Ok(Node { at, kind: Ast::Array(items) })
+    }
+
+    /// Subscripts, after the first bracket.
+    pub(super) fn subscripts(&mut self, base: Box<Node>) -> Parsed<Ast> {
+        let mut indexes = Vec::new();
+        loop {
+            let starts =
+                |parser: &Self, mark: &str| parser.peek().is_some_and(|token| token.is_mark(mark));
+            let low = if starts(self, ":") { None } else { Some(self.expression()?) };
+            let slice = self.take_mark(":");
+            let high = if slice && !starts(self, "]") { Some(self.expression()?) } else { None };
+            self.expect_mark("]")?;
+            indexes.push(Index { slice, low, high });
+            if !self.take_mark("[") {
+                return Ok(Ast::Subscript(base, indexes));
+            }
+        }
     }
 
     /// Refuses `interval '1' day` and the like.
