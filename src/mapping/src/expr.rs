@@ -7,6 +7,7 @@ use regraft_core::{Cell, Tuple};
 use smallvec::SmallVec;
 
 use crate::functions::array::{self, ArrayOp, Element};
+use crate::functions::array_search;
 use crate::functions::cast::Cast;
 use crate::functions::json;
 use crate::types::Type;
@@ -184,7 +185,7 @@ pub(crate) fn compare(
         (Value::Numeric(a), Value::Numeric(b)) => a.compare(b),
         (Value::Interval(a), Value::Interval(b)) => a.compare(*b),
         (Value::Bytes(a), Value::Bytes(b)) => match order {
-            Order::Array(element) if array::equal(element, a, b)? => Ordering::Equal,
+            Order::Array(element) if array_search::equal(element, a, b)? => Ordering::Equal,
             Order::Array(_) => Ordering::Less,
             _ => a.cmp(b),
         },

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::array_search::{holds, position, remove, replace};
 use super::cast::Cast;
 use crate::array::{Array, DIMENSIONS_MAX, Dimension, bounds, print};
 use crate::expr::{Compare, Order, compare};
@@ -79,13 +80,13 @@ impl ArrayOp {
     }
 }
 
-fn wrong() -> Fail {
+pub(super) fn wrong() -> Fail {
     Fail::Wire("an array function got other types than it was compiled for")
 }
 
-type Item<'a> = Option<Cow<'a, [u8]>>;
+pub(super) type Item<'a> = Option<Cow<'a, [u8]>>;
 
-fn array<'a>(value: &'a Value<'_>) -> Result<Array<'a>, Fail> {
+pub(super) fn array<'a>(value: &'a Value<'_>) -> Result<Array<'a>, Fail> {
     match value {
         Value::Bytes(bytes) => Array::decode(bytes),
         _ => Err(wrong()),
@@ -105,7 +106,7 @@ fn int(value: &Value<'_>) -> Result<i64, Fail> {
 }
 
 impl Element {
-    fn wire(&self, value: &Value<'_>) -> Item<'static> {
+    pub(super) fn wire(&self, value: &Value<'_>) -> Item<'static> {
         if value.is_null() {
             return None;
         }
@@ -114,19 +115,19 @@ impl Element {
         Some(Cow::Owned(cell.split_off(4.min(cell.len()))))
     }
 
-    fn value<'a>(&self, item: &'a Item<'_>) -> Evaluated<'a> {
+    pub(super) fn value<'a>(&self, item: &'a Item<'_>) -> Evaluated<'a> {
         match item {
             None => Ok(Value::Null),
             Some(bytes) => Value::from_binary(self.kind, bytes),
         }
     }
 
-    fn done<'v>(&self, array: &Array<'_>) -> Value<'v> {
+    pub(super) fn done<'v>(&self, array: &Array<'_>) -> Value<'v> {
         Value::Bytes(Cow::Owned(array.encode(self.kind.oid())))
     }
 
     /// True when both are NULL, or equal.
-    fn same(&self, item: &Item<'_>, wanted: &Value<'_>) -> Result<bool, Fail> {
+    pub(super) fn same(&self, item: &Item<'_>, wanted: &Value<'_>) -> Result<bool, Fail> {
         match (item, wanted) {
             (None, Value::Null) => Ok(true),
             (None, _) | (_, Value::Null) => Ok(false),
@@ -390,107 +391,6 @@ fn concatenate<'v>(element: &Element, values: &mut [Value<'v>]) -> Evaluated<'v>
     Ok(element.done(&left.join(right)?))
 }
 
-fn one_dimension(array: &Array<'_>) -> Result<(), Fail> {
-    if array.dimensions.len() > 1 {
-        let what = "searching for elements in multidimensional arrays is not supported";
-        return Err(Fail::error("0A000", what));
-    }
-    Ok(())
-}
-
-fn position<'v>(
-    element: &Element,
-    every: bool,
-    value: &Value<'_>,
-    wanted: &Value<'_>,
-) -> Evaluated<'v> {
-    if value.is_null() {
-        return Ok(Value::Null);
-    }
-    let array = array(value)?;
-    one_dimension(&array)?;
-    let low = array.dimensions.first().map_or(1, |dimension| dimension.low);
-    let mut found = Vec::new();
-    for (place, item) in (low..).zip(&array.items) {
-        if !element.same(item, wanted)? {
-            continue;
-        }
-        if !every {
-            return Ok(Value::Int(i64::from(place)));
-        }
-        found.push(Some(Cow::Owned(place.to_be_bytes().to_vec())));
-    }
-    if !every {
-        return Ok(Value::Null);
-    }
-    Ok(Value::Bytes(Cow::Owned(Array::list(found).encode(Type::Int4.oid()))))
-}
-
-fn remove<'v>(element: &Element, values: &mut [Value<'v>]) -> Evaluated<'v> {
-    let [value, wanted] = values else { return Err(wrong()) };
-    if value.is_null() {
-        return Ok(Value::Null);
-    }
-    let changed = {
-        let mut array = array(value)?;
-        if array.dimensions.len() > 1 {
-            let what = "removing elements from multidimensional arrays is not supported";
-            return Err(Fail::error("0A000", what));
-        }
-        let before = array.items.len();
-        let mut kept = Vec::with_capacity(before);
-        for item in array.items {
-            if !element.same(&item, wanted)? {
-                kept.push(item);
-            }
-        }
-        array.items = kept;
-        if array.items.is_empty() {
-            array.dimensions.clear();
-        }
-        for dimension in &mut array.dimensions {
-            dimension.length = i32::try_from(array.items.len()).map_err(|_| Fail::Doubt)?;
-        }
-        array.flag = array.items.iter().any(Option::is_none);
-        (array.items.len() < before).then(|| element.done(&array))
-    };
-    Ok(changed.unwrap_or_else(|| std::mem::replace(value, Value::Null)))
-}
-
-fn replace<'v>(element: &Element, values: &mut [Value<'v>]) -> Evaluated<'v> {
-    let [value, wanted, other] = values else { return Err(wrong()) };
-    if value.is_null() {
-        return Ok(Value::Null);
-    }
-    let changed = {
-        let mut array = array(value)?;
-        let mut changed = false;
-        for item in &mut array.items {
-            if element.same(item, wanted)? {
-                *item = element.wire(other);
-                changed = true;
-            }
-        }
-        array.count_nulls();
-        changed.then(|| element.done(&array))
-    };
-    Ok(changed.unwrap_or_else(|| std::mem::replace(value, Value::Null)))
-}
-
-/// True when some element equals this one, which is not NULL.
-fn holds(element: &Element, array: &Array<'_>, wanted: &Item<'_>) -> Result<bool, Fail> {
-    if wanted.is_none() {
-        return Ok(false);
-    }
-    let wanted = element.value(wanted)?;
-    for item in &array.items {
-        if element.same(item, &wanted)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 fn join<'v>(
     element: &Element,
     cast: Option<Cast>,
@@ -537,19 +437,4 @@ fn split<'v>(
         _ => Some(Cow::Owned(part.into_owned().into_bytes())),
     };
     Ok(element.done(&Array::list(parts.into_iter().map(item).collect())))
-}
-
-/// Equality of two arrays: bounds and elements.
-pub(crate) fn equal(element: &Element, a: &[u8], b: &[u8]) -> Result<bool, Fail> {
-    let (a, b) = (Array::decode(a)?, Array::decode(b)?);
-    if a.dimensions != b.dimensions {
-        return Ok(false);
-    }
-    for (left, right) in a.items.iter().zip(&b.items) {
-        let right = element.value(right)?;
-        if !element.same(left, &right)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -248,6 +248,9 @@ fn to_timestamp<'v>(arguments: &[Value<'v>]) -> Evaluated<'v> {
 /// AT TIME ZONE with a fixed offset from UTC.
 fn shift_zone<'v>(arguments: &[Value<'v>], sign: i64) -> Evaluated<'v> {
     let [Value::Interval(zone), Value::Int(micros)] = arguments else { return Err(wrong()) };
+    if zone.is_extreme() {
+        return Err(Fail::Doubt);
+    }
     if infinite(*micros) {
         return Ok(Value::Int(*micros));
     }

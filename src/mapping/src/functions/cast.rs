@@ -131,8 +131,8 @@ impl Cast {
                     _ => Value::text(if truth { "true" } else { "false" }),
                 }),
                 Value::Interval(value) => Ok(match to {
-                    Type::Time => Value::Int(value.micros.rem_euclid(DAY)),
                     _ if value.is_extreme() => return Err(Fail::Doubt),
+                    Type::Time => Value::Int(value.micros.rem_euclid(DAY)),
                     _ => Value::text(value.text()),
                 }),
                 Value::Bytes(bytes) => Ok(Value::text(uuid_text(&bytes))),

@@ -1,6 +1,7 @@
 //! PostgreSQL's functions that are evaluated here.
 
 pub(crate) mod array;
+pub(crate) mod array_search;
 pub(crate) mod calendar;
 pub(crate) mod cast;
 pub(crate) mod digest;
