@@ -162,7 +162,7 @@ pub(crate) fn parse(text: &str, kind: Type) -> Option<i64> {
     let exists = (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
     exists.then_some(())?;
     let days = days_from_civil(year, month, day) - EPOCH;
-    if days < -2_451_507 {
+    if days < -2_451_545 {
         return None;
     }
     if kind == Type::Date {

@@ -231,6 +231,10 @@ pub(crate) fn run<'v>(op: &ArrayOp, element: &Element, values: &mut [Value<'v>])
         }
         (ArrayOp::Convert { from, cast }, [value]) => {
             let mut array = array(value)?;
+            // A cast between types of one form keeps the flag.
+            if !array.is_exact() {
+                return Err(Fail::Doubt);
+            }
             let source = Element { kind: *from, order: Order::Plain };
             for item in &mut array.items {
                 let converted = match source.value(item)? {

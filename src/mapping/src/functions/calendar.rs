@@ -104,8 +104,8 @@ fn day(year: i64, month: i64, day: i64) -> Result<i64, Fail> {
         return Err(wrong());
     }
     let days = days_from_civil(year, month, day) - EPOCH;
-    // 4713 BC to 5874897 AD.
-    if (-2_451_507..2_145_031_949).contains(&days) { Ok(days) } else { Err(wrong()) }
+    // 4714-11-24 BC to 5874897 AD.
+    if (-2_451_545..2_145_031_949).contains(&days) { Ok(days) } else { Err(wrong()) }
 }
 
 fn make_date<'v>(arguments: &[Value<'v>]) -> Evaluated<'v> {

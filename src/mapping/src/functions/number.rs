@@ -171,8 +171,8 @@ fn shift_date<'v>(arguments: &[Value<'v>], back: bool) -> Evaluated<'v> {
         return Ok(Value::Int(*date));
     }
     let shifted = if back { date - days } else { date + days };
-    // 4713 BC to 5874897 AD.
-    if (-2_451_507..2_145_031_949).contains(&shifted) {
+    // 4714-11-24 BC to 5874897 AD.
+    if (-2_451_545..2_145_031_949).contains(&shifted) {
         Ok(Value::Int(shifted))
     } else {
         Err(Fail::error("22008", "date out of range"))

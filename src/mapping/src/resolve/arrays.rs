@@ -305,6 +305,13 @@ impl Scope<'_> {
         let (Some(kind), Some(element)) = (array.kind, self.element(array.kind)) else {
             return Err(later(at, "an array function of something that is no array"));
         };
+        // The first of text and varchar is the common type.
+        if matches!(op, ArrayOp::Prepend)
+            && item.kind == Some(Type::Varchar)
+            && element == Type::Text
+        {
+            return Err(later(at, "an array and an element of another type before it"));
+        }
         let item = self.as_element(item, element, at)?;
         let list = match op {
             ArrayOp::Prepend => vec![item, array],
