@@ -6,15 +6,16 @@ use std::fmt::Write as _;
 use crate::types::Type;
 use crate::value::Value;
 
-const DAY: i64 = 86_400_000_000;
+use crate::interval::{DAY, clock};
+
 /// Days from 1970-01-01 to 2000-01-01.
-const EPOCH: i64 = 10_957;
+pub(crate) const EPOCH: i64 = 10_957;
 /// `-infinity` and `infinity` of a date.
-const DATE_LOW: i64 = i32::MIN as i64;
-const DATE_HIGH: i64 = i32::MAX as i64;
+pub(crate) const DATE_LOW: i64 = i32::MIN as i64;
+pub(crate) const DATE_HIGH: i64 = i32::MAX as i64;
 /// Bounds of a timestamp: 4713 BC to 294276 AD.
-const FIRST: i64 = -211_813_488_000_000_000;
-const END: i64 = 9_223_371_331_200_000_000;
+pub(crate) const FIRST: i64 = -211_813_488_000_000_000;
+pub(crate) const END: i64 = 9_223_371_331_200_000_000;
 
 /// Days since 1970-01-01 of a day of the proleptic Gregorian calendar; year 0 is 1 BC.
 /// <https://howardhinnant.github.io/date_algorithms.html>
@@ -41,7 +42,7 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
+pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match month {
         2 => 28 + i64::from(leap),
@@ -50,7 +51,7 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// A value of one of the three types as another one or as text; `None` outside their ranges.
+/// A value of one of the types of dates and times as another one or as text; `None` outside their ranges.
 pub(crate) fn convert<'v>(value: i64, from: Type, to: Type) -> Option<Value<'v>> {
     match (from, to) {
         (Type::Date, Type::Timestamp | Type::Timestamptz) => {
@@ -61,6 +62,11 @@ pub(crate) fn convert<'v>(value: i64, from: Type, to: Type) -> Option<Value<'v>>
             };
             Some(Value::Int(micros))
         }
+        (Type::Time, _) => Some(Value::text(clock(value.unsigned_abs()))),
+        (_, Type::Time) => Some(match value {
+            i64::MIN | i64::MAX => Value::Null,
+            micros => Value::Int(micros.rem_euclid(DAY)),
+        }),
         (_, Type::Date) => Some(Value::Int(match value {
             i64::MIN => DATE_LOW,
             i64::MAX => DATE_HIGH,
@@ -93,14 +99,7 @@ fn text(value: i64, kind: Type) -> Option<String> {
     let shown = if year > 0 { year } else { 1 - year };
     let mut out = format!("{shown:04}-{month:02}-{day:02}");
     if let Some(micros) = micros {
-        let seconds = micros / 1_000_000;
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(out, " {hour:02}:{minute:02}:{second:02}").ok()?;
-        let fraction = micros % 1_000_000;
-        if fraction > 0 {
-            let digits = format!("{fraction:06}");
-            write!(out, ".{}", digits.trim_end_matches('0')).ok()?;
-        }
+        write!(out, " {}", clock(micros.unsigned_abs())).ok()?;
         if kind == Type::Timestamptz {
             out.push_str("+00");
         }
@@ -137,16 +136,37 @@ impl Reader<'_> {
 /// Reads `2020-01-31[ 12:34[:56[.789]]][+02[:30]]`; `None` for every other form and for days that
 /// do not exist.
 pub(crate) fn parse(text: &str, kind: Type) -> Option<i64> {
+    if kind == Type::Time {
+        let mut reader = Reader(text.as_bytes());
+        let micros = time(&mut reader)?;
+        return reader.0.is_empty().then_some(micros);
+    }
+    let (low, high) = if kind == Type::Date { (DATE_LOW, DATE_HIGH) } else { (i64::MIN, i64::MAX) };
+    match text {
+        "infinity" => return Some(high),
+        "-infinity" => return Some(low),
+        _ => {}
+    }
+    let (text, before) = match text.strip_suffix(" BC") {
+        Some(rest) => (rest, true),
+        None => (text, false),
+    };
     let mut reader = Reader(text.as_bytes());
     let year = reader.digits(4)?;
     reader.take(b'-').then_some(())?;
     let month = reader.digits(2)?;
     reader.take(b'-').then_some(())?;
     let day = reader.digits(2)?;
-    let exists =
-        year > 0 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+    if year == 0 {
+        return None;
+    }
+    let year = if before { 1 - year } else { year };
+    let exists = (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
     exists.then_some(())?;
     let days = days_from_civil(year, month, day) - EPOCH;
+    if days < -2_451_545 {
+        return None;
+    }
     if kind == Type::Date {
         return reader.0.is_empty().then_some(days);
     }
@@ -157,7 +177,7 @@ pub(crate) fn parse(text: &str, kind: Type) -> Option<i64> {
             micros -= zone(&mut reader)?;
         }
     }
-    reader.0.is_empty().then_some(micros)
+    (reader.0.is_empty() && (FIRST..END).contains(&micros)).then_some(micros)
 }
 
 fn time(reader: &mut Reader<'_>) -> Option<i64> {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use regraft_core::{Cell, Tuple};
 use smallvec::SmallVec;
 
+use crate::functions::array::{self, ArrayOp, Element};
+use crate::functions::array_search;
 use crate::functions::cast::Cast;
 use crate::functions::json;
 use crate::types::Type;
@@ -26,7 +28,7 @@ pub(crate) enum Compare {
 }
 
 impl Compare {
-    fn holds(self, order: Ordering) -> bool {
+    pub(crate) fn holds(self, order: Ordering) -> bool {
         match self {
             Compare::Less => order.is_lt(),
             Compare::LessEqual => order.is_le(),
@@ -49,6 +51,8 @@ pub(crate) enum Order {
     Labels(Arc<[String]>),
     /// jsonb, for equality only.
     Json,
+    /// Arrays, for equality only.
+    Array(Arc<Element>),
 }
 
 #[derive(Clone, Debug)]
@@ -121,6 +125,11 @@ pub(crate) enum Expr {
     /// A call that PostgreSQL's planner does not compute, though its arguments be constants, for the
     /// function is declared STABLE.
     Stable(Box<Expr>),
+    Array {
+        op: ArrayOp,
+        element: Element,
+        arguments: Vec<Expr>,
+    },
 }
 
 /// The outputs of the lateral functions around an expression, innermost first.
@@ -162,7 +171,11 @@ impl<'e> Env<'e> {
 }
 
 /// Order of two values of one type that are not NULL.
-fn compare(order: &Order, left: &Value<'_>, right: &Value<'_>) -> Result<Ordering, Fail> {
+pub(crate) fn compare(
+    order: &Order,
+    left: &Value<'_>,
+    right: &Value<'_>,
+) -> Result<Ordering, Fail> {
     Ok(match (left, right) {
         (Value::Int(a), Value::Int(b)) => a.cmp(b),
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
@@ -173,9 +186,14 @@ fn compare(order: &Order, left: &Value<'_>, right: &Value<'_>) -> Result<Orderin
             (false, false) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
         },
         (Value::Numeric(a), Value::Numeric(b)) => a.compare(b),
-        (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
+        (Value::Interval(a), Value::Interval(b)) => a.compare(*b),
+        (Value::Bytes(a), Value::Bytes(b)) => match order {
+            Order::Array(element) if array_search::equal(element, a, b)? => Ordering::Equal,
+            Order::Array(_) => Ordering::Less,
+            _ => a.cmp(b),
+        },
         (Value::Text(a), Value::Text(b)) => match order {
-            Order::Plain => a.as_bytes().cmp(b.as_bytes()),
+            Order::Plain | Order::Array(_) => a.as_bytes().cmp(b.as_bytes()),
             Order::Blank => {
                 a.trim_end_matches(' ').as_bytes().cmp(b.trim_end_matches(' ').as_bytes())
             }
@@ -244,6 +262,18 @@ impl Expr {
                 if value.is_null() { Ok(value) } else { cast.apply(value) }
             }
             Expr::Stable(call) => call.eval(env),
+            Expr::Array { op, element, arguments } => {
+                let mut values: SmallVec<[Value<'e>; 4]> = SmallVec::new();
+                for argument in arguments {
+                    values.push(argument.eval(env)?);
+                    // What is taken from an array that is NULL is not looked at.
+                    let taken = matches!(op, ArrayOp::Subscript | ArrayOp::Slice(_));
+                    if taken && values[0].is_null() {
+                        return Ok(Value::Null);
+                    }
+                }
+                array::run(op, element, &mut values)
+            }
             _ => self.eval_choice(env),
         }
     }
@@ -305,7 +335,9 @@ impl Expr {
             Expr::And(list) | Expr::Or(list) | Expr::Coalesce(list) => {
                 list.iter().for_each(|e| e.walk(visit));
             }
-            Expr::Extreme { list, .. } | Expr::Call { arguments: list, .. } => {
+            Expr::Extreme { list, .. }
+            | Expr::Call { arguments: list, .. }
+            | Expr::Array { arguments: list, .. } => {
                 list.iter().for_each(|e| e.walk(visit));
             }
             Expr::Not(operand)

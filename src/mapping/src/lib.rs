@@ -11,10 +11,12 @@
 //!
 //! The crate is pure: no I/O, no clock, no server.
 
+mod array;
 mod covered;
 mod datetime;
 mod expr;
 mod functions;
+mod interval;
 mod jsonb;
 mod mapper;
 mod numeric;

@@ -68,7 +68,8 @@ pub struct Settings {
     pub c_ctype: bool,
     /// The database's encoding is UTF8.
     pub utf8: bool,
-    /// Sessions that read the source have `TimeZone` UTC and `DateStyle` ISO.
+    /// Sessions that read the source have `TimeZone` UTC, `DateStyle` ISO and `IntervalStyle`
+    /// postgres.
     pub utc_iso: bool,
     /// `server_version_num` of the source, e.g. 150018.
     pub server_version: u32,
@@ -105,6 +106,7 @@ pub(crate) enum Type {
     Time,
     Timestamp,
     Timestamptz,
+    Interval,
     Bytea,
     Json,
     Jsonb,
@@ -129,6 +131,7 @@ pub(crate) const PLAIN: &[(Type, Oid, &str, &str)] = &[
     (Type::Time, 1083, "time", "time without time zone"),
     (Type::Timestamp, 1114, "timestamp", "timestamp without time zone"),
     (Type::Timestamptz, 1184, "timestamptz", "timestamp with time zone"),
+    (Type::Interval, 1186, "interval", "interval"),
     (Type::Bytea, 17, "bytea", "bytea"),
     (Type::Json, 114, "json", "json"),
     (Type::Jsonb, 3802, "jsonb", "jsonb"),
@@ -234,6 +237,17 @@ impl Type {
     /// Type of the elements, for an array.
     pub(crate) fn element(self, names: &TypeNames) -> Option<Type> {
         Self::element_of(self.oid(), names).map(|oid| Type::of(oid, names))
+    }
+
+    /// The array type over this one.
+    pub(crate) fn array(self, names: &TypeNames) -> Option<Type> {
+        let element = self.oid();
+        let built_in = ARRAYS.iter().find(|known| known.1 == element).map(|known| known.0);
+        let user = || {
+            let arrays = |kind: &TypeKind| *kind == TypeKind::Array { element };
+            names.0.iter().find(|(_, user)| arrays(&user.kind)).map(|(oid, _)| *oid)
+        };
+        built_in.or_else(user).map(Type::Other)
     }
 
     /// True when a value is no row, so that `IS NULL` asks for the value itself and an unchanged

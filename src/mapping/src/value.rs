@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use regraft_core::Cell;
 use regraft_core::row::{put_null, put_value};
 
+use crate::interval::Interval;
 use crate::numeric::Numeric;
 use crate::types::Type;
 
@@ -17,6 +18,7 @@ pub(crate) enum Value<'a> {
     Int(i64),
     Float(f64),
     Numeric(Numeric),
+    Interval(Interval),
     Text(Cow<'a, str>),
     /// The binary send format of a type that is only copied or compared for equality.
     Bytes(Cow<'a, [u8]>),
@@ -73,6 +75,7 @@ impl<'a> Value<'a> {
             Value::Int(value) => Value::Int(value),
             Value::Float(value) => Value::Float(value),
             Value::Numeric(value) => Value::Numeric(value),
+            Value::Interval(value) => Value::Interval(value),
             Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
             Value::Bytes(bytes) => Value::Bytes(Cow::Owned(bytes.into_owned())),
         }
@@ -116,6 +119,7 @@ impl<'a> Value<'a> {
                 bytes.try_into().ok().map(|b| Value::Float(f32::from_be_bytes(b).into()))
             }
             Type::Float8 => bytes.try_into().ok().map(|b| Value::Float(f64::from_be_bytes(b))),
+            Type::Interval => Interval::from_binary(bytes).map(Value::Interval),
             Type::Numeric => Numeric::from_binary(bytes).map(Value::Numeric),
             Type::Text | Type::Varchar | Type::Bpchar | Type::Json | Type::Enum(_) => {
                 return utf8(bytes);
@@ -143,6 +147,7 @@ impl<'a> Value<'a> {
             (Value::Float(value), Type::Float4) => put_value(out, &(*value as f32).to_be_bytes()),
             (Value::Float(value), _) => put_value(out, &value.to_be_bytes()),
             (Value::Numeric(value), _) => put_numeric(value, out),
+            (Value::Interval(value), _) => put_value(out, &value.to_binary()),
             (Value::Text(text), Type::Jsonb) => {
                 let length = text.len() as i32 + 1;
                 out.extend_from_slice(&length.to_be_bytes());

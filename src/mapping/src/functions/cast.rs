@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::encoding::bytea_in;
 use crate::datetime;
+use crate::interval::{DAY, Interval};
 use crate::jsonb::{self, Kind};
 use crate::numeric::{Malformed, Numeric};
 use crate::types::{Settings, Type};
@@ -31,8 +32,8 @@ pub(crate) enum Cast {
 /// True when PostgreSQL converts by itself, as in an argument or an operand.
 pub(crate) fn implicit(from: Type, to: Type) -> bool {
     use Type::{
-        Bpchar, Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Timestamp, Timestamptz,
-        Varchar,
+        Bpchar, Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Text, Time, Timestamp,
+        Timestamptz, Varchar,
     };
     from == to
         || matches!(
@@ -47,6 +48,7 @@ pub(crate) fn implicit(from: Type, to: Type) -> bool {
                 | (Bpchar, Text | Varchar)
                 | (Date, Timestamp | Timestamptz)
                 | (Timestamp, Timestamptz)
+                | (Time, Interval)
         )
 }
 
@@ -61,8 +63,10 @@ fn is_number(kind: Type) -> bool {
 impl Cast {
     /// The cast, `None` when it does not exist, or what it gives is not certain with these settings.
     pub(crate) fn between(from: Type, to: Type, settings: &Settings) -> Option<Cast> {
-        use Type::{Bool, Date, Enum, Int4, Json, Jsonb, Timestamp, Timestamptz, Uuid};
-        let dated = |kind| matches!(kind, Date | Timestamp | Timestamptz);
+        use Type::{
+            Bool, Date, Enum, Int4, Interval, Json, Jsonb, Time, Timestamp, Timestamptz, Uuid,
+        };
+        let dated = |kind| matches!(kind, Date | Time | Timestamp | Timestamptz | Interval);
         let known = match (from, to) {
             _ if from == to => true,
             _ if is_string(from) && is_string(to) => true,
@@ -74,6 +78,8 @@ impl Cast {
             (Jsonb, Bool) => true,
             (Jsonb, _) if is_number(to) => true,
             (Date, Timestamp) | (Timestamp, Date) => true,
+            (Timestamp | Interval, Time) | (Time, Interval) => true,
+            (Timestamptz, Time) => settings.utc_iso,
             (Date | Timestamp, Timestamptz) | (Timestamptz, Date | Timestamp) => settings.utc_iso,
             (_, Bool | Uuid | Json | Jsonb) if is_string(from) => true,
             (Type::Text | Type::Varchar, Type::Bytea) => true,
@@ -126,6 +132,11 @@ impl Cast {
                     Type::Int4 => Value::Int(i64::from(truth)),
                     _ => Value::text(if truth { "true" } else { "false" }),
                 }),
+                Value::Interval(value) => Ok(match to {
+                    _ if value.is_extreme() => return Err(Fail::Doubt),
+                    Type::Time => Value::Int(value.micros.rem_euclid(DAY)),
+                    _ => Value::text(value.text()),
+                }),
                 Value::Bytes(bytes) => Ok(Value::text(uuid_text(&bytes))),
                 Value::Null => Ok(Value::Null),
             },
@@ -146,6 +157,9 @@ fn apply_modifier(kind: Type, modifier: i32, value: Value<'_>) -> Evaluated<'_> 
             Ok(Value::Text(cut_chars(text, length, kind == Type::Bpchar)))
         }
         Value::Int(micros) if matches!(kind, Type::Timestamp | Type::Timestamptz) => {
+            Ok(Value::Int(datetime::round(micros, modifier).ok_or(Fail::Doubt)?))
+        }
+        Value::Int(micros) if kind == Type::Time => {
             Ok(Value::Int(datetime::round(micros, modifier).ok_or(Fail::Doubt)?))
         }
         _ => Err(Fail::Doubt),
@@ -192,7 +206,10 @@ fn integer_name(kind: Type) -> &'static str {
 
 fn from_int<'v>(number: i64, from: Type, to: Type) -> Evaluated<'v> {
     match (from, to) {
-        (Type::Date | Type::Timestamp | Type::Timestamptz, _) => {
+        (Type::Time, Type::Interval) => {
+            Ok(Value::Interval(Interval { micros: number, ..Interval::default() }))
+        }
+        (Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz, _) => {
             datetime::convert(number, from, to).ok_or(Fail::Doubt)
         }
         (_, Type::Numeric) => Ok(Value::Numeric(Numeric::from_i64(number))),
@@ -363,7 +380,8 @@ fn from_text<'v>(text: Cow<'v, str>, from: Type, to: Type) -> Evaluated<'v> {
             jsonb::validate(&text)?;
             Ok(Value::Text(text))
         }
-        Type::Date | Type::Timestamp | Type::Timestamptz => {
+        Type::Interval => Interval::parse(&text).map(Value::Interval).ok_or(Fail::Doubt),
+        Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz => {
             // What is not plainly ISO, PostgreSQL's date parser has to judge.
             datetime::parse(&text, to).map(Value::Int).ok_or(Fail::Doubt)
         }

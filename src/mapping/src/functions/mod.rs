@@ -1,9 +1,13 @@
 //! PostgreSQL's functions that are evaluated here.
 
+pub(crate) mod array;
+pub(crate) mod array_search;
 pub(crate) mod bytes;
+pub(crate) mod calendar;
 pub(crate) mod cast;
 pub(crate) mod digest;
 pub(crate) mod encoding;
+pub(crate) mod fields;
 pub(crate) mod format;
 pub(crate) mod json;
 pub(crate) mod json_build;
@@ -12,6 +16,7 @@ pub(crate) mod json_raw;
 pub(crate) mod number;
 pub(crate) mod set;
 pub(crate) mod text;
+pub(crate) mod to_char;
 pub(crate) mod variadic;
 
 use crate::expr::Run;
@@ -41,6 +46,8 @@ const TABLES: &[&[Entry]] = &[
     json::ENTRIES,
     json_edit::ENTRIES,
     json_raw::ENTRIES,
+    calendar::ENTRIES,
+    fields::ENTRIES,
 ];
 
 /// All functions that are known here, those to be refused among them.
@@ -89,7 +96,7 @@ fn score(wanted: &[Type], given: &[Option<Type>]) -> Option<usize> {
             score += 100;
         } else if !cast::implicit(*given, *wanted) {
             return None;
-        } else if matches!(wanted, Type::Text | Type::Float8) {
+        } else if matches!(wanted, Type::Text | Type::Float8 | Type::Timestamptz | Type::Interval) {
             score += 1;
         }
     }

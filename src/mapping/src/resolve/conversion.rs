@@ -30,6 +30,9 @@ impl Scope<'_> {
         if matches!(kind, Type::Text | Type::Varchar | Type::Bpchar) {
             return Ok(Resolved { kind: Some(kind), ..resolved });
         }
+        if kind.element(&self.table.types).is_some() {
+            return self.array_literal(text, kind, at);
+        }
         let name = self.type_name(Some(kind));
         if kind == Type::Bytea && !self.settings.utf8 && !text.is_ascii() {
             // Its bytes are those of the database's encoding.
@@ -161,6 +164,9 @@ impl Scope<'_> {
             )
             .remedy("compare for equality only, or compute it in the target"));
         }
+        if let Some(found) = self.array_order(kind, compare, value, at) {
+            return found;
+        }
         match kind {
             Type::Bpchar => Ok(Order::Blank),
             Type::Enum(oid) if !equality => Ok(Order::Labels(self.labels(oid))),
@@ -197,6 +203,7 @@ fn category(kind: Type) -> u8 {
         Type::Int2 | Type::Int4 | Type::Int8 | Type::Float4 | Type::Float8 | Type::Numeric => b'N',
         Type::Text | Type::Varchar | Type::Bpchar => b'S',
         Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz => b'D',
+        Type::Interval => b'T',
         Type::Bool => b'B',
         Type::Enum(_) => b'E',
         _ => b'U',

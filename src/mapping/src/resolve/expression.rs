@@ -94,7 +94,21 @@ impl Scope<'_> {
             Ast::Like { operand, pattern, escape, insensitive } => {
                 self.like(operand, pattern, escape.as_deref(), *insensitive, at)
             }
+            Ast::Array(items) => self.array(items, None, at),
+            Ast::Subscript(base, indexes) => self.subscript(base, indexes, at),
+            Ast::Quantified { left, operator, right, all } => {
+                let left = self.resolve(left)?;
+                let right = self.resolve(right)?;
+                let Some(compare) = super::operators::comparison(operator) else {
+                    return Err(later(at, &format!("{operator} with ANY or ALL")));
+                };
+                self.quantified(left, compare, right, *all, at)
+            }
             Ast::Cast(operand, type_ref) => {
+                if let (Ast::Array(items), true) = (&operand.kind, type_ref.array) {
+                    let (kind, _) = self.type_of(type_ref)?;
+                    return self.array(items, Some(kind), at);
+                }
                 let operand = self.resolve(operand)?;
                 let (kind, modifier) = self.type_of(type_ref)?;
                 self.explicit_cast(operand, kind, modifier, at)
@@ -163,7 +177,11 @@ impl Scope<'_> {
                 Err(self.no_operator("+", None, Some(kind), at))
             };
         }
-        let Some(run) = functions::number::negation(kind) else {
+        let run = match kind {
+            Type::Interval => Some(functions::calendar::negated as crate::expr::Run),
+            _ => functions::number::negation(kind),
+        };
+        let Some(run) = run else {
             return Err(self.no_operator("-", None, Some(kind), at));
         };
         let expr = Expr::Call { run, strict: true, arguments: vec![operand.expr] };
@@ -322,7 +340,10 @@ impl Scope<'_> {
                 };
                 Ok(Resolved { expr, kind, modifier, at })
             }
-            _ => self.function(name, list, at),
+            _ => match self.array_function(name, list, at) {
+                Ok(found) => found,
+                Err(list) => self.function(name, list, at),
+            },
         }
     }
 
@@ -343,7 +364,12 @@ impl Scope<'_> {
     fn type_of(&self, type_ref: &TypeRef) -> Result<(Type, i32), Stop> {
         let at = type_ref.at;
         if type_ref.array {
-            return Err(later(at, "a cast to an array"));
+            let element = TypeRef { array: false, ..type_ref.clone() };
+            let (kind, modifier) = self.type_of(&element)?;
+            return match kind.array(&self.table.types) {
+                Some(array) if modifier < 0 => Ok((array, -1)),
+                _ => Err(later(at, "a cast to this array")),
+            };
         }
         let builtin = type_ref.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
         if builtin && let Some(kind) = Type::named(&type_ref.name) {
@@ -386,6 +412,13 @@ impl Scope<'_> {
             None => self.literal_as(operand, kind)?,
             Some(_) => operand,
         };
+        if let Some(found) = self.array_cast(&operand, kind, at) {
+            self.refuse_collated(&operand, true)?;
+            return match modifier {
+                -1 => found,
+                _ => Err(later(at, "this cast of an array")),
+            };
+        }
         let from = operand.kind.unwrap_or(kind);
         self.refuse_collated(
             &operand,
@@ -401,7 +434,7 @@ impl Scope<'_> {
 }
 
 /// The modifier that all values share, or none.
-fn common_modifier(values: &[Resolved]) -> i32 {
+pub(crate) fn common_modifier(values: &[Resolved]) -> i32 {
     let mut modifiers = values.iter().map(|value| value.modifier);
     let first = modifiers.next().unwrap_or(-1);
     if modifiers.all(|modifier| modifier == first) { first } else { -1 }

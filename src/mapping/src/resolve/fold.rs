@@ -24,6 +24,9 @@ fn is_constant(expr: &Expr) -> bool {
 fn is_null_by_operand(expr: &Expr) -> bool {
     match expr {
         Expr::Call { strict: true, arguments, .. } => arguments.iter().any(is_null_constant),
+        Expr::Array { op, arguments, .. } if op.is_strict() => {
+            arguments.iter().any(is_null_constant)
+        }
         Expr::Compare { left, right, .. } => is_null_constant(left) || is_null_constant(right),
         Expr::Cast { operand, .. } | Expr::Not(operand) => is_null_constant(operand),
         // This the planner sees of STABLE functions too.

@@ -1,5 +1,6 @@
 //! From names and untyped text to typed expressions, by PostgreSQL's rules.
 
+mod arrays;
 mod conversion;
 mod documents;
 mod expression;

@@ -3,7 +3,9 @@
 use super::expression::{Resolved, later};
 use super::scope::Scope;
 use crate::expr::{Compare, Expr, Order, Run};
-use crate::functions::{self, Entry, bytes, cast::implicit, number, text, variadic};
+use crate::functions::{
+    self, Entry, bytes, calendar, cast::implicit, fields, number, text, to_char, variadic,
+};
 use crate::syntax::Stop;
 use crate::syntax::ast::Node;
 use crate::types::Type;
@@ -16,6 +18,19 @@ pub(crate) struct Pair {
     pub(crate) left: Resolved,
     pub(crate) right: Resolved,
     pub(crate) order: Order,
+}
+
+/// The comparison that an operator asks.
+pub(crate) fn comparison(operator: &str) -> Option<Compare> {
+    Some(match operator {
+        "=" => Compare::Equal,
+        "<>" => Compare::NotEqual,
+        "<" => Compare::Less,
+        "<=" => Compare::LessEqual,
+        ">" => Compare::Greater,
+        ">=" => Compare::GreaterEqual,
+        _ => return None,
+    })
 }
 
 impl Scope<'_> {
@@ -41,17 +56,11 @@ impl Scope<'_> {
         if !self.settings.utf8 {
             return Err(later(at, "an operator in a database whose encoding is not UTF8"));
         }
-        let compare = match operator {
-            "=" => Some(Compare::Equal),
-            "<>" => Some(Compare::NotEqual),
-            "<" => Some(Compare::Less),
-            "<=" => Some(Compare::LessEqual),
-            ">" => Some(Compare::Greater),
-            ">=" => Some(Compare::GreaterEqual),
-            _ => None,
-        };
-        if let Some(compare) = compare {
+        if let Some(compare) = comparison(operator) {
             return self.compare(compare, left, right, at);
+        }
+        if self.is_array_operator(operator, &left, &right) {
+            return self.array_operator(operator, left, right, at);
         }
         match operator {
             "||" if left.kind == Some(Type::Jsonb) || right.kind == Some(Type::Jsonb) => {
@@ -104,6 +113,13 @@ impl Scope<'_> {
             // There are operators for each pair of integers, and for the two floats.
             _ if a.is_integer() && b.is_integer() => (a, b),
             (Type::Float4, Type::Float8) | (Type::Float8, Type::Float4) => (a, b),
+            (Type::Date, Type::Timestamp) | (Type::Timestamp, Type::Date) => {
+                (Type::Timestamp, Type::Timestamp)
+            }
+            (Type::Date | Type::Timestamp, Type::Timestamptz)
+            | (Type::Timestamptz, Type::Date | Type::Timestamp) => {
+                (Type::Timestamptz, Type::Timestamptz)
+            }
             _ if exact(a) && exact(b) => (Type::Numeric, Type::Numeric),
             _ if exact(a) && b == Type::Float8 => (b, b),
             _ if exact(b) && a == Type::Float8 => (a, a),
@@ -131,6 +147,23 @@ impl Scope<'_> {
             (Some(a), Some(b)) => (a, b),
             (None, None) => return Err(self.no_operator(operator, None, None, at)),
         };
+        // Nothing can be added to a timestamp but an interval, so a literal beside it is one.
+        let stamp = |kind| matches!(kind, Type::Timestamp | Type::Timestamptz);
+        let (a, b) = match (left.kind, right.kind) {
+            (Some(a), None) if operator == "+" && stamp(a) => (a, Type::Interval),
+            (None, Some(b)) if operator == "+" && stamp(b) => (Type::Interval, b),
+            _ => (a, b),
+        };
+        if let Some((to_left, to_right, run, kind)) = calendar::operator(operator, a, b) {
+            let zoned = [a, b].contains(&Type::Timestamptz);
+            if zoned && !self.settings.utc_iso {
+                return Err(self.no_operator(operator, Some(a), Some(b), at));
+            }
+            let left = self.convert(left, to_left, at)?;
+            let right = self.convert(right, to_right, at)?;
+            let expr = Expr::Call { run, strict: true, arguments: vec![left.expr, right.expr] };
+            return Ok(Resolved::new(expr, kind, at));
+        }
         let exact = |kind: Type| kind.is_integer() || kind == Type::Numeric;
         let (to_left, to_right, kind) = match (a, b) {
             _ if a.is_integer() && b.is_integer() => {
@@ -296,11 +329,28 @@ impl Scope<'_> {
                 format!("{name}() depends on the locale of the source's database, which is not C");
             return Err(Stop::new(at, message).remedy("compute it in the target"));
         }
+        let arguments = if name == "timezone" { self.zone(arguments, at)? } else { arguments };
         let kinds: Vec<Option<Type>> = arguments.iter().map(|argument| argument.kind).collect();
         let Some(entry) = functions::select(name, &kinds) else {
             let list: Vec<_> = kinds.iter().map(|kind| self.type_name(*kind)).collect();
             return Err(later(at, &format!("the function {name}({})", list.join(", "))));
         };
+        let zoned =
+            entry.result == Type::Timestamptz || entry.arguments.contains(&Type::Timestamptz);
+        if zoned && !self.settings.utc_iso {
+            return Err(later(at, &format!("{name}() in a session whose time zone is not UTC")));
+        }
+        let (pattern, known): (usize, fn(&str) -> bool) = match name {
+            "to_char" => (1, to_char::is_known),
+            "date_trunc" | "date_part" | "extract" => (0, fields::is_known),
+            _ => (usize::MAX, |_| true),
+        };
+        if let Some(Resolved { expr: Expr::Const(Value::Text(text)), at, .. }) =
+            arguments.get(pattern)
+            && !known(text)
+        {
+            return Err(later(*at, &format!("{name}() with \"{text}\"")));
+        }
         let mut list = Vec::new();
         for (argument, kind) in arguments.into_iter().zip(entry.arguments) {
             let argument = if *kind == Type::Other(1009) { self.path(argument)? } else { argument };
@@ -308,5 +358,26 @@ impl Scope<'_> {
         }
         let Entry { run, strict, result, .. } = *entry;
         Ok(Resolved::new(Expr::Call { run, strict, arguments: list }, result, at))
+    }
+
+    /// The arguments of AT TIME ZONE, the zone as its offset from UTC. What other names mean, the
+    /// source's own time zone data decides.
+    fn zone(&self, mut arguments: Vec<Resolved>, at: usize) -> Result<Vec<Resolved>, Stop> {
+        let Some(zone) = arguments.first_mut() else { return Ok(arguments) };
+        if zone.kind.is_none_or(|kind| kind == Type::Text) {
+            let utc = match &zone.expr {
+                Expr::Const(Value::Text(name)) => name.eq_ignore_ascii_case("utc"),
+                _ => false,
+            };
+            if !utc {
+                return Err(later(
+                    at,
+                    "AT TIME ZONE with something other than 'UTC' or an interval",
+                ));
+            }
+            *zone =
+                Resolved::new(Expr::Const(Value::Interval(Default::default())), Type::Interval, at);
+        }
+        Ok(arguments)
     }
 }

@@ -28,6 +28,14 @@ pub(crate) enum Test {
     Unknown,
 }
 
+/// A subscript: `[low]`, or the slice `[low:high]`, either of whose bounds may be left out.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    pub(crate) slice: bool,
+    pub(crate) low: Option<Node>,
+    pub(crate) high: Option<Node>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Ast {
     /// A name of one to three parts.
@@ -77,6 +85,17 @@ pub(crate) enum Ast {
         operand: Option<Box<Node>>,
         arms: Vec<(Node, Node)>,
         otherwise: Option<Box<Node>>,
+    },
+    /// `ARRAY[…]`, or `[…]` inside one.
+    Array(Vec<Node>),
+    /// `base[index]…`
+    Subscript(Box<Node>, Vec<Index>),
+    /// `left operator ANY (right)`, or ALL.
+    Quantified {
+        left: Box<Node>,
+        operator: String,
+        right: Box<Node>,
+        all: bool,
     },
     /// A function by its name without `pg_catalog`. COALESCE, NULLIF, GREATEST and LEAST too.
     Call(String, Vec<Node>),

@@ -16,6 +16,7 @@ pub(super) mod power {
     pub(in crate::syntax) const ADD: u8 = 8;
     pub(in crate::syntax) const MULTIPLY: u8 = 9;
     pub(in crate::syntax) const POWER: u8 = 10;
+    pub(in crate::syntax) const ZONE: u8 = 11;
     pub(in crate::syntax) const SIGN: u8 = 13;
     pub(in crate::syntax) const CAST: u8 = 15;
 }
@@ -273,7 +274,7 @@ impl<'a> Parser<'a> {
             }
             (Kind::Word, "collate") => Some(power::CAST),
             (Kind::Word, "at") if self.ahead(1).is_some_and(|next| next.is_word("time")) => {
-                Some(power::CAST)
+                Some(power::ZONE)
             }
             (Kind::Word, "operator") => Some(power::OTHER),
             _ => None,
@@ -288,7 +289,14 @@ impl<'a> Parser<'a> {
             (Kind::Operator, "::") => {
                 let start = boxed.at;
                 let type_ref = self.type_ref()?;
+                self.refuse_fields(&type_ref)?;
                 return Ok(Node { at: start, kind: Ast::Cast(boxed, type_ref) });
+            }
+            (Kind::Operator, text) if self.is_quantifier() => {
+                let all = self.word_is("all");
+                self.advance();
+                let right = Box::new(self.parenthesis(at)?);
+                Ast::Quantified { left: boxed, operator: text.to_owned(), right, all }
             }
             (Kind::Operator, text) => {
                 let right = self.binary(power)?;
@@ -305,9 +313,14 @@ impl<'a> Parser<'a> {
                 self.matching(boxed, word, true)?
             }
             (Kind::Word, "collate") => return Err(later(at, "COLLATE")),
-            (Kind::Word, "at") => return Err(later(at, "AT TIME ZONE")),
+            (Kind::Word, "at") => {
+                self.expect_word("time")?;
+                self.expect_word("zone")?;
+                let zone = self.binary(power::ZONE)?;
+                Ast::Call("timezone".into(), vec![zone, *boxed])
+            }
             (Kind::Word, "operator") => return Err(later(at, "OPERATOR()")),
-            (Kind::Punctuation, _) => return Err(later(at, "a subscript")),
+            (Kind::Punctuation, _) => self.subscripts(boxed)?,
             _ => self.matching(boxed, token, false)?,
         };
         Ok(Node { at, kind })
@@ -430,7 +443,7 @@ impl<'a> Parser<'a> {
         Ok(Node { at, kind })
     }
 
-    fn parenthesis(&mut self, at: usize) -> Parsed<Node> {
+    pub(super) fn parenthesis(&mut self, at: usize) -> Parsed<Node> {
         self.advance();
         if self.word_is("select") || self.word_is("with") || self.word_is("values") {
             return Err(later(at, "a subquery"));
@@ -464,15 +477,13 @@ impl<'a> Parser<'a> {
             "case" => self.case(at),
             "cast" if call => self.cast(at),
             "exists" if call => Err(later(at, "EXISTS")),
-            "array" => Err(later(at, "an array constructor")),
+            "array" => self.array(at),
             "row" if call => Err(later(at, "a row constructor")),
-            "interval" if self.ahead(1).is_some_and(|next| next.kind == Kind::String) => {
-                Err(later(at, "an interval"))
-            }
-            "extract" | "normalize" | "grouping" | "xmlconcat" | "xmlelement" | "xmlexists"
-            | "xmlforest" | "xmlparse" | "xmlpi" | "xmlroot" | "xmlserialize" | "xmltable"
-            | "json_object" | "json_array" | "json_value" | "json_query" | "json_exists"
-            | "json_table" | "json_scalar" | "json_serialize" | "json"
+            "extract" if call => self.extract(at),
+            "normalize" | "grouping" | "xmlconcat" | "xmlelement" | "xmlexists" | "xmlforest"
+            | "xmlparse" | "xmlpi" | "xmlroot" | "xmlserialize" | "xmltable" | "json_object"
+            | "json_array" | "json_value" | "json_query" | "json_exists" | "json_table"
+            | "json_scalar" | "json_serialize" | "json"
                 if call =>
             {
                 Err(later(at, &format!("{word}()")))
@@ -507,9 +518,10 @@ impl<'a> Parser<'a> {
             return Ok(None);
         };
         match self.peek() {
-            Some(text) if text.kind == Kind::String => {
+            Some(text) if text.kind == Kind::String && !type_ref.array => {
                 self.advance();
                 let literal = Node { at: text.start, kind: Ast::Text(text.text.clone()) };
+                self.refuse_fields(&type_ref)?;
                 let kind = Ast::Cast(Box::new(literal), type_ref);
                 Ok(Some(Node { at: token.start, kind }))
             }

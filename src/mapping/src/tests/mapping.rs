@@ -189,6 +189,15 @@ fn refusals_say_where() {
         ("SELECT CASE WHEN true THEN 1 ELSE 'x'::text END FROM ai_workloads", (2, 28), "mixes"),
         ("SELECT COALESCE(size, 'x') FROM ai_workloads", (2, 23), "invalid input syntax"),
         ("SELECT size < 1 < 2 FROM ai_workloads", (2, 17), "does not chain"),
+        ("SELECT updated_at AT TIME ZONE 'Europe/Rome' FROM ai_workloads", (2, 19), "'UTC'"),
+        ("SELECT interval '1' day FROM ai_workloads", (2, 21), "interval with fields"),
+        ("SELECT to_char(updated_at, 'Mon') FROM ai_workloads", (2, 28), "to_char()"),
+        ("SELECT extract(fortnight FROM updated_at) FROM ai_workloads", (2, 16), "fortnight"),
+        ("SELECT ARRAY[] FROM ai_workloads", (2, 8), "has no type"),
+        ("SELECT big[1] FROM ai_workloads", (2, 11), "subscript"),
+        ("SELECT ARRAY(SELECT 1) FROM ai_workloads", (2, 8), "ARRAY of a subquery"),
+        ("SELECT size = ANY(SELECT 1) FROM ai_workloads", (2, 13), "subquery"),
+        ("SELECT big LIKE ANY('{a}') FROM ai_workloads", (2, 12), "LIKE ANY"),
     ] {
         let refusal = try_compile(select, &C).unwrap_err();
         assert!(refusal.message.contains(part), "{select}: {}", refusal.message);
@@ -207,12 +216,36 @@ fn other_collations_are_asked_for_equality_only() {
         "upper(big)",
         "initcap(big)",
         "big ILIKE 'x'",
+        "big < ANY('{a,b}')",
+        "'a' >= ALL(ARRAY[big])",
     ] {
         let select = format!("SELECT {select} FROM ai_workloads");
         assert!(try_compile(&select, &settings).is_err(), "{select}");
         assert!(try_compile(&select, &C).is_ok(), "{select}");
     }
-    assert!(try_compile("SELECT big = 'x', big LIKE 'x%' FROM ai_workloads", &settings).is_ok());
+    for select in ["big = 'x', big LIKE 'x%'", "big = ANY('{a,b}'), ARRAY[big] @> '{a}'"] {
+        let select = format!("SELECT {select} FROM ai_workloads");
+        assert!(try_compile(&select, &settings).is_ok(), "{select}");
+    }
+}
+
+#[test]
+fn times_with_a_zone_need_sessions_in_utc() {
+    let settings = Settings { utc_iso: false, ..C };
+    for select in [
+        "updated_at + '1 day'",
+        "date_trunc('day', updated_at)",
+        "extract(hour FROM updated_at)",
+        "updated_at AT TIME ZONE 'UTC'",
+        "to_char(updated_at, 'YYYY')",
+        "updated_at::time",
+        "(updated_at - updated_at)::text",
+        "make_timestamptz(2020, 1, 1, 0, 0, 0)",
+    ] {
+        let select = format!("SELECT {select} FROM ai_workloads");
+        assert!(try_compile(&select, &settings).is_err(), "{select}");
+        assert!(try_compile(&select, &C).is_ok(), "{select}");
+    }
 }
 
 #[test]
