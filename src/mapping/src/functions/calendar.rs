@@ -257,7 +257,10 @@ fn shift_zone<'v>(arguments: &[Value<'v>], sign: i64) -> Evaluated<'v> {
     if zone.months != 0 || zone.days != 0 {
         return Err(Fail::error("22023", "interval time zone must not include months or days"));
     }
-    // Whole seconds count.
+    // Whole seconds count, in 32 bits.
+    if i32::try_from(zone.micros / 1_000_000).is_err() {
+        return Err(Fail::Doubt);
+    }
     let offset = i128::from(zone.micros / 1_000_000 * 1_000_000);
     timestamp(i128::from(*micros) + i128::from(sign) * offset)
 }
@@ -269,6 +272,10 @@ fn shift<'v>(micros: i64, span: Interval) -> Evaluated<'v> {
     }
     if infinite(micros) {
         return Ok(Value::Int(micros));
+    }
+    // Rounding to fewer digits can carry a stored value past the end.
+    if micros >= END {
+        return Err(Fail::Doubt);
     }
     let mut micros = micros;
     if span.months != 0 {
@@ -370,6 +377,12 @@ fn shift_time<'v>(arguments: &[Value<'v>], sign: i64) -> Evaluated<'v> {
     Ok(Value::Int((time + sign * (span.micros % DAY)).rem_euclid(DAY)))
 }
 
+/// These additions are SQL functions in PostgreSQL, `SELECT $2 + $1`: the right operand is evaluated,
+/// and fails, before the left one.
+pub(crate) fn commutes(operator: &str, left: Type, right: Type) -> bool {
+    operator == "+" && (left == SPAN && right != SPAN || (left, right) == (Time, Date))
+}
+
 /// An operator over dates and times: what its operands are converted to, its function and result.
 pub(crate) fn operator(operator: &str, left: Type, right: Type) -> Option<(Type, Type, Run, Type)> {
     let stamp = |kind| matches!(kind, Timestamp | Timestamptz);
@@ -381,8 +394,9 @@ pub(crate) fn operator(operator: &str, left: Type, right: Type) -> Option<(Type,
         ("-", kind, SPAN) if stamp(kind) => (left, right, |a| plus(a, true), kind),
         ("+", Date, SPAN) | ("+", SPAN, Date) => (left, right, |a| plus_date(a, false), Timestamp),
         ("-", Date, SPAN) => (left, right, |a| plus_date(a, true), Timestamp),
-        ("+", Date, Time) => (left, right, |a| date_plus_time(a, 0), Timestamp),
-        ("+", Time, Date) => (left, right, |a| date_plus_time(a, 1), Timestamp),
+        ("+", Date, Time) => (left, right, |a| date_plus_time(a), Timestamp),
+        // The operands come in the other order, see `commutes`.
+        ("+", Time, Date) => (left, right, |a| date_plus_time(a), Timestamp),
         ("+", Time, SPAN) | ("+", SPAN, Time) => (left, right, |a| shift_time(a, 1), Time),
         ("-", Time, SPAN) => (left, right, |a| shift_time(a, -1), Time),
         ("-", Time, Time) => (left, right, |a| time_difference(a), SPAN),
@@ -403,9 +417,9 @@ pub(crate) fn operator(operator: &str, left: Type, right: Type) -> Option<(Type,
     Some(found)
 }
 
-fn date_plus_time<'v>(arguments: &[Value<'v>], date: usize) -> Evaluated<'v> {
-    let [Value::Int(a), Value::Int(b)] = arguments else { return Err(wrong()) };
-    if date == 0 { date_and_time(*a, *b) } else { date_and_time(*b, *a) }
+fn date_plus_time<'v>(arguments: &[Value<'v>]) -> Evaluated<'v> {
+    let [Value::Int(date), Value::Int(time)] = arguments else { return Err(wrong()) };
+    date_and_time(*date, *time)
 }
 
 fn time_difference<'v>(arguments: &[Value<'v>]) -> Evaluated<'v> {

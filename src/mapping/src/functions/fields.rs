@@ -25,22 +25,27 @@ pub(crate) const ENTRIES: &[Entry] = &[
         timestamp_field(a, Timestamptz, true)
     }),
     entry("extract", &[Text, Type::Interval], Type::Numeric, |a| interval_field(a, true)),
-    entry("date_part", &[Text, Date], Float8, |a| {
-        if let [_, Value::Int(day)] = a {
-            let micros = match *day {
-                DATE_LOW => i64::MIN,
-                DATE_HIGH => i64::MAX,
-                day => day.checked_mul(DAY).filter(|m| in_range(*m)).ok_or_else(range)?,
-            };
-            *day = micros;
-        }
-        timestamp_field(a, Timestamp, false)
-    }),
+    // An SQL function in PostgreSQL: the date becomes a timestamp, or fails to, also for a unit of NULL.
+    Entry { strict: false, ..entry("date_part", &[Text, Date], Float8, date_part_of_date) },
     entry("date_part", &[Text, Time], Float8, |a| time_field(a, false)),
     entry("date_part", &[Text, Timestamp], Float8, |a| timestamp_field(a, Timestamp, false)),
     entry("date_part", &[Text, Timestamptz], Float8, |a| timestamp_field(a, Timestamptz, false)),
     entry("date_part", &[Text, Type::Interval], Float8, |a| interval_field(a, false)),
 ];
+
+fn date_part_of_date<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
+    if let [_, Value::Int(day)] = arguments {
+        *day = match *day {
+            DATE_LOW => i64::MIN,
+            DATE_HIGH => i64::MAX,
+            day => day.checked_mul(DAY).filter(|m| in_range(*m)).ok_or_else(range)?,
+        };
+    }
+    if arguments.iter().any(Value::is_null) {
+        return Ok(Value::Null);
+    }
+    timestamp_field(arguments, Timestamp, false)
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {

@@ -331,6 +331,13 @@ impl Scope<'_> {
             ("nullif", 2) => {
                 let right = list.remove(1);
                 let left = list.remove(0);
+                // PostgreSQL compares a date with a timestamp as they are, and gives the first one.
+                let moment = |kind: Option<Type>| {
+                    matches!(kind, Some(Type::Date | Type::Timestamp | Type::Timestamptz))
+                };
+                if moment(left.kind) && moment(right.kind) && left.kind != right.kind {
+                    return Err(later(at, "NULLIF of a date and a timestamp"));
+                }
                 let pair = self.comparable(left, right, Compare::Equal, at)?;
                 let (kind, modifier) = (pair.left.kind, pair.left.modifier);
                 let expr = Expr::NullIf {

@@ -161,8 +161,11 @@ impl Scope<'_> {
             }
             let left = self.convert(left, to_left, at)?;
             let right = self.convert(right, to_right, at)?;
-            let expr = Expr::Call { run, strict: true, arguments: vec![left.expr, right.expr] };
-            return Ok(Resolved::new(expr, kind, at));
+            let mut arguments = vec![left.expr, right.expr];
+            if calendar::commutes(operator, a, b) {
+                arguments.reverse();
+            }
+            return Ok(Resolved::new(Expr::Call { run, strict: true, arguments }, kind, at));
         }
         let exact = |kind: Type| kind.is_integer() || kind == Type::Numeric;
         let (to_left, to_right, kind) = match (a, b) {

@@ -38,6 +38,10 @@ impl Scope<'_> {
                     Rest::Any => argument,
                     Rest::Documents => self.document(argument, at)?,
                     Rest::Members if i % 2 == 0 => self.key(argument, at)?,
+                    // Its conversion may fail, where a key before it that is NULL fails first.
+                    Rest::Members if argument.kind == Some(Type::Json) => {
+                        return Err(later(at, "a value of type json in jsonb_build_object()"));
+                    }
                     Rest::Members => self.document(argument, at)?,
                 },
             };
