@@ -313,4 +313,6 @@ cases! {
     values_numeric,
     values_text,
     values_time,
+    values_types,
+    values_user_types,
 }

@@ -15,7 +15,7 @@ const HEAD: &str = "\
 # What is evaluated on the stream
 
 Generated from the compiler (`REGRAFT_BLESS=1 cargo test -p regraft-mapping covered`). What is not in
-this list is refused, with line and column. What is in it gives, byte for byte, what PostgreSQL gives: `tests/tests/differential`
+this list, the source evaluates for the keys of changed rows. What is in it gives, byte for byte, what PostgreSQL gives: `tests/tests/differential`
 compares it with a live server over generated expressions and rows. Where a value is not certain for some row, that row is
 read from the source instead.
 
