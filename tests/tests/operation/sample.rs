@@ -53,6 +53,7 @@ async fn a_difference_is_told_by_key_and_column_and_its_values_only_on_demand() 
     let parts = ["id = 7, part = p1", "column \"name\" differs"];
     assert_finding(&errors[0], "RG3015", "mapping.sql:2 (public.goods)", &parts);
     assert!(!finished.stdout.contains("name 7"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("search_path puts public before pg_catalog"));
     let finished = case.regraft(&["check", "--sample", "1000", "--show-values"]).await;
     assert_eq!(finished.code(), 1, "{}", finished.stdout);
     let values = "\"name\" (PostgreSQL 'other name 7', regraft '7 eman')";

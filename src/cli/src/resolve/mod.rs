@@ -262,6 +262,7 @@ pub async fn resolve(settings: &Settings, source: &Side, target: &Side) -> Resul
     let mut findings = Vec::new();
     let fit = [source.server.fit_as_source(&source.place), target.server.fit(&target.place)];
     findings.extend(fit.iter().filter_map(|fit| fit.as_ref().err()).map(Finding::from));
+    findings.extend(source::shadowed(source).await?);
     let mut resolution = Resolution {
         statements: Vec::new(),
         findings,

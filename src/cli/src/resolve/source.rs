@@ -108,6 +108,26 @@ pub(super) async fn source_table(
     })
 }
 
+/// Schemas that are searched before that of the built-in functions: one of the same name there is not
+/// what regraft evaluates.
+pub(super) async fn shadowed(side: &Side) -> Result<Option<Finding>> {
+    let sql = "SELECT string_agg(name, ', ' ORDER BY at) FROM (
+            SELECT name, at, min(at) FILTER (WHERE name = 'pg_catalog') OVER () AS built_in
+            FROM unnest(current_schemas(true)::text[]) WITH ORDINALITY AS path(name, at)) AS path
+        WHERE at < built_in AND name NOT LIKE 'pg\\_temp%'";
+    let row = side.client.query_one(sql, &[]).await;
+    let before: Option<String> = row.map_err(|error| classify(&error, &side.place))?.get(0);
+    Ok(before.map(|before| {
+        Finding::warning(
+            format!("search_path puts {before} before pg_catalog"),
+            side.place.clone(),
+            "functions and operators there that are named as built-in ones are not what regraft \
+             evaluates: take pg_catalog out of search_path, then it comes first, or compare with \
+             `regraft check --sample 1000`",
+        )
+    }))
+}
+
 /// The compiler is wrong about a type: PostgreSQL knows better.
 fn other_type(statement: &Statement, server: &[Oid], own: &[Oid]) -> Error {
     let column = (0..server.len().max(own.len())).find(|&i| server.get(i) != own.get(i));
