@@ -98,15 +98,20 @@ async fn value_arrives_before_its_chunk(target: &Client) {
     assert_eq!(number(target, sql).await, 1, "the machine is too slow for this test");
 }
 
+/// Whether chunks were read again some times.
+async fn read_again(daemon: &Daemon) -> Result<(), String> {
+    let (_, metrics) = daemon.http("/metrics").await?;
+    let line = metrics.lines().find_map(|l| l.strip_prefix("regraft_chunk_rereads_total "));
+    let rereads: u64 = line.ok_or("no such metric")?.trim().parse().unwrap();
+    if rereads >= 3 { Ok(()) } else { Err(format!("{rereads} read again")) }
+}
+
 /// Waits until chunks were read again some times; meanwhile and afterwards the target has the new
 /// value, and the chunk of the row is open.
 async fn the_old_value_does_not_come_back(target: &Client, daemon: &Daemon) {
     wait_until("chunks to be read again", DEADLINE, async || {
         assert_eq!(value(target).await.as_deref(), Some("new"), "{}", daemon.log());
-        let (_, metrics) = daemon.http("/metrics").await?;
-        let line = metrics.lines().find_map(|l| l.strip_prefix("regraft_chunk_rereads_total "));
-        let rereads: u64 = line.ok_or("no such metric")?.trim().parse().unwrap();
-        if rereads >= 3 { Ok(()) } else { Err(format!("{rereads} read again")) }
+        read_again(daemon).await
     })
     .await;
     let open = format!(
@@ -240,13 +245,7 @@ async fn rows_of_a_join_wait_for_a_commit_that_is_not_visible() {
         if number(&look, sql).await == 1 { Ok(()) } else { Err("none".to_owned()) }
     })
     .await;
-    wait_until("keys to be read again", DEADLINE, async || {
-        let (_, metrics) = daemon.http("/metrics").await?;
-        let line = metrics.lines().find_map(|l| l.strip_prefix("regraft_chunk_rereads_total "));
-        let rereads: u64 = line.ok_or("no such metric")?.trim().parse().unwrap();
-        if rereads >= 3 { Ok(()) } else { Err(format!("{rereads} read again")) }
-    })
-    .await;
+    wait_until("keys to be read again", DEADLINE, async || read_again(&daemon).await).await;
     hanging.abort();
     release_commits(&source).await;
     site.settled().await;

@@ -36,10 +36,10 @@ struct UnderWay {
 
 /// Takes segments from the follower to the sink.
 pub(crate) struct Applier<K> {
-    pub(crate) sink: K,
-    pub(crate) durable: watch::Sender<Option<Position>>,
-    pub(crate) committed: mpsc::UnboundedSender<Committed>,
-    pub(crate) progress: Arc<Progress>,
+    sink: K,
+    durable: watch::Sender<Option<Position>>,
+    committed: mpsc::UnboundedSender<Committed>,
+    progress: Arc<Progress>,
     under_way: VecDeque<UnderWay>,
     /// Of the segments that are written and wait for the commit of a later one.
     notes: Vec<Committed>,
