@@ -282,6 +282,7 @@ cases! {
     read_full_identity,
     read_join,
     read_reassembled,
+    read_twice,
     rollbacks,
     statements_disagree,
     table_renamed,

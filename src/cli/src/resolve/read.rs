@@ -176,7 +176,7 @@ pub(super) async fn joined(
     Ok(Joined { table, key, evaluation })
 }
 
-/// The traces from one table to the source table: those that comments give, else one that the SELECT
+/// The traces from one table to the source table: those that comments give, and one that the SELECT
 /// itself tells.
 fn trace(
     statement: &Statement,
@@ -189,15 +189,16 @@ fn trace(
         let place = statement.place_of_trace(comment);
         found.push(found_trace(statement, &place, from, to, &comment.columns, &comment.by)?);
     }
-    if !found.is_empty() {
-        return Ok(found);
-    }
     let equal = statement.equal_columns(written, source);
     // One whose old values are in the stream, if there is one.
     let identity = from.stream_key().unwrap_or_default();
     let certain = |pair: &&(String, String)| {
         from.identity == ReplicaIdentity::Full || identity.contains(&pair.0)
     };
+    // A comment may be about another place where the SELECT reads the table.
+    if !found.is_empty() && !equal.iter().any(|pair| certain(&pair)) {
+        return Ok(found);
+    }
     let Some((column, by)) = equal.iter().find(certain).or(equal.first()) else {
         let what =
             format!("nothing tells which rows of {} a change of {} touches", to.name, from.name);
@@ -207,7 +208,8 @@ fn trace(
         )));
     };
     let (column, by) = (std::slice::from_ref(column), std::slice::from_ref(by));
-    Ok(vec![found_trace(statement, &statement.place(), from, to, column, by)?])
+    found.push(found_trace(statement, &statement.place(), from, to, column, by)?);
+    Ok(found)
 }
 
 fn names(comment: &TraceComment, table: &Table) -> bool {

@@ -1,0 +1,1 @@
+CREATE TABLE t (id int PRIMARY KEY, author text, reviewer text);
