@@ -154,11 +154,15 @@ impl Slot {
         }))
     }
 
-    /// Makes a slot; gives the position from which it has everything.
+    /// Makes a slot; gives the position from which it has everything. It waits for the transactions
+    /// that are open at the source.
     ///
     /// # Errors
     /// When the server refuses.
     pub async fn create(client: &Client, place: &str, name: &str) -> Result<Lsn> {
+        // A server does not look after its client while it waits, and would hold the slot of a daemon
+        // that is gone. Where the system cannot tell it refuses the setting, and it stays like that.
+        drop(client.batch_execute("SET client_connection_check_interval = '1s'").await);
         let sql = "SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput')";
         let row = client.query_one(sql, &[&name]).await.map_err(|e| classify(&e, place))?;
         Ok(Lsn(row.get::<_, PgLsn>(0).into()))

@@ -4,7 +4,7 @@
 //! All of it happens under the pipeline's lock in the target, the one that a running daemon holds:
 //! a table must not be copied anew under a daemon that is about to note chunks of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Lsn, Result, TableName};
@@ -19,6 +19,10 @@ use crate::resolve::{Resolved, Side, occupied};
 
 /// Between looks at a lock that is taken, and how many.
 const LOCK_LOOKS: (Duration, u32) = (Duration::from_millis(200), 5);
+
+/// Between looks at a slot that is in use, and how long one is taken for that of a daemon that has
+/// just ended.
+const SLOT_LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// Takes the pipeline's lock for this session; false when a daemon holds it. The server may need a
 /// moment to notice that a process that held it has ended.
@@ -259,16 +263,9 @@ impl Setup<'_> {
 
     /// The position from which the slot has everything; makes the slot if it is not there.
     async fn slot(&self) -> Result<Lsn> {
-        let Side { client, place, server, .. } = self.source;
+        let Side { client, place, .. } = self.source;
         let name = &self.settings.source.slot;
-        if let Some(slot) = Slot::find(client, place, name).await? {
-            slot.fit(name, place, &server.database, None)?;
-            if let Some(pid) = slot.active_pid {
-                let what = format!("the slot {name} is used by process {pid} of the source");
-                return Err(Error::new(Code::SlotInUse, what)
-                    .at(place)
-                    .remedy("stop the other consumer, or name another slot in [source]"));
-            }
+        if let Some(slot) = self.unused_slot().await? {
             return slot.confirmed.ok_or_else(|| {
                 Error::new(Code::SlotUnfit, format!("the slot {name} has no position"))
                     .at(place)
@@ -280,6 +277,30 @@ impl Setup<'_> {
             "making the slot; it waits for open transactions of the source"
         );
         Slot::create(client, place, name).await
+    }
+
+    /// The slot once nobody uses it. A daemon that was killed leaves processes at the source that
+    /// notice after a while; while they make the slot, they wait for the source's transactions.
+    async fn unused_slot(&self) -> Result<Option<Slot>> {
+        let Side { client, place, server, .. } = self.source;
+        let name = &self.settings.source.slot;
+        let started = Instant::now();
+        let mut told = false;
+        while let Some(slot) = Slot::find(client, place, name).await? {
+            slot.fit(name, place, &server.database, None)?;
+            let Some(pid) = slot.active_pid else { return Ok(Some(slot)) };
+            let what = format!("the slot {name} is used by process {pid} of the source");
+            if slot.confirmed.is_some() && started.elapsed() > SLOT_LOOKS.1 {
+                return Err(Error::new(Code::SlotInUse, what)
+                    .at(place)
+                    .remedy("stop the other consumer, or name another slot in [source]"));
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!("{what}; waiting for its end");
+            }
+            tokio::time::sleep(SLOT_LOOKS.0).await;
+        }
+        Ok(None)
     }
 
     async fn resume(

@@ -30,6 +30,32 @@ async fn while_the_slot_waits_for_open_transactions_of_the_source() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_a_killed_daemon_was_making_is_waited_for() {
+    let source = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let case = Case::between(&source, &servers().await.1, Given::default()).await;
+    case.at_source("BEGIN; UPDATE items SET amount = 100 WHERE id = 1").await;
+    let mut daemon = case.installation.run();
+    let active = "SELECT count(*) = 1 FROM pg_replication_slots WHERE active";
+    crate::support::until_true(&case.databases.source, "the slot to be in the making", active)
+        .await;
+    daemon.kill9();
+    let daemon = case.installation.run();
+    wait_until("the next daemon to wait for it", DEADLINE, async || {
+        let log = daemon.stderr();
+        if log.contains("is used by process") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    case.at_source("COMMIT").await;
+    let copied = "SELECT count(*) > 0 FROM regraft.chunks WHERE done_at IS NOT NULL";
+    let ledger = "SELECT to_regclass('regraft.chunks') IS NOT NULL";
+    crate::support::until_true(&case.databases.target, "the ledger", ledger).await;
+    crate::support::until_true(&case.databases.target, "the copy", copied).await;
+    stop(daemon).await;
+    case.catch_up().await;
+    case.assert_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn in_the_middle_of_a_backfill() {
     let extra = "[backfill]\nchunk_rows = 300\n";
     let case = Case::of(Given { source: SOURCE, extra, ..Given::default() }).await;
