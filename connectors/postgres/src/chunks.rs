@@ -32,10 +32,32 @@ pub struct ReadTrace {
     pub name: String,
     /// SQL names of the types of the columns that are changed there.
     pub types: Vec<String>,
+    /// Tables on the way.
+    pub steps: Vec<TraceStep>,
     /// Columns of the source table that have the same values.
     pub by: Vec<String>,
-    /// Rows of the source table lead to further ones: those whose `by` are these columns of theirs.
-    pub again: Option<Vec<String>>,
+    /// How rows of the source table lead to further ones of it.
+    pub again: Vec<TraceAgain>,
+}
+
+/// A table between the changed one and the source table.
+#[derive(Clone, Debug)]
+pub struct TraceStep {
+    /// The table.
+    pub table: TableName,
+    /// Its columns that have the values that lead to it.
+    pub by: Vec<String>,
+    /// Its columns that lead on.
+    pub columns: Vec<String>,
+}
+
+/// Rows of the source table whose `by` are the `columns` of another one.
+#[derive(Clone, Debug)]
+pub struct TraceAgain {
+    /// Of the row that leads on.
+    pub columns: Vec<String>,
+    /// Of the row that it leads to.
+    pub by: Vec<String>,
 }
 
 /// A key column of a [`ReadTable`].
@@ -165,22 +187,34 @@ fn trace_sql(table: &ReadTable, trace: &ReadTrace, values: bool) -> String {
     let arrays = trace.types.iter().enumerate();
     let arrays: Vec<_> =
         arrays.map(|(at, sql_type)| format!("${}::{sql_type}[]", at + 1)).collect();
-    let first = format!("({by}) IN (SELECT * FROM unnest({}))", arrays.join(", "));
-    let Some(again) = &trace.again else {
+    let mut values = format!("SELECT * FROM unnest({})", arrays.join(", "));
+    for step in &trace.steps {
+        let (leads, by) = (list("t", &mut step.columns.iter()), list("t", &mut step.by.iter()));
+        let table = step.table.quoted();
+        values = format!("SELECT {leads} FROM {table} AS t WHERE ({by}) IN ({values})");
+    }
+    let first = format!("({by}) IN ({values})");
+    if trace.again.is_empty() {
         return format!("SELECT {key} FROM {name} AS s WHERE {first}");
-    };
-    // UNION ends where the rows lead back to themselves.
-    let (of_row, of_hit) = (list("s", &mut again.iter()), {
-        (0..again.len()).map(|at| format!("h.a{at}")).collect::<Vec<_>>().join(", ")
+    }
+    let leads = list("s", &mut trace.again.iter().flat_map(|again| &again.columns));
+    let mut at = 0..;
+    let on = trace.again.iter().map(|again| {
+        let hit: Vec<_> =
+            at.by_ref().take(again.columns.len()).map(|n| format!("h.a{n}")).collect();
+        format!("({}) = ({})", list("s", &mut again.by.iter()), hit.join(", "))
     });
+    let on: Vec<_> = on.collect();
     let keys: Vec<_> = (0..table.key.len()).map(|at| format!("k{at}")).collect();
-    let agains: Vec<_> = (0..again.len()).map(|at| format!("a{at}")).collect();
+    let leading: Vec<_> = (0..at.start).map(|at| format!("a{at}")).collect();
+    // UNION ends where the rows lead back to themselves.
     format!(
-        "WITH RECURSIVE h ({keys}, {agains}) AS (SELECT {key}, {of_row} FROM {name} AS s WHERE {first} \
-         UNION SELECT {key}, {of_row} FROM h JOIN {name} AS s ON ({by}) = ({of_hit})) \
+        "WITH RECURSIVE h ({keys}, {leading}) AS (SELECT {key}, {leads} FROM {name} AS s WHERE {first} \
+         UNION SELECT {key}, {leads} FROM h JOIN {name} AS s ON {on}) \
          SELECT DISTINCT {keys} FROM h",
         keys = keys.join(", "),
-        agains = agains.join(", "),
+        leading = leading.join(", "),
+        on = on.join(" OR "),
     )
 }
 

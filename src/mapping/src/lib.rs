@@ -28,6 +28,7 @@ mod syntax;
 mod trace;
 mod types;
 mod value;
+mod window;
 
 pub use covered::{Covered, Form, covered, forms, set_functions, sql_name};
 pub use mapper::{CompiledMapper, compile};

@@ -7,7 +7,7 @@
 use regraft_core::{Code, Error, Mapped, Mapper, Oid, Relation, Result, Rows, TableName, Tuple};
 
 use crate::functions::VOLATILE;
-use crate::statement::Statement;
+use crate::statement::{Statement, TableRef};
 use crate::syntax::Stop;
 use crate::syntax::lexer::{Kind, Token};
 use crate::syntax::parser::{SESSION_WORDS, volatile};
@@ -47,11 +47,18 @@ pub struct KeyedRead {
 
 impl KeyedRead {
     /// A mapper for a statement whose [keyed SELECT](Statement::keyed_select) the source accepts.
+    /// `written` is the source table as the SELECT names it, and `traced` are the other tables with the
+    /// columns by which their changes lead to source rows.
     ///
     /// # Errors
     /// [`Code::NotStreamable`] when the SELECT says something that is not in the rows: the time, the
-    /// session, where a row is stored.
-    pub fn new(statement: &Statement, table: &SourceTable) -> Result<Self> {
+    /// session, where a row is stored; or when a window function sees rows of several keys.
+    pub fn new(
+        statement: &Statement,
+        written: &TableRef,
+        table: &SourceTable,
+        traced: &[(&TableRef, &[String])],
+    ) -> Result<Self> {
         let tokens = statement.select_tokens();
         for (at, token) in tokens.iter().enumerate() {
             let calls = tokens.get(at + 1).is_some_and(|next| next.is_mark("("));
@@ -60,6 +67,15 @@ impl KeyedRead {
                 let error = Error::new(Code::NotStreamable, stop.message);
                 return Err(error.at(statement.place_of(token)).remedy(remedy));
             }
+        }
+        let windows = statement.windows();
+        if let Some(window) = windows.iter().find(|w| !w.is_certain((written, &table.key), traced))
+        {
+            let what = "what a window function sees is not part of one row and its key";
+            return Err(Error::new(Code::NotStreamable, what).at(window.place.clone()).remedy(
+                "PARTITION BY the source table's key; inside a subquery over one table, by the \
+                 columns that its trace leads from",
+            ));
         }
         let whole = takes_whole_rows(tokens, statement);
         let named = |name: &str| tokens.iter().any(|t| t.is_identifier() && t.text == name);
@@ -107,8 +123,6 @@ fn unstable(token: &Token, calls: bool) -> Option<Stop> {
             refused(&format!("the system column {text}"))
         }
         Kind::Word if text == "tablesample" => refused("a sample"),
-        // Its frame would be the rows that are read together.
-        Kind::Word if text == "over" => refused("what a window function sees"),
         Kind::String if MOMENTS.contains(&text.trim().to_ascii_lowercase().as_str()) => {
             refused("the time of evaluation")
         }
@@ -197,7 +211,7 @@ mod tests {
 
     fn read(select: &str) -> Result<KeyedRead> {
         let statement = parse("m.sql", &format!("INSERT INTO t {select}")).unwrap().remove(0);
-        KeyedRead::new(&statement, &table())
+        KeyedRead::new(&statement, &statement.source_tables()[0], &table(), &[])
     }
 
     #[test]

@@ -243,7 +243,7 @@ const AFTER_TABLE: &[&str] = &[
 ];
 
 /// Every table that stands in a FROM at any depth, without names that WITH defines.
-fn source_tables(tokens: &[Token]) -> Vec<TableRef> {
+pub(crate) fn source_tables(tokens: &[Token]) -> Vec<TableRef> {
     let defined: Vec<&str> = tokens
         .windows(3)
         .filter(|w| w[0].is_identifier() && w[1].is_word("as") && w[2].is_mark("("))
@@ -366,6 +366,32 @@ fn from_item(tokens: &[Token], at: usize) -> (Option<TableRef>, usize) {
     (Some(TableRef { schema, name: table, alias }), next)
 }
 
+/// Where `tokens` join the table or alias `name` by an inner join; else 0.
+fn introduced_after(tokens: &[Token], name: &str) -> usize {
+    let mut at = 0;
+    while let Some(next) = tokens[at..].iter().position(|token| token.is_word("join")) {
+        let join = at + next;
+        let before = &tokens[at..join];
+        // Inside of parentheses, or under an outer join, it demands nothing of the rows before it.
+        let plain = !before.iter().any(|token| {
+            ["(", ")"].iter().any(|mark| token.is_mark(mark))
+                || ["left", "right", "full", "natural", "select", "where", "union"]
+                    .iter()
+                    .any(|word| token.is_word(word))
+        });
+        let item = &tokens[join + 1..];
+        let on = item.iter().position(|token| token.is_word("on"));
+        if !plain {
+            return 0;
+        }
+        if on.is_some_and(|on| on <= 5 && item[on - 1].text == name) {
+            return join + 1;
+        }
+        at = join + 1;
+    }
+    0
+}
+
 /// Token indexes of the clauses of a plain SELECT over one table.
 struct Anatomy {
     from: usize,
@@ -434,8 +460,8 @@ impl Statement {
     /// where that is not certain.
     pub fn equal_columns(&self, table: &TableRef, source: &TableRef) -> Vec<(String, String)> {
         const UNCERTAIN: [&str; 4] = ["or", "not", "case", "between"];
-        const AFTER_CONDITION: [&str; 8] =
-            ["and", "where", "group", "order", "left", "inner", "cross", "join"];
+        const AFTER_CONDITION: [&str; 9] =
+            ["and", "where", "group", "window", "order", "left", "inner", "cross", "join"];
         const ELSEWHERE: [&str; 6] = ["select", "join", "union", "except", "intersect", "having"];
         let called = |table: &TableRef| table.alias.clone().unwrap_or_else(|| table.name.clone());
         let (table_name, source_name) = (called(table), called(source));
@@ -453,8 +479,10 @@ impl Statement {
         });
         let Some(introduced) = introduced else { return Vec::new() };
         let rest = &tokens[introduced + 1..];
-        let end = rest.iter().position(|t| ELSEWHERE.iter().any(|word| t.is_word(word)));
-        let end = end.unwrap_or(rest.len());
+        // An inner join of the other table demands its condition of this one too.
+        let inner = introduced_after(rest, &source_name);
+        let end = rest[inner..].iter().position(|t| ELSEWHERE.iter().any(|word| t.is_word(word)));
+        let end = end.map_or(rest.len(), |end| inner + end);
         let mut found = Vec::new();
         for (at, window) in rest[..end].windows(8).enumerate() {
             let [before, a, dot_a, column_a, equals, b, dot_b, column_b] = window else { continue };

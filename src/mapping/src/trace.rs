@@ -3,6 +3,7 @@
 //! ```sql
 //! -- regraft: trace child.parent_id -> id
 //! -- regraft: trace public.price(region, sku) -> (region, sku)
+//! -- regraft: trace grandchild.child_id -> child.id
 //! ```
 
 use crate::syntax::Stop;
@@ -15,13 +16,16 @@ pub struct TraceComment {
     pub table: (Option<String>, String),
     /// Columns of that table.
     pub columns: Vec<String>,
-    /// Columns of the source table that have the same values.
+    /// The table that it leads to, from which another trace goes on; `None` is the source table.
+    pub to: Option<(Option<String>, String)>,
+    /// Columns of that table that have the same values.
     pub by: Vec<String>,
     /// Offset in the file.
     pub(crate) at: usize,
 }
 
-const SHAPE: &str = "write -- regraft: trace table.column -> column, or table(a, b) -> (c, d)";
+const SHAPE: &str = "write -- regraft: trace table.column -> column, or table(a, b) -> (c, d); -> table.column leads to \
+                     another table, which has a trace of its own";
 
 /// The traces among the comments of a part of the mapping. `start` is its offset in the file.
 pub(crate) fn traces(text: &str, start: usize) -> Result<Vec<TraceComment>, Stop> {
@@ -39,11 +43,15 @@ pub(crate) fn traces(text: &str, start: usize) -> Result<Vec<TraceComment>, Stop
         let stop = || Stop::new(at, "a trace cannot be read").remedy(SHAPE);
         let (from, to) = trace.split_once("->").ok_or_else(stop)?;
         let (table, columns) = source(&lex(from).map_err(|_| stop())?).ok_or_else(stop)?;
-        let by = names(&lex(to).map_err(|_| stop())?).ok_or_else(stop)?;
+        let to = lex(to).map_err(|_| stop())?;
+        let (to, by) = match names(&to) {
+            Some(by) => (None, by),
+            None => source(&to).map(|(table, by)| (Some(table), by)).ok_or_else(stop)?,
+        };
         if by.len() != columns.len() {
             return Err(Stop::new(at, "a trace has as many columns on both sides").remedy(SHAPE));
         }
-        found.push(TraceComment { table, columns, by, at });
+        found.push(TraceComment { table, columns, to, by, at });
     }
     Ok(found)
 }
@@ -110,7 +118,10 @@ mod tests {
         assert_eq!(trace.table, (Some("S".to_owned()), "p".to_owned()));
         assert_eq!(trace.columns, ["a", "B"]);
         assert_eq!(trace.by, ["c", "d"]);
-        assert_eq!(trace.at, 11);
+        assert_eq!((trace.at, trace.to), (11, None));
+        let trace = one("-- regraft: trace c.b_id -> s.b(id)").unwrap();
+        assert_eq!(trace.to, Some((Some("s".to_owned()), "b".to_owned())));
+        assert_eq!(trace.by, ["id"]);
     }
 
     #[test]

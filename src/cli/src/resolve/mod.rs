@@ -8,6 +8,7 @@ mod foreign_keys;
 mod read;
 mod source;
 mod target;
+mod traces;
 
 use std::sync::Arc;
 

@@ -1,14 +1,13 @@
 //! Statements that the source evaluates: is the result a function of the row, and whose is it?
 
-use regraft_core::{Code, Error, ReplicaIdentity, Result};
-use regraft_mapping::{KeyedRead, Statement, TableRef, TraceComment};
-use regraft_pipeline::Trace;
+use regraft_core::{Code, Error, Result};
+use regraft_mapping::{KeyedRead, Statement};
 use regraft_postgres::catalog::{Catalog, Table};
-use regraft_postgres::chunks::ReadTrace;
 use regraft_postgres::classify;
 
 use super::source::{key, readable, source_table};
-use super::{Evaluation, FoundTrace, Side};
+use super::traces::traces;
+use super::{Evaluation, Side};
 use crate::finding::Finding;
 
 /// Built-in functions that are stable only because they depend on settings, which are fixed in regraft's
@@ -149,7 +148,11 @@ pub(super) async fn joined(
     }
     let key = key(&table, statement)?;
     let owner = owner(prepared, &table, &key).unwrap_or_default();
-    let mapper = KeyedRead::new(statement, &source_table(catalog, &table, &key).await?)?;
+    let (found, traced) = traces(statement, (written, &table), &tables)?;
+    let traced: Vec<_> =
+        traced.iter().map(|(table, columns)| (*table, columns.as_slice())).collect();
+    let source = source_table(catalog, &table, &key).await?;
+    let mapper = KeyedRead::new(statement, written, &source, &traced)?;
     let wrapped = statement.wrapped_select(&key, &owner, prepared.columns().len(), "true");
     if side.client.prepare(&wrapped).await.is_err() {
         return Err(refusal);
@@ -162,120 +165,7 @@ pub(super) async fn joined(
             readable(of, side, findings);
         }
     }
-    let mut traces: Vec<FoundTrace> = Vec::new();
-    for (other, from) in &tables {
-        for found in trace(statement, (*other, from), (written, &table))? {
-            if !traces.iter().any(|known| known.plan.name == found.plan.name) {
-                traces.push(found);
-            }
-        }
-    }
-    unused(statement, &tables)?;
     let evaluation =
-        Evaluation::Read { mapper, owner: Some(owner), refusal, wrapped: true, traces };
+        Evaluation::Read { mapper, owner: Some(owner), refusal, wrapped: true, traces: found };
     Ok(Joined { table, key, evaluation })
-}
-
-/// The traces from one table to the source table: those that comments give, and one that the SELECT
-/// itself tells.
-fn trace(
-    statement: &Statement,
-    (written, from): (&TableRef, &Table),
-    (source, to): (&TableRef, &Table),
-) -> Result<Vec<FoundTrace>> {
-    let given = statement.traces().iter().filter(|comment| names(comment, from));
-    let mut found = Vec::new();
-    for comment in given {
-        let place = statement.place_of_trace(comment);
-        found.push(found_trace(statement, &place, from, to, &comment.columns, &comment.by)?);
-    }
-    let equal = statement.equal_columns(written, source);
-    // One whose old values are in the stream, if there is one.
-    let identity = from.stream_key().unwrap_or_default();
-    let certain = |pair: &&(String, String)| {
-        from.identity == ReplicaIdentity::Full || identity.contains(&pair.0)
-    };
-    // A comment may be about another place where the SELECT reads the table.
-    if !found.is_empty() && !equal.iter().any(|pair| certain(&pair)) {
-        return Ok(found);
-    }
-    let Some((column, by)) = equal.iter().find(certain).or(equal.first()) else {
-        let what =
-            format!("nothing tells which rows of {} a change of {} touches", to.name, from.name);
-        return Err(Error::new(Code::NotStreamable, what).at(statement.place()).remedy(format!(
-            "say it in a comment of the statement: -- regraft: trace {}.column -> column of {}",
-            from.name.name, to.name.name
-        )));
-    };
-    let (column, by) = (std::slice::from_ref(column), std::slice::from_ref(by));
-    found.push(found_trace(statement, &statement.place(), from, to, column, by)?);
-    Ok(found)
-}
-
-fn names(comment: &TraceComment, table: &Table) -> bool {
-    let (schema, name) = &comment.table;
-    *name == table.name.name && schema.as_ref().is_none_or(|schema| *schema == table.name.schema)
-}
-
-fn found_trace(
-    statement: &Statement,
-    place: &str,
-    from: &Table,
-    to: &Table,
-    columns: &[String],
-    by: &[String],
-) -> Result<FoundTrace> {
-    let name = format!("{}({}) -> {}({})", from.name, columns.join(", "), to.name, by.join(", "));
-    let missing = columns.iter().find(|column| from.column(column).is_none());
-    let missing = missing.map(|column| (column, from)).or_else(|| {
-        by.iter().find(|column| to.column(column).is_none()).map(|column| (column, to))
-    });
-    if let Some((column, table)) = missing {
-        let what = format!("{} has no column {column}, by which {name}", table.name);
-        let remedy = "name a column of the table";
-        return Err(Error::new(Code::NotStreamable, what).at(place).remedy(remedy));
-    }
-    // The value from before a change has to be in the stream, or the rows that it led to stay behind.
-    let identity = match from.identity {
-        ReplicaIdentity::Nothing => Vec::new(),
-        _ => from.stream_key().unwrap_or_default(),
-    };
-    let whole = from.identity == ReplicaIdentity::Full;
-    if !whole && !columns.iter().all(|column| identity.contains(column)) {
-        let what = format!("the stream does not carry old values of the columns of {name}");
-        return Err(Error::new(Code::SourceKeyMissing, what)
-            .at(place)
-            .remedy(format!("ALTER TABLE {} REPLICA IDENTITY FULL", from.name.quoted())));
-    }
-    let sql_type =
-        |column: &String| from.column(column).map_or_else(String::new, |c| c.sql_type.clone());
-    let again = from.oid == to.oid && statement.is_recursive();
-    Ok(FoundTrace {
-        plan: Trace {
-            name: name.clone(),
-            from: from.name.clone(),
-            oid: from.oid,
-            columns: columns.to_vec(),
-            to: to.name.clone(),
-        },
-        read: ReadTrace {
-            name,
-            types: columns.iter().map(sql_type).collect(),
-            by: by.to_vec(),
-            again: again.then(|| columns.to_vec()),
-        },
-    })
-}
-
-/// A comment that names no table of the SELECT is a mistake.
-fn unused(statement: &Statement, tables: &[(&TableRef, Table)]) -> Result<()> {
-    let unused = statement
-        .traces()
-        .iter()
-        .find(|comment| !tables.iter().any(|(_, table)| names(comment, table)));
-    let Some(comment) = unused else { return Ok(()) };
-    let what = format!("the SELECT reads no table {} beside its source table", comment.table.1);
-    Err(Error::new(Code::NotStreamable, what)
-        .at(statement.place_of_trace(comment))
-        .remedy("name a table of the SELECT, or leave the trace out"))
 }

@@ -66,7 +66,7 @@ pub(super) async fn compile(
         Err(refusal) => {
             // Rows that do not belong to single source rows cannot be read by key either.
             let Ok(keyed) = statement.keyed_select(&key, "true") else { return Err(refusal) };
-            let mapper = KeyedRead::new(&statement, &source)?;
+            let mapper = KeyedRead::new(&statement, written, &source, &[])?;
             if side.client.prepare(&keyed).await.is_err() {
                 return Err(refusal);
             }
