@@ -365,7 +365,7 @@ impl PgReader {
     }
 }
 
-fn parse_snapshot(text: &str) -> Result<Snapshot> {
+pub(crate) fn parse_snapshot(text: &str) -> Result<Snapshot> {
     Snapshot::parse(text).ok_or_else(|| Error::new(Code::Protocol, "a snapshot of unknown form"))
 }
 
@@ -419,7 +419,7 @@ fn append(
 }
 
 /// The first columns of a row, as a key.
-fn key(row: &tokio_postgres::Row, columns: usize) -> Result<Key> {
+pub(crate) fn key(row: &tokio_postgres::Row, columns: usize) -> Result<Key> {
     let mut key = Vec::with_capacity(24 * columns);
     for at in 0..columns {
         row::put(&mut key, cell(row, at)?);
@@ -427,7 +427,7 @@ fn key(row: &tokio_postgres::Row, columns: usize) -> Result<Key> {
     Ok(Key(key.into_boxed_slice()))
 }
 
-fn cell(row: &tokio_postgres::Row, at: usize) -> Result<Option<&[u8]>> {
+pub(crate) fn cell(row: &tokio_postgres::Row, at: usize) -> Result<Option<&[u8]>> {
     let value: Option<RawValue<'_>> = row.try_get(at).map_err(|error| {
         Error::new(Code::Protocol, "a column of a chunk cannot be read").because(error)
     })?;

@@ -11,6 +11,7 @@ use crate::chunks::{PgReader, ReadTable, ReadTrace};
 use crate::ledger::{Fence, PgLedger};
 use crate::replication::PgStream;
 use crate::slot::{Server, Slot};
+use crate::verify::{PgVerifier, VerifyStatement};
 use crate::{Endpoint, ReplicationConnection};
 use tokio_postgres::Client;
 
@@ -43,6 +44,10 @@ pub struct PgConnectors {
     pub sessions: usize,
     /// Fingerprints of the statements, in order.
     pub fingerprints: Vec<String>,
+    /// Statements, as they are verified.
+    pub verify: Arc<Vec<VerifyStatement>>,
+    /// Findings keep the values of their rows.
+    pub verify_values: bool,
     /// Of the ledger opened last.
     pub fence: Option<Fence>,
 }
@@ -66,6 +71,7 @@ impl Connectors for PgConnectors {
     type Sink = PgSink;
     type Reader = PgReader;
     type Ledger = PgLedger;
+    type Verifier = PgVerifier;
 
     async fn ledger(&mut self) -> Result<PgLedger> {
         let (client, place) = self.connect("target").await?;
@@ -89,6 +95,12 @@ impl Connectors for PgConnectors {
         let (client, place) = self.connect("source").await?;
         let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
         PgReader::new(client, &place, &self.slot, tables, traces).await
+    }
+
+    async fn verifier(&mut self) -> Result<PgVerifier> {
+        let (source, target) = (self.connect("source").await?, self.connect("target").await?);
+        let statements = Arc::clone(&self.verify);
+        PgVerifier::new(source, target, &self.name, statements, self.verify_values).await
     }
 
     async fn stream(&mut self, from: Position) -> Result<PgStream> {

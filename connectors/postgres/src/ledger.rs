@@ -20,6 +20,7 @@ use crate::classify;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/ledger/001_initial.sql"),
     include_str!("../../../schemas/ledger/002_traces.sql"),
+    include_str!("../../../schemas/ledger/003_verification.sql"),
 ];
 
 /// How often, and how far apart, the pipeline's lock is asked for.

@@ -21,6 +21,7 @@ mod raw;
 pub mod replication;
 pub mod slot;
 mod tls;
+pub mod verify;
 
 pub use classify::{ServerError, classify, classify_server};
 pub use endpoint::Endpoint;

@@ -25,6 +25,10 @@ pub enum Command {
     Run(RunArgs),
     /// Show what the ledger knows of the pipeline.
     Status(StatusArgs),
+    /// Compare the target with the source now, row by row, and report what differs.
+    Verify(VerifyArgs),
+    /// Bring rows that differ in line, by reading them from the source again.
+    Repair(RepairArgs),
     /// See it work: a throwaway PostgreSQL, an example table under load, and the result compared.
     Demo(DemoArgs),
     /// Remove what the pipeline made at the source, and forget it in the ledger. Target tables stay.
@@ -87,6 +91,44 @@ pub struct StatusArgs {
     /// The configuration file.
     #[command(flatten)]
     pub config: ConfigArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `regraft verify`.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Only these target tables.
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    pub tables: Vec<String>,
+    /// Only the rows of these source keys, as text; of several columns as '["a", "b"]'. May be given
+    /// several times.
+    #[arg(long, value_name = "KEY", conflicts_with = "sample")]
+    pub keys: Vec<String>,
+    /// Compare only about this share of the rows, in percent: ranges of keys, drawn by lot.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub sample: Option<u8>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `regraft repair`.
+#[derive(Args, Debug)]
+pub struct RepairArgs {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Only these target tables.
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    pub tables: Vec<String>,
+    /// Do it; without, only say what would be repaired.
+    #[arg(long)]
+    pub apply: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

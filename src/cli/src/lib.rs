@@ -7,12 +7,14 @@ pub mod args;
 pub mod check;
 pub mod demo;
 pub mod finding;
+pub mod repair;
 pub mod resolve;
 pub mod run;
 pub mod sample;
 mod setup;
 pub mod status;
 pub mod teardown;
+pub mod verify;
 mod watch;
 
 use regraft_core::Error;
@@ -30,6 +32,8 @@ pub async fn execute(cli: Cli) -> Result<u8, Vec<Error>> {
         Command::Check(args) => check::check(&args).await,
         Command::Run(args) => run::run(&args).await,
         Command::Status(args) => status::status(&args).await,
+        Command::Verify(args) => verify::verify(&args).await,
+        Command::Repair(args) => repair::repair(&args).await,
         Command::Demo(args) => demo::demo(&args).await,
         Command::Teardown(args) => teardown::teardown(&args).await,
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use regraft_core::{Code, Error, Result};
-use regraft_pipeline::{Ending, Options, Plan, Progress};
+use regraft_pipeline::{Ending, Options, Plan, Progress, VerifyOptions};
 use regraft_postgres::connectors::PgConnectors;
-use regraft_settings::{ForeignKeys, Settings};
+use regraft_settings::{ForeignKeys, Repair, Settings};
 use regraft_telemetry::StatusSource;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -119,6 +119,8 @@ async fn set_up(
         trusted: settings.target.foreign_keys == ForeignKeys::Trusted,
         sessions: settings.target.sessions,
         fingerprints: resolved.fingerprints,
+        verify: resolved.verify,
+        verify_values: settings.verify.values,
         fence: None,
     };
     let progress = Arc::new(Progress::new(&resolved.plan));
@@ -178,6 +180,14 @@ pub fn options(settings: &Settings, until_caught_up: bool) -> Options {
         chunk_bytes,
         rows_per_second: backfill.rows_per_second,
         until_caught_up,
+        verify: (!until_caught_up).then(|| VerifyOptions {
+            enabled: settings.verify.enabled,
+            rows_per_second: settings.verify.rows_per_second,
+            source_share: f64::from(settings.verify.source_percent) / 100.0,
+            chunk_rows: backfill.chunk_rows,
+            repairs_per_hour: (settings.verify.repair == Repair::Auto)
+                .then(|| u64::from(settings.verify.repairs_per_hour)),
+        }),
     }
 }
 
@@ -219,9 +229,7 @@ struct Http(Arc<Progress>);
 
 impl StatusSource for Http {
     fn status(&self) -> serde_json::Value {
-        let mut status = serde_json::to_value(self.0.status()).unwrap_or_default();
-        status["verification"] = serde_json::Value::Null;
-        status
+        serde_json::to_value(self.0.status()).unwrap_or_default()
     }
 
     fn healthy(&self) -> Result<(), String> {

@@ -72,7 +72,7 @@ async fn read(settings: &Settings) -> Result<Value> {
         "lag_bytes": lag_bytes,
         "lag_seconds": lag_seconds,
         "tables": tables(&target.client, &settings.name).await.map_err(fail)?,
-        "verification": null,
+        "verification": verification(&target.client, &settings.name).await.map_err(fail)?,
         "last_error": last_error,
     }))
 }
@@ -105,6 +105,31 @@ async fn tables(client: &Client, name: &str) -> Result<Vec<Value>, tokio_postgre
         .collect())
 }
 
+/// What the ledger knows of verification. A daemon knows more: see `/api/v1/status`.
+async fn verification(client: &Client, name: &str) -> Result<Value, tokio_postgres::Error> {
+    let sql = "SELECT to_regclass('regraft.findings') IS NOT NULL";
+    if !client.query_one(sql, &[]).await?.get::<_, bool>(0) {
+        return Ok(Value::Null);
+    }
+    // Rows of the sweep that is under way, or of the last one, of each statement.
+    let sql = "SELECT (SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'open'), \
+               (SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'repaired'), \
+               (SELECT count(*) FROM regraft.unsettled WHERE pipeline = $1), \
+               (SELECT coalesce(sum(rows), 0)::bigint FROM regraft.verified v WHERE pipeline = $1 \
+                AND sweep = (SELECT max(sweep) FROM regraft.verified o WHERE o.pipeline = $1 \
+                             AND o.fingerprint = v.fingerprint)), \
+               (SELECT extract(epoch FROM now() - min(verified_at))::float8 FROM regraft.verified \
+                WHERE pipeline = $1)";
+    let row = client.query_one(sql, &[&name]).await?;
+    Ok(json!({
+        "findings_open": row.get::<_, i64>(0),
+        "repaired": row.get::<_, i64>(1),
+        "unsettled": row.get::<_, i64>(2),
+        "rows": row.get::<_, i64>(3),
+        "oldest_seconds": row.get::<_, Option<f64>>(4),
+    }))
+}
+
 fn print(status: &Value) {
     let text = |key: &str| match &status[key] {
         Value::String(text) => text.clone(),
@@ -119,6 +144,11 @@ fn print(status: &Value) {
         text("lag_bytes"),
         status["lag_seconds"].as_f64().unwrap_or(0.0)
     );
+    let verification = &status["verification"];
+    if let Some(rows) = verification["rows"].as_i64() {
+        let open = verification["findings_open"].as_i64().unwrap_or_default();
+        println!("verified     {rows} rows in the last sweep, {open} findings open");
+    }
     if let Some(what) = status["last_error"]["what"].as_str() {
         println!("last error   [{}] {what}", status["last_error"]["code"].as_str().unwrap_or(""));
         if let Some(remedy) = status["last_error"]["remedy"].as_str() {

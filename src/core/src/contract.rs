@@ -13,6 +13,7 @@ use crate::key::Key;
 use crate::position::Position;
 use crate::relation::TableName;
 use crate::segment::Segment;
+use crate::verify::Verifier;
 use crate::{Error, Event};
 
 /// A change stream, opened at a position.
@@ -188,6 +189,8 @@ pub trait Connectors: Send {
     type Reader: ChunkReader + 'static;
     /// The pipeline's memory.
     type Ledger: Ledger + 'static;
+    /// Compares both sides.
+    type Verifier: Verifier + 'static;
 
     /// Connects to the ledger, and makes sure that no other daemon runs this pipeline.
     fn ledger(&mut self) -> impl Future<Output = Result<Self::Ledger>> + Send;
@@ -197,6 +200,9 @@ pub trait Connectors: Send {
 
     /// Connects one reader.
     fn reader(&mut self) -> impl Future<Output = Result<Self::Reader>> + Send;
+
+    /// Connects to both sides for verification.
+    fn verifier(&mut self) -> impl Future<Output = Result<Self::Verifier>> + Send;
 
     /// Opens the stream at `from`, after proving that it continues there without a gap.
     fn stream(&mut self, from: Position) -> impl Future<Output = Result<Self::Stream>> + Send;

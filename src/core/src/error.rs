@@ -161,6 +161,11 @@ codes! {
     /// The ledger knows no pipeline of this name.
     PipelineUnknown = "RG5003", Refused;
 
+    /// More rows differ than may be repaired without a person.
+    RepairsExceeded = "RG6001", Unsafe;
+    /// A verification that was asked for cannot be carried out.
+    VerificationRefused = "RG6002", Usage;
+
     /// A server sent something that the protocol does not allow.
     Protocol = "RG9001", Unavailable;
     /// A defect of regraft.

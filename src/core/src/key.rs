@@ -8,7 +8,7 @@ use crate::tuple::{Cell, Tuple};
 /// Two rows are the same row exactly when these bytes are equal: both the stream and a chunk read
 /// carry the stored value through the same send function, and PostgreSQL reports an old key whenever
 /// the stored bytes of a key column change.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub Box<[u8]>);
 
 impl Key {

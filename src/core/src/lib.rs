@@ -18,6 +18,7 @@ pub mod row;
 pub mod segment;
 pub mod sql;
 pub mod tuple;
+pub mod verify;
 
 pub use change::{Change, Event, Transaction};
 pub use chunk::{ChunkData, ChunkScope, Snapshot, Traced};

@@ -198,6 +198,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
                 () = tokio::time::sleep(pause), if !pause.is_zero() && !self.readers.is_empty() => {}
                 _ = tick.tick() => {
                     self.phase(&state).await?;
+                    self.keys_to_read(&mut state).await?;
                     ticks += 1;
                     let source = self.planner.state().await?;
                     self.progress.source_end(source.end);
@@ -359,13 +360,19 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             }
             Committed::KeysToRead => {
                 state.key_segments += 1;
-                let known: Vec<_> = state.open.keys().copied().collect();
-                for chunk in self.ledger.keys_to_read(&known).await? {
-                    state.enqueue(chunk, None);
-                }
-                self.publish(state);
+                self.keys_to_read(state).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Takes up keys that commits recorded, and those that a repair asks for.
+    async fn keys_to_read(&mut self, state: &mut State) -> Result<()> {
+        let known: Vec<_> = state.open.keys().copied().collect();
+        for chunk in self.ledger.keys_to_read(&known).await? {
+            state.enqueue(chunk, None);
+        }
+        self.publish(state);
         Ok(())
     }
 

@@ -28,7 +28,7 @@ use crate::batch::{Batch, Netting};
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
 use crate::traces::Traces;
-use crate::windows::{Closed, Touched, Windows};
+use crate::windows::{Closed, Touched, Watched, Windows};
 
 /// How often the position is recorded while the source has nothing for this pipeline.
 /// A server that shuts down waits until its last position is acknowledged.
@@ -46,6 +46,12 @@ pub(crate) enum ChunkMessage {
     Cancel { token: u64 },
     /// A snapshot of the source: the commits that it sees need not be remembered.
     Snapshot(Snapshot),
+    /// Open a window for a verification, between two transactions; answered with the position up to
+    /// which the changes came before it.
+    Watch { token: u64, table: usize, opened: oneshot::Sender<Position> },
+    /// Both sides were read, the source in this snapshot, and the watermark is about to be put into the
+    /// stream. Answered with what the window saw up to it; `None` when the comparison proves nothing.
+    Watched { token: u64, snapshot: Snapshot, outcome: oneshot::Sender<Option<Watched>> },
 }
 
 /// What became of a chunk.
@@ -100,6 +106,10 @@ pub(crate) struct Follower<'a, S> {
     waiting: HashMap<u64, (PlannedChunk, ChunkData, oneshot::Sender<Joined>)>,
     /// Windows that have to wait until their table is copied anew.
     deferred: Vec<(u64, usize, oneshot::Sender<()>)>,
+    /// Windows of verifications that have to wait for the end of the transaction.
+    watches: Vec<(u64, usize, oneshot::Sender<Position>)>,
+    /// Verifications that were read, whose watermark has not been seen.
+    watched: HashMap<u64, (Snapshot, oneshot::Sender<Option<Watched>>)>,
     /// Segments with keys to read that were sent.
     key_segments: u64,
     caught_up: bool,
@@ -180,6 +190,8 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             },
             waiting: HashMap::new(),
             deferred: Vec::new(),
+            watches: Vec::new(),
+            watched: HashMap::new(),
             key_segments: 0,
             caught_up: false,
         }
@@ -265,6 +277,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             return Err(Error::new(Code::Protocol, "a commit without a begin").at("source stream"));
         };
         if std::mem::take(&mut self.skipping) {
+            self.watch();
             return Ok(true);
         }
         self.windows.commit(transaction.xid);
@@ -275,6 +288,8 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         pending.position = pending.position.max(Position::Lsn(end_lsn));
         pending.moved = true;
         pending.commit_times.push(transaction.commit_time);
+        self.watch();
+        let pending = &self.pending;
         let full = self.batch.rows() >= self.options.batch_rows
             || self.batch.bytes() >= self.options.batch_bytes
             || pending.since.elapsed() >= self.options.batch_age;
@@ -326,13 +341,18 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     // ---- changes -------------------------------------------------------------------------------
 
     async fn change(&mut self, change: &Change) -> Result<bool> {
-        self.traces.note(change);
+        let (windows, plan) = (&mut self.windows, &self.plan);
+        self.traces.note(change, |trace, value| {
+            if let Some(table) = plan.table(&plan.traces[trace].to) {
+                windows.trace(table, trace, value);
+            }
+        });
         match change {
             Change::Insert { relation, new } => {
                 let Some(table) = self.mapped(relation) else { return Ok(true) };
                 self.count(table, ChangeOperation::Insert);
                 let key = self.key(table, new)?;
-                self.windows.touch(table, &key, false);
+                self.touch(table, &key, false);
                 self.batch.insert(table, key, new);
             }
             Change::Update { relation, old, new } => {
@@ -341,10 +361,10 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 let new_key = self.key(table, new)?;
                 let old_key = old.as_ref().map(|old| self.key(table, old.tuple())).transpose()?;
                 let incomplete = new.has_unchanged();
-                self.windows.touch(table, &new_key, incomplete);
+                self.touch(table, &new_key, incomplete);
                 match old_key {
                     Some(old_key) if old_key != new_key => {
-                        self.windows.touch(table, &old_key, false);
+                        self.touch(table, &old_key, false);
                         if incomplete {
                             self.windows.arrive(table, &new_key);
                         }
@@ -365,7 +385,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 let Some(table) = self.mapped(relation) else { return Ok(true) };
                 self.count(table, ChangeOperation::Delete);
                 let key = self.key(table, old.tuple())?;
-                self.windows.touch(table, &key, false);
+                self.touch(table, &key, false);
                 self.batch.delete(table, key, old);
             }
             Change::Truncate { relations } => {
@@ -385,6 +405,11 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         let full = self.batch.rows() + self.traces.values() >= batch_rows + batch_rows / 2
             || self.batch.bytes() >= batch_bytes + batch_bytes / 2;
         if full { self.flush().await } else { Ok(true) }
+    }
+
+    fn touch(&mut self, table: usize, key: &Key, incomplete: bool) {
+        self.windows.touch(table, key, incomplete);
+        self.progress.changed(table, key);
     }
 
     fn count(&mut self, table: usize, operation: ChangeOperation) {
@@ -564,8 +589,32 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             ChunkMessage::Cancel { token } => {
                 self.windows.cancel(token);
                 self.waiting.remove(&token);
+                self.watched.remove(&token);
             }
             ChunkMessage::Snapshot(snapshot) => self.windows.seen_by(&snapshot),
+            ChunkMessage::Watch { token, table, opened } => {
+                self.watches.push((token, table, opened));
+                if self.transaction.is_none() {
+                    self.watch();
+                }
+            }
+            ChunkMessage::Watched { token, snapshot, outcome } => {
+                self.watched.insert(token, (snapshot, outcome));
+            }
+        }
+    }
+
+    /// Opens the windows of verifications, between two transactions.
+    fn watch(&mut self) {
+        for (token, table, opened) in std::mem::take(&mut self.watches) {
+            if self.tables[table].anew_from.is_some() {
+                self.watches.push((token, table, opened));
+                continue;
+            }
+            self.windows.open(token, table, None);
+            if opened.send(self.pending.position).is_err() {
+                self.windows.cancel(token);
+            }
         }
     }
 
@@ -600,10 +649,14 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
 
     /// A chunk joins the stream here.
     async fn join(&mut self, token: u64) -> Result<bool> {
-        while !self.waiting.contains_key(&token) {
+        while !self.waiting.contains_key(&token) && !self.watched.contains_key(&token) {
             // The reader hands the data over before it writes the watermark.
             let Ok(message) = self.ports.chunks.try_recv() else { return Ok(true) };
             self.chunk_message(message);
+        }
+        if let Some((snapshot, outcome)) = self.watched.remove(&token) {
+            outcome.send(self.windows.watched(token, &snapshot)).ok();
+            return Ok(true);
         }
         let Some((chunk, data, outcome)) = self.waiting.remove(&token) else { return Ok(true) };
         let touched = match self.windows.close(token, &data.snapshot) {

@@ -18,9 +18,10 @@ mod plan;
 mod progress;
 pub mod run;
 mod traces;
+mod verify;
 mod windows;
 
 pub use batch::Batch;
-pub use plan::{Options, Plan, PlannedTable, Trace};
-pub use progress::{LagSummary, Progress, Status, TableStatus};
+pub use plan::{Options, Plan, PlannedTable, Trace, VerifyOptions};
+pub use progress::{LagSummary, Progress, Status, TableStatus, Verification};
 pub use run::{Ending, run};

@@ -1,5 +1,7 @@
 //! What a pipeline does, resolved once at the start: statements, and the source tables they read.
 
+use std::time::Duration;
+
 use regraft_core::segment::Route;
 use regraft_core::{Mapper, Oid, TableName};
 
@@ -72,7 +74,7 @@ pub struct Options {
     /// Close a batch at this many bytes of row images.
     pub batch_bytes: usize,
     /// Close a batch at this age at the latest, once its last transaction is complete.
-    pub batch_age: std::time::Duration,
+    pub batch_age: Duration,
     /// Copy existing rows.
     pub backfill: bool,
     /// Chunks read at the same time.
@@ -85,4 +87,38 @@ pub struct Options {
     pub rows_per_second: Option<u64>,
     /// End once everything is copied and the source's position of that moment is reached.
     pub until_caught_up: bool,
+    /// Verify beside the stream; `None` does not even wait for requests.
+    pub verify: Option<VerifyOptions>,
+}
+
+/// How much of its time verification may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VerifyOptions {
+    /// Sweep over all rows and look at changed ones; else requests only.
+    pub enabled: bool,
+    /// Source rows that are compared per second, at most.
+    pub rows_per_second: u64,
+    /// Share of the time in which the source may be busy with it, above 0 and at most 1.
+    pub source_share: f64,
+    /// Source rows per range.
+    pub chunk_rows: u64,
+    /// Rows that are repaired without being asked, per hour; more stop the pipeline. `None` repairs none.
+    pub repairs_per_hour: Option<u64>,
+}
+
+impl VerifyOptions {
+    /// From the beginning of a range to that of the next one, given its rows and how long the source
+    /// was busy with it.
+    pub(crate) fn pause(&self, rows: u64, source_time: Duration) -> Duration {
+        #[allow(clippy::cast_precision_loss, reason = "a pause needs no precision")]
+        let by_rows = rows as f64 / self.rows_per_second.max(1) as f64;
+        let by_share = source_time.as_secs_f64() / self.source_share.clamp(0.001, 1.0);
+        Duration::from_secs_f64(by_rows.max(by_share).min(3600.0))
+    }
+
+    /// Changed keys that are looked at per look for them.
+    pub(crate) fn recent_max(&self) -> usize {
+        let share = usize::try_from(self.rows_per_second / 16).unwrap_or(usize::MAX);
+        if self.enabled { share.clamp(1, 250) } else { 0 }
+    }
 }

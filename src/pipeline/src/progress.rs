@@ -1,12 +1,13 @@
 //! What the pipeline is doing, for the status page, the metrics and the summary.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use regraft_core::contract::{LedgerState, Phase, Written};
 use regraft_core::segment::Commit;
-use regraft_core::{Error, Position, TableName};
+use regraft_core::verify::Recorded;
+use regraft_core::{Error, Key, Position, TableName};
 use regraft_telemetry::record;
 use serde::Serialize;
 
@@ -19,6 +20,10 @@ pub struct Progress {
     sources: Vec<TableName>,
     source_of: Vec<usize>,
     complete: Vec<AtomicBool>,
+    /// Keys that changed, of each source table by its index, until they are looked at.
+    recent: Mutex<Vec<(usize, Key)>>,
+    /// How many more of them there is room for.
+    recent_room: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -40,6 +45,7 @@ struct State {
     changes: u64,
     lag: LagHistogram,
     last_error: Option<LastError>,
+    verification: Verification,
     /// The error is over, and the ledger does not know it yet.
     recovered: bool,
 }
@@ -78,8 +84,25 @@ pub struct Status {
     pub transactions: u64,
     /// Source row changes applied since the daemon started.
     pub changes: u64,
+    /// What verification has found, since the daemon started.
+    pub verification: Verification,
     /// The error that holds the pipeline.
     pub last_error: Option<LastError>,
+}
+
+/// What verification has found, in a [`Status`].
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Verification {
+    /// Rows that were equal.
+    pub rows: u64,
+    /// Every row was compared at most so many seconds ago; since the daemon started where it was never.
+    pub oldest_seconds: Option<f64>,
+    /// Source rows that are still to be looked at, because they changed or were not equal.
+    pub unsettled: usize,
+    /// Findings that are open.
+    pub findings_open: u64,
+    /// Findings that a repair ended.
+    pub repaired: u64,
 }
 
 /// One target table in a [`Status`].
@@ -124,12 +147,51 @@ impl Progress {
             source_of: plan.routes.iter().map(|r| source_of(r).unwrap_or(0)).collect(),
             complete: sources.iter().map(|_| AtomicBool::new(false)).collect(),
             sources,
+            recent: Mutex::default(),
+            recent_room: AtomicUsize::new(0),
             state: Mutex::new(state),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a changed key, as long as there is room.
+    pub(crate) fn changed(&self, table: usize, key: &Key) {
+        if self.recent_room.load(Ordering::Relaxed) > 0 {
+            self.recent_room.fetch_sub(1, Ordering::Relaxed);
+            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            recent.push((table, key.clone()));
+        }
+    }
+
+    /// The keys that changed since the last time, and room for `room` more.
+    pub(crate) fn take_recent(&self, room: usize) -> Vec<(usize, Key)> {
+        let taken =
+            std::mem::take(&mut *self.recent.lock().unwrap_or_else(PoisonError::into_inner));
+        self.recent_room.store(room, Ordering::Relaxed);
+        taken
+    }
+
+    /// Every row was compared after `oldest`; so many owners are still to be looked at.
+    pub(crate) fn verified_since(&self, oldest: SystemTime, unsettled: usize) {
+        let age = SystemTime::now().duration_since(oldest).unwrap_or_default();
+        record::unverified(age);
+        let mut state = self.state();
+        state.verification.oldest_seconds = Some(age.as_secs_f64());
+        state.verification.unsettled = unsettled;
+    }
+
+    pub(crate) fn verified(&self, rows: u64) {
+        self.state().verification.rows += rows;
+    }
+
+    pub(crate) fn findings(&self, recorded: &Recorded) {
+        record::findings(recorded);
+        let verification = &mut self.state().verification;
+        verification.findings_open = recorded.open;
+        verification.repaired += recorded.repaired;
     }
 
     pub(crate) fn loaded(&self, ledger: &LedgerState) {
@@ -300,6 +362,7 @@ impl Progress {
             tables: self.targets.iter().enumerate().map(table).collect(),
             transactions: state.transactions,
             changes: state.changes,
+            verification: state.verification,
             last_error: state.last_error.clone(),
         }
     }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use regraft_core::contract::{ChangeStream, ChunkReader, Connectors, Ledger, Phase};
+use regraft_core::segment::Route;
+use regraft_core::verify::Verifier;
 use regraft_core::{Code, Error, Kind, Position, Result};
 use regraft_telemetry::record;
 use tokio::sync::{mpsc, watch};
@@ -25,6 +27,7 @@ use crate::backfill::Backfill;
 use crate::follow::{Followed, Follower, Ports, Start};
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
+use crate::verify::{Verify, Watch};
 
 /// First and longest wait between attempts.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
@@ -119,12 +122,21 @@ async fn attempt<C: Connectors>(
         for _ in 0..options.readers {
             readers.push(connectors.reader().await?);
         }
+        let verifier = match options.verify {
+            Some(verify) => {
+                Some((connectors.verifier().await?, connectors.reader().await?, verify))
+            }
+            None => None,
+        };
         let stream = connectors.stream(state.position).await?;
         let watermark = watermark(&plan.name);
         let settle_below = planner.mark(&format!("{watermark}start")).await?;
-        Ok::<_, Error>((ledger, state, sink, planner, readers, stream, watermark, settle_below))
+        Ok::<_, Error>((
+            (ledger, state, sink, planner, readers),
+            (verifier, stream, watermark, settle_below),
+        ))
     };
-    let (mut ledger, state, sink, planner, readers, stream, watermark, settle_below) = tokio::select! {
+    let ((mut ledger, state, sink, planner, readers), (verifier, stream, watermark, settle_below)) = tokio::select! {
         () = cancel.cancelled() => return Ok(Ending::Stopped),
         connected = connect => connected?,
     };
@@ -154,6 +166,23 @@ async fn attempt<C: Connectors>(
         watermark: watermark.clone(),
         cancel: attempt_over.clone(),
     };
+    let verify = verifier.map(|(verifier, reader, options)| Verify {
+        statements: watches(plan, &verifier),
+        verifier,
+        reader,
+        follower: backfill.follower.clone(),
+        options,
+        progress: Arc::clone(progress),
+        traces: plan.traces.clone(),
+        watermark: watermark.clone(),
+        cancel: attempt_over.clone(),
+    });
+    let mut verify = AbortOnDropHandle::new(tokio::spawn(async move {
+        match verify {
+            Some(verify) => verify.run().await,
+            None => std::future::pending().await,
+        }
+    }));
     let tables = plan.tables.clone();
     let backfill_state = state.clone();
     let mut backfill = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -168,9 +197,10 @@ async fn attempt<C: Connectors>(
     let followed = tokio::select! {
         followed = follower.run() => followed,
         result = &mut backfill => Err(ended(result)),
+        result = &mut verify => Err(ended(result)),
     };
     attempt_over.cancel();
-    drop(backfill);
+    drop((backfill, verify));
     let (followed, stream) = match followed {
         Ok(followed) => followed,
         Err(error) => {
@@ -197,6 +227,21 @@ async fn attempt<C: Connectors>(
             Ok(Ending::CaughtUp)
         }
     }
+}
+
+/// The statements, as they are verified.
+fn watches(plan: &Plan, verifier: &impl Verifier) -> Vec<Watch> {
+    let watch = |(at, route): (usize, &Route)| {
+        let (owner, key) = verifier.layout(at);
+        Watch {
+            table: plan.table(&route.source).unwrap_or_default(),
+            source: route.source.clone(),
+            target: route.target.clone(),
+            owner,
+            key,
+        }
+    };
+    plan.routes.iter().enumerate().map(watch).collect()
 }
 
 /// Acknowledges what is durable, and ends the stream.

@@ -43,7 +43,7 @@ impl Traces {
     /// # Errors
     /// When a column of a trace is gone.
     pub(crate) fn bind(&mut self, relation: &Relation) -> Result<()> {
-        for collected in self.of(relation.oid) {
+        for (_, collected) in self.of(relation.oid) {
             let columns = collected.trace.columns.iter().map(|name| relation.column(name));
             collected.index = columns.collect::<Option<_>>().ok_or_else(|| {
                 let what = format!("{} lost a column of a trace", relation.table);
@@ -63,38 +63,46 @@ impl Traces {
             .sum()
     }
 
-    pub(crate) fn note(&mut self, change: &Change) {
+    /// Notes a change; `seen` gets the index of each trace that it touches, with the value that leads
+    /// on, or none where it may lead to any row.
+    pub(crate) fn note(&mut self, change: &Change, mut seen: impl FnMut(usize, Option<&Key>)) {
         if self.traces.is_empty() {
             return;
         }
         match change {
-            Change::Insert { relation, new } => self.touch(relation.oid, new),
+            Change::Insert { relation, new } => self.touch(relation.oid, new, &mut seen),
             Change::Update { relation, old, new } => {
                 if let Some(old) = old {
-                    self.touch(relation.oid, old.tuple());
+                    self.touch(relation.oid, old.tuple(), &mut seen);
                 }
-                self.touch(relation.oid, new);
+                self.touch(relation.oid, new, &mut seen);
             }
-            Change::Delete { relation, old } => self.touch(relation.oid, old.tuple()),
+            Change::Delete { relation, old } => self.touch(relation.oid, old.tuple(), &mut seen),
             Change::Truncate { relations } => {
                 for relation in relations {
-                    self.of(relation.oid).for_each(Collected::touch_all);
+                    for (at, collected) in self.of(relation.oid) {
+                        collected.touch_all();
+                        seen(at, None);
+                    }
                 }
             }
         }
     }
 
-    fn of(&mut self, oid: Oid) -> impl Iterator<Item = &mut Collected> {
-        self.traces.iter_mut().filter(move |collected| collected.trace.oid == oid)
+    fn of(&mut self, oid: Oid) -> impl Iterator<Item = (usize, &mut Collected)> {
+        let of = move |(_, collected): &(usize, &mut Collected)| collected.trace.oid == oid;
+        self.traces.iter_mut().enumerate().filter(of)
     }
 
-    fn touch(&mut self, oid: Oid, image: &Tuple) {
-        for collected in self.of(oid) {
+    fn touch(&mut self, oid: Oid, image: &Tuple, seen: &mut impl FnMut(usize, Option<&Key>)) {
+        for (at, collected) in self.of(oid) {
             let unchanged = |&at: &usize| matches!(image.get(at), Some(Cell::Unchanged));
             if collected.index.iter().any(unchanged) || collected.values.len() >= VALUES_MAX {
                 collected.touch_all();
+                seen(at, None);
             } else if let Some(key) = Key::of(image, &collected.index) {
                 // What is NULL leads nowhere.
+                seen(at, Some(&key));
                 collected.values.insert(key);
             }
         }

@@ -22,7 +22,7 @@
 //! The idea of watermarks is from DBLog (<https://arxiv.org/abs/2010.12597>); the transaction ids
 //! make it exact.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hashbrown::{HashMap, HashSet};
 use regraft_core::{Key, Snapshot};
@@ -47,8 +47,19 @@ struct Window {
     /// The transaction in the middle of which the window opened.
     inside: Option<u32>,
     touched: Touched,
+    /// Values of traces that lead to rows of the table, by the index of the trace.
+    traced: BTreeMap<usize, BTreeSet<Key>>,
     /// More keys were touched than are remembered.
     overflown: bool,
+}
+
+/// What a window saw of a verification.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Watched {
+    /// The stream touched these keys.
+    pub touched: Touched,
+    /// Changes of other tables touched the rows that these values lead to, by the index of the trace.
+    pub traced: BTreeMap<usize, BTreeSet<Key>>,
 }
 
 /// The keys that the stream touched while a window was open.
@@ -96,7 +107,8 @@ impl Windows {
     pub(crate) fn open(&mut self, token: u64, table: usize, inside: Option<u32>) {
         let touched = Touched::default();
         let opened_at = self.next;
-        let window = Window { table, opened_at, inside, touched, overflown: false };
+        let traced = BTreeMap::new();
+        let window = Window { table, opened_at, inside, touched, traced, overflown: false };
         self.open.insert(token, window);
     }
 
@@ -133,6 +145,21 @@ impl Windows {
         }
     }
 
+    /// Notes a change of another table that leads to rows of this one by a trace; without a value it
+    /// may be any row.
+    pub(crate) fn trace(&mut self, table: usize, trace: usize, value: Option<&Key>) {
+        for window in self.open.values_mut().filter(|w| w.table == table && !w.overflown) {
+            let values = window.traced.entry(trace).or_default();
+            match value {
+                Some(value) => {
+                    values.insert(value.clone());
+                    window.overflown = values.len() >= TOUCHED_MAX;
+                }
+                None => window.overflown = true,
+            }
+        }
+    }
+
     /// Notes that all rows of a table went.
     pub(crate) fn truncate(&mut self, table: usize) {
         for window in self.open.values_mut().filter(|window| window.table == table) {
@@ -154,6 +181,20 @@ impl Windows {
     /// Closes the window at its watermark, given the snapshot of the chunk. `None` when there is no
     /// such window.
     pub(crate) fn close(&mut self, token: u64, snapshot: &Snapshot) -> Option<Closed> {
+        let window = self.settle(token, snapshot)?;
+        Some(window.map_or(Closed::Stale, |window| Closed::Join(window.touched)))
+    }
+
+    /// Closes the window of a verification, at a watermark that was written after both sides were read:
+    /// what it saw, or `None` when the snapshot of the source may miss commits that the target has.
+    pub(crate) fn watched(&mut self, token: u64, snapshot: &Snapshot) -> Option<Watched> {
+        let Window { touched, traced, .. } = self.settle(token, snapshot)??;
+        Some(Watched { touched, traced })
+    }
+
+    /// The window, inside `None` when it is stale.
+    #[allow(clippy::option_option, reason = "no such window, or a stale one")]
+    fn settle(&mut self, token: u64, snapshot: &Snapshot) -> Option<Option<Window>> {
         let window = self.open.remove(&token)?;
         let before = self.unseen.iter().filter(|(number, _)| *number < window.opened_at);
         let missed = before.map(|&(_, xid)| xid).chain(window.inside).any(|x| !snapshot.sees(x));
@@ -161,7 +202,7 @@ impl Windows {
             || snapshot.xmax < self.settle_below;
         self.seen_by(snapshot);
         let stale = missed || unsettled || window.overflown;
-        Some(if stale { Closed::Stale } else { Closed::Join(window.touched) })
+        Some((!stale).then_some(window))
     }
 }
 

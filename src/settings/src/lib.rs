@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 
 use regraft_core::{Code, Error, Result};
 
-pub use model::{Backfill, ForeignKeys, Http, Limits, Log, LogFormat, LogLevel, json_schema};
+pub use model::{
+    Backfill, ForeignKeys, Http, Limits, Log, LogFormat, LogLevel, Repair, Verify, json_schema,
+};
 pub use secret::{Secret, UrlSource};
 pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};
 
@@ -45,6 +47,8 @@ pub struct Settings {
     pub http: Http,
     /// How existing rows are copied.
     pub backfill: Backfill,
+    /// How the target is compared with the source.
+    pub verify: Verify,
     /// Memory and batches.
     pub limits: Limits,
     /// Log lines.
@@ -177,6 +181,7 @@ impl Settings {
             mapping: Mapping { file: folder.join(mapping.unwrap_or_default()) },
             http: file.http,
             backfill: file.backfill,
+            verify: file.verify,
             limits: file.limits,
             log: file.log,
         }

@@ -56,6 +56,15 @@ pub const DEFAULT_BATCH_AGE: Duration = Duration::from_millis(100);
 /// An older batch holds back the slot, and thereby the source's WAL.
 pub const BATCH_AGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 
+/// 20,000,000 rows in an hour, at a cost that a busy source does not notice.
+pub const DEFAULT_VERIFY_ROWS: u64 = 5_000;
+/// The source answers the pipeline for a tenth of the time at most.
+pub const DEFAULT_VERIFY_PERCENT: u8 = 10;
+/// A share of the time.
+pub const PERCENT: RangeInclusive<u8> = 1..=100;
+/// A few broken rows are mended; a broken table is for a person.
+pub const DEFAULT_REPAIRS: u32 = 100;
+
 /// Leaves room for the prefix of slots and publications, whose names have at most 63 bytes.
 pub const NAME_LENGTH: RangeInclusive<usize> = 1..=40;
 
@@ -89,6 +98,9 @@ pub(crate) struct SettingsFile {
     /// How existing rows are copied.
     #[serde(default)]
     pub(crate) backfill: Backfill,
+    /// How the target is compared with the source.
+    #[serde(default)]
+    pub(crate) verify: Verify,
     /// Memory and batches.
     #[serde(default)]
     pub(crate) limits: Limits,
@@ -217,6 +229,51 @@ impl Default for Backfill {
             rows_per_second: None,
         }
     }
+}
+
+/// How the target is compared with the source while the pipeline runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Verify {
+    /// Whether the daemon compares by itself, over and over. `regraft verify` works either way.
+    pub enabled: bool,
+    /// At most so many source rows are compared per second.
+    #[schemars(range(min = 1))]
+    pub rows_per_second: u64,
+    /// The source is busy with it for at most this share of the time.
+    #[schemars(range(min = *PERCENT.start(), max = *PERCENT.end()))]
+    pub source_percent: u8,
+    /// Whether `regraft.findings` keeps the values of rows that differ, beside their keys.
+    pub values: bool,
+    /// What happens to rows that differ.
+    pub repair: Repair,
+    /// More rows than that are not repaired by the daemon within an hour: the pipeline stops.
+    #[schemars(range(min = 1))]
+    pub repairs_per_hour: u32,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            rows_per_second: DEFAULT_VERIFY_ROWS,
+            source_percent: DEFAULT_VERIFY_PERCENT,
+            values: false,
+            repair: Repair::Off,
+            repairs_per_hour: DEFAULT_REPAIRS,
+        }
+    }
+}
+
+/// What happens to rows that differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Repair {
+    /// They are reported; `regraft repair` brings them in line.
+    #[default]
+    Off,
+    /// The daemon brings them in line by itself.
+    Auto,
 }
 
 /// Memory and batches. A batch closes at whichever of its limits comes first.

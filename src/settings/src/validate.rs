@@ -4,7 +4,8 @@ use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
 
 use crate::model::{
-    BATCH_AGE, BATCH_ROWS, BYTES_MIN, CHUNK_ROWS, MEMORY_MIN, NAME_LENGTH, READERS, SESSIONS,
+    BATCH_AGE, BATCH_ROWS, BYTES_MIN, CHUNK_ROWS, MEMORY_MIN, NAME_LENGTH, PERCENT, READERS,
+    SESSIONS,
 };
 use crate::secret::is_postgres_url;
 use crate::tree::Fault;
@@ -68,6 +69,17 @@ impl Settings {
         faults.extend(range("target.sessions", &self.target.sessions, SESSIONS, plain));
         faults.extend(range("backfill.readers", &backfill.readers, READERS, plain));
         faults.extend(range("backfill.chunk_rows", &backfill.chunk_rows, CHUNK_ROWS, plain));
+        let percent = &self.verify.source_percent;
+        faults.extend(range("verify.source_percent", percent, PERCENT, plain));
+        for (key, is_zero) in [
+            ("verify.rows_per_second", self.verify.rows_per_second == 0),
+            ("verify.repairs_per_hour", self.verify.repairs_per_hour == 0),
+        ] {
+            if is_zero {
+                let remedy = "set verify.enabled = false, or verify.repair = \"off\"";
+                faults.push(Fault::new(key, format!("{key} is 0")).remedy(remedy));
+            }
+        }
         faults.extend(range("limits.batch_rows", &limits.batch_rows, BATCH_ROWS, plain));
         let duration = |value: &std::time::Duration| format_duration(*value);
         faults.extend(range("limits.batch_age", &limits.batch_age, BATCH_AGE, duration));

@@ -105,6 +105,14 @@ metrics! {
         "1 for the phase that the pipeline is in, 0 for the others.";
     ERRORS_TOTAL = "regraft_errors_total", Kind::Counter, Count,
         "Errors that ended an attempt, by code.";
+    VERIFIED_ROWS_TOTAL = "regraft_verified_rows_total", Kind::Counter, Count,
+        "Rows of a target table that were compared with the source and were equal.";
+    UNVERIFIED_SECONDS = "regraft_unverified_seconds", Kind::Gauge, Seconds,
+        "Every row was compared with the source at most this long ago; since the start where never.";
+    FINDINGS_OPEN = "regraft_findings_open", Kind::Gauge, Count,
+        "Rows that differ from what the source gives.";
+    FINDINGS_TOTAL = "regraft_findings_total", Kind::Counter, Count,
+        "Rows that were found to differ, and findings that ended by themselves or by a repair.";
     BUILD_INFO = "regraft_build_info", Kind::Gauge, Count,
         "Always 1; the version is a label.";
 }
@@ -231,6 +239,7 @@ pub mod record {
 
     use ::metrics::{counter, gauge, histogram};
     use regraft_core::contract::Phase;
+    use regraft_core::verify::Recorded;
     use regraft_core::{Code, Error, TableName};
 
     use super::{ChangeOperation, TABLES};
@@ -320,6 +329,25 @@ pub mod record {
         }
     }
 
+    /// Rows of a target table were equal.
+    pub fn verified(table: &TableName, rows: u64) {
+        counter!(super::VERIFIED_ROWS_TOTAL, "table" => TABLES.of(table)).increment(rows);
+    }
+
+    /// Every row was compared at most this long ago.
+    pub fn unverified(age: Duration) {
+        gauge!(super::UNVERIFIED_SECONDS).set(age.as_secs_f64());
+    }
+
+    /// Findings were recorded.
+    pub fn findings(recorded: &Recorded) {
+        let Recorded { new, gone, repaired, open } = *recorded;
+        for (event, count) in [("found", new), ("gone", gone), ("repaired", repaired)] {
+            counter!(super::FINDINGS_TOTAL, "event" => event).increment(count);
+        }
+        gauge!(super::FINDINGS_OPEN).set(open as f64);
+    }
+
     /// An error ended an attempt.
     pub fn error(code: Code) {
         counter!(super::ERRORS_TOTAL, "code" => code.as_str()).increment(1);
@@ -331,6 +359,7 @@ mod tests {
     use std::time::Duration;
 
     use regraft_core::contract::Phase;
+    use regraft_core::verify::Recorded;
 
     use super::*;
 

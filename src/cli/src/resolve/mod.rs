@@ -9,6 +9,7 @@ mod read;
 mod source;
 mod target;
 mod traces;
+mod verify;
 
 use std::sync::Arc;
 
@@ -22,12 +23,14 @@ use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable, ReadTrace};
 use regraft_postgres::connectors::place as place_of;
 use regraft_postgres::ledger::Shape;
 use regraft_postgres::slot::Server;
+use regraft_postgres::verify::VerifyStatement;
 use regraft_settings::{Settings, UrlSource};
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::finding::{Finding, Severity};
 pub use target::occupied;
+use verify::Target;
 
 /// How a statement is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -105,6 +108,8 @@ pub struct Resolved {
     pub read: Arc<Vec<ReadTable>>,
     /// The same.
     pub traces: Arc<Vec<ReadTrace>>,
+    /// The statements, as they are verified.
+    pub verify: Arc<Vec<VerifyStatement>>,
     /// Of each statement.
     pub fingerprints: Vec<String>,
     /// Of each source table, the columns of its row images.
@@ -308,7 +313,9 @@ pub async fn resolve(settings: &Settings, source: &Side, target: &Side) -> Resul
     let findings = &mut resolution.findings;
     foreign_keys::while_copying(settings, source, target, &routes, findings).await?;
     if !resolution.has_errors() {
-        resolution.resolved = Some(assemble(&settings.name, compiled, routes));
+        let targets = verify::targets(target, &routes).await?;
+        let sides = (&source.server, &target.server);
+        resolution.resolved = Some(assemble(&settings.name, compiled, routes, &targets, sides));
     }
     Ok(resolution)
 }
@@ -340,14 +347,21 @@ async fn one(
     }
 }
 
-fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved {
+fn assemble(
+    name: &str,
+    compiled: Vec<Compiled>,
+    routes: Vec<Route>,
+    targets: &[Target],
+    sides: (&Server, &Server),
+) -> Resolved {
     let mut tables: Vec<PlannedTable> = Vec::new();
     let mut read: Vec<ReadTable> = Vec::new();
     let mut shapes: Vec<(TableName, Shape)> = Vec::new();
     let mut images: Vec<Vec<Column>> = Vec::new();
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
     let mut traces: Vec<FoundTrace> = Vec::new();
-    let fingerprints = compiled.iter().map(|c| c.statement.fingerprint()).collect();
+    let mut verified = Vec::new();
+    let fingerprints: Vec<_> = compiled.iter().map(|c| c.statement.fingerprint()).collect();
     for (at, statement) in compiled.into_iter().enumerate() {
         let Compiled { statement, source, key, evaluation, full_types, .. } = statement;
         let table = source.name.clone();
@@ -393,7 +407,16 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
             Some(owner) => Ok(statement.wrapped_select(&key, owner, width, restriction)),
             None => statement.keyed_select(&key, restriction),
         };
-        read[index].statements.push(ReadStatement { source_ref, select: Arc::new(select) });
+        let statement = ReadStatement { source_ref, select: Arc::new(select) };
+        verified.push(verify::statement(
+            (&routes, at),
+            &targets[at],
+            &source,
+            &read[index],
+            (&statement, &full_types),
+            sides,
+        ));
+        read[index].statements.push(statement);
         mappers.push(evaluation.into_mapper());
     }
     let (traces, read_traces) = traces.into_iter().map(|trace| (trace.plan, trace.read)).unzip();
@@ -402,6 +425,7 @@ fn assemble(name: &str, compiled: Vec<Compiled>, routes: Vec<Route>) -> Resolved
         plan,
         read: Arc::new(read),
         traces: Arc::new(read_traces),
+        verify: Arc::new(verify::named(verified, &fingerprints)),
         fingerprints,
         images,
         shapes,

@@ -1,0 +1,251 @@
+//! What the ledger keeps of verification: evidence, owners to be looked at, findings, requests.
+
+use std::time::SystemTime;
+
+use regraft_core::sql::literal;
+use regraft_core::verify::{
+    Finding, Outcome, Recorded, Request, Settled, Sweep, Verified, VerifyScope, VerifyState,
+};
+use regraft_core::{Key, Position, Result};
+use tokio_postgres::types::{PgLsn, ToSql};
+
+use super::{PgVerifier, VerifyStatement, arrays, parameters};
+
+/// Owners of open findings that a daemon looks at again; more are left to the sweep.
+const OPEN_MAX: i64 = 100_000;
+
+impl PgVerifier {
+    pub(super) async fn load_state(&self) -> Result<VerifyState> {
+        let client = &self.target.0;
+        let fail = |error: tokio_postgres::Error| self.at_target(&error);
+        let mut state = VerifyState::default();
+        let prints: Vec<_> = self.statements.iter().map(|s| s.fingerprint.as_str()).collect();
+        // What another mapping left says nothing of this one.
+        let sql = "WITH v AS (DELETE FROM regraft.verified WHERE pipeline = $1 AND fingerprint <> ALL ($2)), \
+                   u AS (DELETE FROM regraft.unsettled WHERE pipeline = $1 AND fingerprint <> ALL ($2)) \
+                   UPDATE regraft.findings SET state = 'gone', closed_at = now() \
+                   WHERE pipeline = $1 AND fingerprint <> ALL ($2) AND state = 'open'";
+        client.execute(sql, &[&self.name, &prints]).await.map_err(fail)?;
+        for (at, statement) in self.statements.iter().enumerate() {
+            let sql = "SELECT sweep, upto, (SELECT min(verified_at) FROM regraft.verified o \
+                       WHERE (o.pipeline, o.fingerprint) = (v.pipeline, v.fingerprint)) \
+                       FROM regraft.verified v WHERE pipeline = $1 AND fingerprint = $2 \
+                       ORDER BY sweep DESC, id DESC LIMIT 1";
+            let last = client.query_opt(sql, &[&self.name, &statement.fingerprint]).await;
+            state.sweeps.push(last.map_err(fail)?.map_or_else(Sweep::default, |row| {
+                let upto: Option<Vec<String>> = row.get(1);
+                Sweep {
+                    number: u64::try_from(row.get::<_, i64>(0)).unwrap_or_default(),
+                    done: upto.is_none(),
+                    upto,
+                    oldest: row.get::<_, Option<SystemTime>>(2),
+                }
+            }));
+            let sql =
+                "SELECT owner FROM regraft.unsettled WHERE pipeline = $1 AND fingerprint = $2";
+            let rows = client.query(sql, &[&self.name, &statement.fingerprint]).await;
+            let keys = |rows: Vec<tokio_postgres::Row>| -> Vec<Key> {
+                rows.iter().map(|row| Key(row.get::<_, Vec<u8>>(0).into_boxed_slice())).collect()
+            };
+            state.unsettled.insert(at, keys(rows.map_err(fail)?));
+            let sql = "SELECT DISTINCT owner FROM regraft.findings WHERE pipeline = $1 \
+                       AND fingerprint = $2 AND state = 'open' AND owner <> '' LIMIT $3";
+            let rows = client.query(sql, &[&self.name, &statement.fingerprint, &OPEN_MAX]).await;
+            state.open.insert(at, keys(rows.map_err(fail)?));
+        }
+        Ok(state)
+    }
+
+    pub(super) async fn note_range(
+        &self,
+        verified: &Verified,
+        sweep: u64,
+        scope: &VerifyScope,
+    ) -> Result<()> {
+        let statement = self.statement(verified.statement)?;
+        let VerifyScope::Range { after, upto } = scope else { return Ok(()) };
+        let (sweep, rows) = (number(sweep), number(verified.rows));
+        let digest = verified.digest.as_slice();
+        let position = lsn(verified.position);
+        let owners: Vec<_> = verified.unsettled.iter().map(|key| key.0.as_ref()).collect();
+        let target = statement.target.to_string();
+        let sql = "WITH old AS (DELETE FROM regraft.verified WHERE $6::text[] IS NULL \
+                       AND pipeline = $1 AND fingerprint = $2 AND sweep < $4), \
+                   u AS (INSERT INTO regraft.unsettled (pipeline, fingerprint, owner) \
+                       SELECT $1, $2, o FROM unnest($10::bytea[]) AS o ON CONFLICT DO NOTHING) \
+                   INSERT INTO regraft.verified (pipeline, fingerprint, target, sweep, after, upto, rows, \
+                       digest, position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let parameters: [&(dyn ToSql + Sync); 10] = [
+            &self.name,
+            &statement.fingerprint,
+            &target,
+            &sweep,
+            after,
+            upto,
+            &rows,
+            &digest,
+            &position,
+            &owners,
+        ];
+        let done = self.target.0.execute(sql, &parameters).await;
+        done.map(drop).map_err(|error| self.at_target(&error))
+    }
+
+    pub(super) async fn note_owners(
+        &self,
+        at: usize,
+        settled: &[Settled],
+        position: Position,
+    ) -> Result<Recorded> {
+        let statement = self.statement(at)?;
+        let begin = self.target.0.batch_execute("BEGIN").await;
+        begin.map_err(|error| self.at_target(&error))?;
+        let mut recorded = Recorded::default();
+        for owner in settled {
+            for finding in &owner.found {
+                recorded.new += self.found(statement, &owner.owner, finding, position).await?;
+            }
+        }
+        (recorded.gone, recorded.repaired) = self.over(statement, settled).await?;
+        let owners: Vec<_> = settled.iter().map(|owner| owner.owner.0.as_ref()).collect();
+        let sql = "WITH u AS (DELETE FROM regraft.unsettled WHERE pipeline = $1 AND fingerprint = $2 \
+                   AND owner = ANY($3)) \
+                   SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'open'";
+        let row =
+            self.target.0.query_one(sql, &[&self.name, &statement.fingerprint, &owners]).await;
+        let row = row.map_err(|error| self.at_target(&error))?;
+        recorded.open = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+        self.end_target().await?;
+        Ok(recorded)
+    }
+
+    /// Notes a finding; gives 1 if it is a new one.
+    async fn found(
+        &self,
+        statement: &VerifyStatement,
+        owner: &Key,
+        finding: &Finding,
+        position: Position,
+    ) -> Result<u64> {
+        let columns: Vec<_> =
+            finding.columns.iter().map(|&at| statement.columns[at].name.as_str()).collect();
+        let key = self.texts(statement, &statement.target_key, &finding.key).await?;
+        let (mut source_row, mut target_row) = (None, None);
+        if self.values {
+            let all: Vec<_> = (0..statement.columns.len()).collect();
+            for (row, texts) in
+                [(&finding.rows.0, &mut source_row), (&finding.rows.1, &mut target_row)]
+            {
+                if let Some(row) = row {
+                    *texts = Some(self.texts(statement, &all, &Key(row.as_ref().into())).await?);
+                }
+            }
+        }
+        let digest = |digest: Option<[u8; 32]>| digest.map(|digest| digest.to_vec());
+        let (source_digest, target_digest) = (digest(finding.source), digest(finding.target));
+        let (source, target) = (statement.source.to_string(), statement.target.to_string());
+        let (difference, position) = (finding.difference.as_str(), lsn(position));
+        let (owner, row_key) = (owner.0.as_ref(), finding.key.0.as_ref());
+        let sql = "INSERT INTO regraft.findings AS f (pipeline, fingerprint, source, target, difference, key, \
+                       columns, position, source_digest, target_digest, owner, row_key, source_row, target_row) \
+                   VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12, $13::text::jsonb, $14::text::jsonb) \
+                   ON CONFLICT (pipeline, fingerprint, row_key) WHERE state = 'open' DO UPDATE SET \
+                       difference = excluded.difference, columns = excluded.columns, last_seen = now(), \
+                       position = excluded.position, source_digest = excluded.source_digest, \
+                       target_digest = excluded.target_digest, owner = excluded.owner, \
+                       source_row = excluded.source_row, target_row = excluded.target_row \
+                   RETURNING (xmax = 0)";
+        let parameters: [&(dyn ToSql + Sync); 14] = [
+            &self.name,
+            &statement.fingerprint,
+            &source,
+            &target,
+            &difference,
+            &key,
+            &columns,
+            &position,
+            &source_digest,
+            &target_digest,
+            &owner,
+            &row_key,
+            &source_row,
+            &target_row,
+        ];
+        let row = self.target.0.query_one(sql, &parameters).await;
+        Ok(u64::from(row.map_err(|error| self.at_target(&error))?.get::<_, bool>(0)))
+    }
+
+    /// Closes open findings of owners that were looked at and not found again: how many are gone by
+    /// themselves, and how many were repaired.
+    async fn over(&self, statement: &VerifyStatement, settled: &[Settled]) -> Result<(u64, u64)> {
+        let owners: Vec<_> = settled.iter().map(|owner| owner.owner.0.as_ref()).collect();
+        let found = settled.iter().flat_map(|owner| &owner.found);
+        let found: Vec<_> = found.map(|finding| finding.key.0.as_ref()).collect();
+        let equal = settled.iter().flat_map(|owner| &owner.equal);
+        let (keys, digests): (Vec<_>, Vec<_>) =
+            equal.map(|(key, digest)| (key.0.as_ref(), digest.as_slice())).unzip();
+        let sql = "UPDATE regraft.findings f SET closed_at = now(), \
+                       state = CASE WHEN repair_at IS NULL THEN 'gone' ELSE 'repaired' END, \
+                       after_digest = (SELECT e.d FROM unnest($5::bytea[], $6::bytea[]) AS e(k, d) \
+                                       WHERE e.k = f.row_key LIMIT 1) \
+                   WHERE pipeline = $1 AND fingerprint = $2 AND state = 'open' AND owner = ANY($3) \
+                       AND row_key <> ALL($4) RETURNING state = 'gone'";
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&self.name, &statement.fingerprint, &owners, &found, &keys, &digests];
+        let closed = self.target.0.query(sql, &parameters).await;
+        let closed = closed.map_err(|error| self.at_target(&error))?;
+        let gone = closed.iter().filter(|row| row.get::<_, bool>(0)).count();
+        Ok((gone as u64, (closed.len() - gone) as u64))
+    }
+
+    /// Values of some columns as a JSON object of texts; they are in the form of the target.
+    async fn texts(
+        &self,
+        statement: &VerifyStatement,
+        columns: &[usize],
+        values: &Key,
+    ) -> Result<String> {
+        let columns: Vec<_> = columns.iter().map(|&at| &statement.columns[at]).collect();
+        let names: Vec<_> = columns.iter().map(|column| literal(&column.name)).collect();
+        let texts = columns.iter().enumerate();
+        let texts: Vec<_> = texts
+            .map(|(at, column)| format!("(${}::{}[])[1]::text", at + 1, column.form))
+            .collect();
+        let (names, texts) = (names.join(", "), texts.join(", "));
+        let sql =
+            format!("SELECT jsonb_object(ARRAY[{names}]::text[], ARRAY[{texts}]::text[])::text");
+        let arrays = arrays(std::slice::from_ref(values), columns.len());
+        let row = self.target.0.query_one(&sql, &parameters(&arrays)).await;
+        Ok(row.map_err(|error| self.at_target(&error))?.get(0))
+    }
+
+    pub(super) async fn next_request(&self) -> Result<Option<(i64, Request)>> {
+        let sql = "UPDATE regraft.verifications SET started_at = now() WHERE id = \
+                   (SELECT id FROM regraft.verifications WHERE pipeline = $1 AND finished_at IS NULL \
+                    ORDER BY id LIMIT 1) RETURNING id, request::text";
+        let row = self.target.0.query_opt(sql, &[&self.name]).await;
+        let row = row.map_err(|error| self.at_target(&error))?;
+        Ok(row.map(|row| (row.get(0), serde_json::from_str(row.get(1)).unwrap_or_default())))
+    }
+
+    pub(super) async fn report_outcomes(
+        &self,
+        request: i64,
+        outcomes: &[Outcome],
+        finished: bool,
+    ) -> Result<()> {
+        let outcomes = serde_json::to_string(outcomes).unwrap_or_else(|_| "[]".to_owned());
+        let sql = "UPDATE regraft.verifications SET outcomes = $2::text::jsonb, \
+                   finished_at = CASE WHEN $3 THEN now() END WHERE id = $1";
+        let done = self.target.0.execute(sql, &[&request, &outcomes, &finished]).await;
+        done.map(drop).map_err(|error| self.at_target(&error))
+    }
+}
+
+fn lsn(position: Position) -> PgLsn {
+    PgLsn::from(position.lsn().0)
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

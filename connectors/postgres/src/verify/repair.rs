@@ -1,0 +1,132 @@
+//! Repair: rows that differ are read from the source again, as chunks of keys that the pipeline joins to
+//! its stream: at one position, missing, surplus and different rows alike.
+
+use regraft_core::sql::quote;
+use regraft_core::{Key, Result};
+use tokio_postgres::types::ToSql;
+
+use super::{OwnerColumn, PgVerifier, VerifyStatement, arrays, parameters};
+
+/// Source rows per chunk.
+const CHUNK: usize = 1_000;
+
+impl PgVerifier {
+    /// Asks the pipeline to repair the open findings for which it was not asked yet, of the targets
+    /// named, or of all without names. Gives their number. Those of statements without owner columns are
+    /// left alone: their rows cannot be told apart by key.
+    ///
+    /// # Errors
+    /// When a server cannot be asked.
+    pub async fn repair(&self, targets: &[String]) -> Result<u64> {
+        let mut asked = 0;
+        let begin = self.target.0.batch_execute("BEGIN").await;
+        begin.map_err(|error| self.at_target(&error))?;
+        for statement in self.statements.iter() {
+            let names = [statement.target.to_string(), statement.target.name.clone()];
+            let named = targets.is_empty() || targets.iter().any(|name| names.contains(name));
+            if statement.owner.is_none() || !named {
+                continue;
+            }
+            let sql = "UPDATE regraft.findings SET repair_at = now() WHERE pipeline = $1 \
+                       AND fingerprint = $2 AND state = 'open' AND repair_at IS NULL \
+                       RETURNING owner, row_key";
+            let rows = self.target.0.query(sql, &[&self.name, &statement.fingerprint]).await;
+            let rows = rows.map_err(|error| self.at_target(&error))?;
+            asked += rows.len() as u64;
+            let key =
+                |row: &tokio_postgres::Row, at| Key(row.get::<_, Vec<u8>>(at).into_boxed_slice());
+            let mut owners: Vec<_> = rows.iter().map(|row| key(row, 0)).collect();
+            owners.sort_unstable();
+            owners.dedup();
+            let strays = rows.iter().filter(|row| row.get::<_, &[u8]>(0).is_empty());
+            let strays: Vec<_> = strays.map(|row| key(row, 1)).collect();
+            self.remove(statement, &strays).await?;
+            owners.retain(|owner| !owner.0.is_empty());
+            for keys in self.source_keys(statement, owners).await?.chunks(CHUNK) {
+                let keys: Vec<_> = keys.iter().map(|key| key.0.as_ref()).collect();
+                let sql = "INSERT INTO regraft.chunks (pipeline, source_schema, source_table, keys) \
+                           VALUES ($1, $2, $3, $4)";
+                let source = &statement.source;
+                let parameters: [&(dyn ToSql + Sync); 4] =
+                    [&self.name, &source.schema, &source.name, &keys];
+                let done = self.target.0.execute(sql, &parameters).await;
+                done.map_err(|error| self.at_target(&error))?;
+            }
+        }
+        self.end_target().await?;
+        Ok(asked)
+    }
+
+    /// Deletes rows that no statement can have made, as long as they are such rows.
+    async fn remove(&self, statement: &VerifyStatement, keys: &[Key]) -> Result<()> {
+        let Some(stray) = statement.stray.as_ref().filter(|_| !keys.is_empty()) else {
+            return Ok(());
+        };
+        let columns = statement.target_key.iter().map(|&at| &statement.columns[at]);
+        let columns: Vec<_> = columns.collect();
+        let names: Vec<_> = columns
+            .iter()
+            .map(|column| column.of_target(&format!("t.{}", quote(&column.name)), false))
+            .collect();
+        let types = columns.iter().enumerate();
+        let types: Vec<_> =
+            types.map(|(at, column)| format!("${}::{}[]", at + 1, column.form)).collect();
+        let sql = format!(
+            "DELETE FROM {} AS t WHERE {stray} AND ({}) IN (SELECT * FROM unnest({}))",
+            statement.target.quoted(),
+            names.join(", "),
+            types.join(", ")
+        );
+        let arrays = arrays(keys, columns.len());
+        let done = self.target.0.execute(&sql, &parameters(&arrays)).await;
+        done.map(drop).map_err(|error| self.at_target(&error))
+    }
+
+    /// The source keys of owners in the form of the target.
+    async fn source_keys(&self, statement: &VerifyStatement, owners: Vec<Key>) -> Result<Vec<Key>> {
+        let owner = statement.owner.as_deref().unwrap_or_default();
+        if owners.is_empty() || owner.iter().all(|column| column.same) {
+            return Ok(owners);
+        }
+        // Where the source has the row it tells its key; where not, the value is converted back.
+        let types = owner.iter().enumerate();
+        let types: Vec<_> =
+            types.map(|(at, column)| format!("${}::{}[]", at + 1, column.form)).collect();
+        let values: Vec<_> = (0..owner.len()).map(|at| format!("v.v{at}")).collect();
+        let aliases: Vec<_> = (0..owner.len()).map(|at| format!("v{at}")).collect();
+        let found: Vec<_> = owner.iter().map(|column| column.found_at("s")).collect();
+        let key = |column: &OwnerColumn| format!("s.{}", quote(&column.key.name));
+        let keys: Vec<_> = owner.iter().map(key).collect();
+        let back = owner.iter().enumerate();
+        let back: Vec<_> = back
+            .map(|(at, column)| format!("coalesce({}, v.v{at}::{})", keys[at], column.key.sql_type))
+            .collect();
+        let sql = format!(
+            "SELECT {} FROM unnest({}) AS v({}) LEFT JOIN {} AS s ON ({}) = ({})",
+            back.join(", "),
+            types.join(", "),
+            aliases.join(", "),
+            statement.source.quoted(),
+            found.join(", "),
+            values.join(", "),
+        );
+        let arrays = arrays(&owners, owner.len());
+        let rows = self.source.0.query(&sql, &parameters(&arrays)).await;
+        let rows = rows.map_err(|error| self.at_source(&error))?;
+        rows.iter().map(|row| crate::chunks::key(row, owner.len())).collect()
+    }
+
+    /// Owners of findings whose repair was asked for and is not seen yet, by statement.
+    pub(super) async fn under_repair(&self) -> Result<Vec<(usize, Key)>> {
+        let sql = "SELECT DISTINCT fingerprint, owner FROM regraft.findings WHERE pipeline = $1 \
+                   AND state = 'open' AND repair_at IS NOT NULL LIMIT 10000";
+        let rows = self.target.0.query(sql, &[&self.name]).await;
+        let rows = rows.map_err(|error| self.at_target(&error))?;
+        let of = |row: &tokio_postgres::Row| {
+            let print: &str = row.get(0);
+            let at = self.statements.iter().position(|s| s.fingerprint == print)?;
+            Some((at, Key(row.get::<_, Vec<u8>>(1).into_boxed_slice())))
+        };
+        Ok(rows.iter().filter_map(of).collect())
+    }
+}

@@ -1,0 +1,112 @@
+//! Reads the rows of both sides at once.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use regraft_core::verify::{Compare, VerifyScope};
+use regraft_core::{Code, Error, Result, row};
+use tokio_postgres::{Client, Row};
+
+use super::{PgVerifier, arrays, parameters};
+
+/// Rows that are taken from a connection before the other one is looked at.
+const RUN: usize = 512;
+/// `src/backend/commands/copyto.c`: signature, flags, length of the extension.
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0";
+const HEADER_BYTES: usize = 19;
+
+/// Reads both sides; gives the time until the source was through.
+pub(super) async fn both<C: Compare>(
+    verifier: &PgVerifier,
+    (source_sql, source_scope): (&str, &VerifyScope),
+    (target_sql, target_scope): (&str, &VerifyScope),
+    into: &mut C,
+) -> Result<Option<Duration>> {
+    let started = Instant::now();
+    let source = rows(&verifier.source.0, source_sql, source_scope);
+    let target = rows(&verifier.target.0, target_sql, target_scope);
+    let (source, target) = tokio::join!(source, target);
+    let source = source.map_err(|error| verifier.at_source(&error))?;
+    let target = target.map_err(|error| verifier.at_target(&error))?;
+    let mut source = pin!(source.ready_chunks(RUN).fuse());
+    let mut target = pin!(target.ready_chunks(RUN).fuse());
+    let (mut source_ended, mut target_ended) = (None, false);
+    while source_ended.is_none() || !target_ended {
+        tokio::select! {
+            rows = source.next(), if source_ended.is_none() => match rows {
+                None => source_ended = Some(started.elapsed()),
+                Some(rows) => for row in rows {
+                    let row = row.map_err(|error| verifier.at_source(&error))?;
+                    tuple(row)?.into_iter().for_each(|row| into.source(row));
+                },
+            },
+            rows = target.next(), if !target_ended => match rows {
+                None => target_ended = true,
+                Some(rows) => for row in rows {
+                    let row = row.map_err(|error| verifier.at_target(&error))?;
+                    tuple(row)?.into_iter().for_each(|row| into.target(row));
+                },
+            },
+        }
+    }
+    Ok(source_ended)
+}
+
+/// A row as it came.
+enum Came {
+    /// A message of COPY, which may begin with the header.
+    Copied(Bytes),
+    Queried(Row),
+}
+
+async fn rows<'a>(
+    client: &'a Client,
+    sql: &str,
+    scope: &VerifyScope,
+) -> Result<BoxStream<'a, Result<Came, tokio_postgres::Error>>, tokio_postgres::Error> {
+    let VerifyScope::Owners(owners) = scope else {
+        let copy = format!("COPY ({sql}) TO STDOUT (FORMAT binary)");
+        return Ok(client.copy_out(&copy).await?.map_ok(Came::Copied).boxed());
+    };
+    let columns = owners.first().map_or(0, |owner| owner.row().cells().count());
+    if columns == 0 {
+        return Ok(futures_util::stream::empty().boxed());
+    }
+    let arrays = arrays(owners, columns);
+    let rows = client.query_raw(sql, parameters(&arrays)).await?;
+    Ok(rows.map_ok(Came::Queried).boxed())
+}
+
+fn tuple(came: Came) -> Result<Option<Bytes>> {
+    let broken = || Error::new(Code::Protocol, "COPY gives a row of unknown form");
+    match came {
+        Came::Queried(row) => bytes(&row).map(Some),
+        Came::Copied(mut message) => {
+            if message.starts_with(HEADER) {
+                if message.len() < HEADER_BYTES {
+                    return Err(broken());
+                }
+                message.advance(HEADER_BYTES);
+            }
+            if message.is_empty() {
+                return Ok(None);
+            }
+            if message.len() < 2 {
+                return Err(broken());
+            }
+            // The number of columns, or -1 at the end.
+            Ok((message.get_i16() >= 0).then_some(message))
+        }
+    }
+}
+
+/// A row of a query, as COPY gives it.
+pub(super) fn bytes(from: &Row) -> Result<Bytes> {
+    let mut out = Vec::new();
+    for at in 0..from.len() {
+        row::put(&mut out, crate::chunks::cell(from, at)?);
+    }
+    Ok(out.into())
+}

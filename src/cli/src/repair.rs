@@ -1,0 +1,73 @@
+//! `regraft repair`: brings rows that differ in line, by reading them from the source again.
+
+use std::sync::Arc;
+
+use regraft_core::{Code, Error, Result};
+use regraft_postgres::verify::PgVerifier;
+use regraft_settings::Settings;
+use serde_json::json;
+
+use crate::args::RepairArgs;
+use crate::load;
+use crate::resolve::{Side, resolve};
+use crate::verify::{Until, drive, findings, known_tables, ledger, print_findings};
+
+/// Findings that are listed.
+const LISTED: i64 = 10_000;
+/// Findings that are printed for people.
+const PRINTED: usize = 20;
+
+/// Says what would be repaired, or has it repaired and waits for it. Exit status 1 when rows that differ
+/// are left.
+///
+/// # Errors
+/// When a server cannot be asked, or the mapping is not in order.
+pub async fn repair(args: &RepairArgs) -> Result<u8, Vec<Error>> {
+    let settings = load(&args.config)?;
+    crate::init_logging(&settings.log);
+    let one = |error| vec![error];
+    let target = ledger(&settings).await.map_err(one)?;
+    known_tables(&target, &settings.name, &args.tables).await.map_err(one)?;
+    let open = findings(&target, &settings.name, &args.tables, LISTED).await.map_err(one)?;
+    let mut asked = 0;
+    if args.apply && !open.is_empty() {
+        asked = ask(&settings, &args.tables).await?;
+        drive(&settings, &target, &args.config.config, Until::Repaired, true).await?;
+    }
+    let left = match args.apply {
+        true => findings(&target, &settings.name, &args.tables, LISTED).await.map_err(one)?,
+        false => open.clone(),
+    };
+    if args.json {
+        println!("{:#}", json!({ "found": open.len(), "asked": asked, "open": left }));
+    } else if !args.apply {
+        println!("would repair {} rows; --apply does it", open.len());
+        print_findings(&open[..open.len().min(PRINTED)]);
+    } else {
+        println!("repaired {asked} rows, {} are left", left.len());
+        print_findings(&left[..left.len().min(PRINTED)]);
+    }
+    Ok(u8::from(!left.is_empty()))
+}
+
+/// Asks the pipeline for the repair.
+async fn ask(settings: &Settings, tables: &[String]) -> Result<u64, Vec<Error>> {
+    let one = |error| vec![error];
+    let source =
+        Side::connect("source", &settings.source.url, &settings.name).await.map_err(one)?;
+    let target =
+        Side::connect("target", &settings.target.url, &settings.name).await.map_err(one)?;
+    let resolved = resolve(settings, &source, &target).await.map_err(one)?.resolved;
+    let Some(resolved) = resolved else {
+        let what = "the mapping is not in order";
+        return Err(vec![
+            Error::new(Code::VerificationRefused, what)
+                .at(settings.mapping.file.display().to_string())
+                .remedy("see `regraft check`"),
+        ]);
+    };
+    let statements = Arc::clone(&resolved.verify);
+    let sides = ((source.client, source.place), (target.client, target.place));
+    let verifier = PgVerifier::new(sides.0, sides.1, &settings.name, statements, false).await;
+    verifier.map_err(one)?.repair(tables).await.map_err(one)
+}

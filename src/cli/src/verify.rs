@@ -1,0 +1,317 @@
+//! `regraft verify`: compares the target with the source now, and reports. `regraft repair` brings what
+//! differs in line.
+//!
+//! The daemon that runs the pipeline does the work; where none runs, this process follows the stream
+//! itself until it is done.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use regraft_core::verify::{Outcome, Request};
+use regraft_core::{Code, Error, Result};
+use regraft_postgres::classify;
+use regraft_postgres::ledger::PgLedger;
+use regraft_settings::Settings;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::args::{RunArgs, VerifyArgs};
+use crate::load;
+use crate::resolve::Side;
+use crate::run::{on_terminal, prepare, run_args};
+use crate::setup::{lock, migrate_existing};
+use crate::status::table;
+
+/// Between looks at how far it is.
+const LOOK: Duration = Duration::from_millis(200);
+/// Findings that are printed for people; the table has all.
+const PRINTED: i64 = 20;
+/// Findings in a JSON report.
+const REPORTED: i64 = 10_000;
+
+/// Verifies, prints a report; exit status 1 when something differs.
+///
+/// # Errors
+/// When the request cannot be carried out, or a server cannot be asked.
+pub async fn verify(args: &VerifyArgs) -> Result<u8, Vec<Error>> {
+    let settings = load(&args.config)?;
+    crate::init_logging(&settings.log);
+    let one = |error| vec![error];
+    let target = ledger(&settings).await.map_err(one)?;
+    let keys = keys(&args.keys).map_err(one)?;
+    known_tables(&target, &settings.name, &args.tables).await.map_err(one)?;
+    let request = Request { tables: args.tables.clone(), keys, sample: args.sample.map(f64::from) };
+    let request = serde_json::to_string(&request).unwrap_or_else(|_| "{}".to_owned());
+    let sql = "INSERT INTO regraft.verifications (pipeline, request) VALUES ($1, $2::text::jsonb) \
+               RETURNING id";
+    let row = target.client.query_one(sql, &[&settings.name, &request]).await;
+    let id: i64 = row.map_err(|error| one(fail(&target, &error)))?.get(0);
+    let done = Until::Verified(id);
+    let outcomes = drive(&settings, &target, &args.config.config, done, args.json).await?;
+    let limit = if args.json { REPORTED } else { PRINTED };
+    let findings = findings(&target, &settings.name, &args.tables, limit).await.map_err(one)?;
+    if args.json {
+        println!("{:#}", report(&outcomes, &findings));
+    } else {
+        print(&outcomes, &findings);
+    }
+    let differ = outcomes.iter().any(|o| o.missing + o.surplus + o.different > 0);
+    Ok(u8::from(differ))
+}
+
+/// A connection to the ledger of a pipeline that exists.
+pub(crate) async fn ledger(settings: &Settings) -> Result<Side> {
+    let target = Side::connect("target", &settings.target.url, &settings.name).await?;
+    migrate_existing(&target).await?;
+    let known = PgLedger::registered(&target.client, &target.place, &settings.name).await?;
+    if known.is_none() {
+        let what = format!("the ledger knows no pipeline {}", settings.name);
+        return Err(Error::new(Code::PipelineUnknown, what)
+            .at(target.place.clone())
+            .remedy("`regraft run` makes it"));
+    }
+    Ok(target)
+}
+
+fn fail(target: &Side, error: &tokio_postgres::Error) -> Error {
+    classify(error, &format!("{}, ledger", target.place))
+}
+
+/// A key is its text, or a JSON array of the texts of its columns.
+fn keys(written: &[String]) -> Result<Vec<Vec<String>>> {
+    let key = |text: &String| {
+        if !text.starts_with('[') {
+            return Ok(vec![text.clone()]);
+        }
+        let invalid = |error: serde_json::Error| {
+            let what = format!("a key is no JSON array of texts: {error}");
+            Error::new(Code::VerificationRefused, what)
+                .at("--keys")
+                .remedy("write a key of two columns as '[\"eu\", \"42\"]'")
+        };
+        let values: Vec<Value> = serde_json::from_str(text).map_err(invalid)?;
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        Ok(values.into_iter().map(text).collect())
+    };
+    written.iter().map(key).collect()
+}
+
+/// Refuses names that are no target.
+pub(crate) async fn known_tables(target: &Side, name: &str, tables: &[String]) -> Result<()> {
+    let sql = "SELECT DISTINCT target FROM regraft.statements WHERE pipeline = $1 ORDER BY 1";
+    let rows = target.client.query(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
+    let known: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let is_known = |wanted: &str| {
+        known.iter().any(|k| k == wanted || k.split_once('.').is_some_and(|(_, t)| t == wanted))
+    };
+    match tables.iter().find(|wanted| !is_known(wanted)) {
+        None => Ok(()),
+        Some(unknown) => {
+            let what = format!("the mapping fills no table {unknown}");
+            Err(Error::new(Code::VerificationRefused, what)
+                .at("--tables")
+                .remedy(format!("name one of {}", known.join(", "))))
+        }
+    }
+}
+
+/// What is waited for.
+#[derive(Clone, Copy)]
+pub(crate) enum Until {
+    /// This request is carried out.
+    Verified(i64),
+    /// No finding waits for its repair.
+    Repaired,
+}
+
+/// Waits until the daemon is done with it; runs the pipeline here where no daemon does.
+pub(crate) async fn drive(
+    settings: &Settings,
+    target: &Side,
+    config: &std::path::Path,
+    until: Until,
+    quiet: bool,
+) -> Result<Vec<Outcome>, Vec<Error>> {
+    let one = |error| vec![error];
+    let cancel = CancellationToken::new();
+    crate::on_signal(cancel.clone());
+    let mut here = None;
+    if lock(target, &settings.name).await.map_err(one)? {
+        let sql = "SELECT pg_advisory_unlock(hashtextextended('regraft:' || $1, 0))";
+        let unlocked = target.client.execute(sql, &[&settings.name]).await;
+        unlocked.map_err(|error| one(fail(target, &error)))?;
+        let mut settings = settings.clone();
+        settings.http.enabled = false;
+        settings.verify.enabled = false;
+        let args: RunArgs = run_args(config.to_owned());
+        let pipeline = prepare(&settings, &args).await?;
+        let cancel = cancel.clone();
+        let run = async move { pipeline.run(&settings, false, cancel).await };
+        here = Some(AbortOnDropHandle::new(tokio::spawn(run)));
+    }
+    let bar = (on_terminal() && !quiet).then(bar);
+    loop {
+        match look(target, &settings.name, until).await.map_err(one)? {
+            Looked::Done(outcomes) => {
+                cancel.cancel();
+                if let Some(run) = here {
+                    drop(run.await);
+                }
+                bar.inspect(ProgressBar::finish_and_clear);
+                return Ok(outcomes);
+            }
+            Looked::Underway(rows) => {
+                if let Some(bar) = &bar {
+                    bar.set_position(rows);
+                }
+            }
+        }
+        tokio::select! {
+            () = cancel.cancelled() => {
+                let what = "stopped before it was done";
+                return Err(vec![Error::new(Code::VerificationRefused, what).at("verification")]);
+            }
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let ended = here.as_ref().is_some_and(AbortOnDropHandle::is_finished);
+        if let Some(run) = here.take_if(|_| ended) {
+            let result = run.await.map_err(|error| {
+                vec![Error::new(Code::Internal, "the pipeline ended").because(error)]
+            })?;
+            result.map_err(one)?;
+        } else if here.is_none()
+            && !PgLedger::is_running(&target.client, &target.place, &settings.name)
+                .await
+                .map_err(one)?
+        {
+            let what = "the daemon ended before it was done";
+            return Err(vec![
+                Error::new(Code::VerificationRefused, what)
+                    .at(target.place.clone())
+                    .remedy("start it again: it goes on with what was asked for"),
+            ]);
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    let style =
+        ProgressStyle::with_template("{spinner} {human_pos} rows compared  {per_sec}  {elapsed}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+enum Looked {
+    Underway(u64),
+    Done(Vec<Outcome>),
+}
+
+async fn look(target: &Side, name: &str, until: Until) -> Result<Looked> {
+    let Until::Verified(id) = until else {
+        let sql = "SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'open' \
+                   AND repair_at IS NOT NULL";
+        let row = target.client.query_one(sql, &[&name]).await;
+        let open: i64 = row.map_err(|error| fail(target, &error))?.get(0);
+        return Ok(if open == 0 { Looked::Done(Vec::new()) } else { Looked::Underway(0) });
+    };
+    let sql = "SELECT outcomes::text, finished_at IS NOT NULL, error FROM regraft.verifications WHERE id = $1";
+    let row = target.client.query_one(sql, &[&id]).await;
+    let row = row.map_err(|error| fail(target, &error))?;
+    if let Some(error) = row.get::<_, Option<String>>(2) {
+        return Err(Error::new(Code::VerificationRefused, error).at("verification"));
+    }
+    let outcomes: Vec<Outcome> = serde_json::from_str(row.get(0)).unwrap_or_default();
+    Ok(match row.get(1) {
+        true => Looked::Done(outcomes),
+        false => Looked::Underway(outcomes.iter().map(|outcome| outcome.rows).sum()),
+    })
+}
+
+/// Open findings, the oldest first.
+pub(crate) async fn findings(
+    target: &Side,
+    name: &str,
+    tables: &[String],
+    limit: i64,
+) -> Result<Vec<Value>> {
+    let sql = "SELECT jsonb_build_object('target', target, 'source', source, 'difference', difference, \
+                   'key', key, 'columns', to_jsonb(columns), 'first_seen', first_seen, \
+                   'last_seen', last_seen, 'position', position, 'repair_asked_for', repair_at IS NOT NULL, \
+                   'source_digest', encode(source_digest, 'hex'), \
+                   'target_digest', encode(target_digest, 'hex'), \
+                   'source_row', source_row, 'target_row', target_row)::text \
+               FROM regraft.findings WHERE pipeline = $1 AND state = 'open' \
+                   AND (cardinality($2::text[]) = 0 OR target = ANY($2) OR split_part(target, '.', 2) = ANY($2)) \
+               ORDER BY id LIMIT $3";
+    let rows = target.client.query(sql, &[&name, &tables, &limit]).await;
+    let rows = rows.map_err(|error| fail(target, &error))?;
+    Ok(rows.iter().filter_map(|row| serde_json::from_str(row.get(0)).ok()).collect())
+}
+
+fn report(outcomes: &[Outcome], findings: &[Value]) -> Value {
+    let position = outcomes
+        .iter()
+        .map(|outcome| outcome.position.as_str())
+        .max_by_key(|text| text.parse::<regraft_core::Lsn>().map_or(0, |lsn| lsn.0));
+    json!({ "position": position, "tables": outcomes, "findings": findings })
+}
+
+fn print(outcomes: &[Outcome], findings: &[Value]) {
+    let rows: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| {
+            let digest = outcome.digest.get(..16).unwrap_or_default().to_owned();
+            let numbers = [outcome.rows, outcome.missing, outcome.surplus, outcome.different];
+            let mut cells = vec![outcome.target.clone()];
+            cells.extend(numbers.map(|number| number.to_string()));
+            cells.extend([
+                outcome.unsettled.to_string(),
+                format!("{:.1}", outcome.seconds),
+                outcome.position.clone(),
+                digest,
+            ]);
+            cells
+        })
+        .collect();
+    let head = [
+        "target",
+        "equal rows",
+        "missing",
+        "surplus",
+        "different",
+        "unsettled",
+        "seconds",
+        "position",
+        "digest",
+    ];
+    print!("{}", table(&head, &rows));
+    if outcomes.iter().any(|outcome| outcome.unsettled > 0) {
+        println!("\nunsettled rows changed whenever they were looked at; verify again later");
+    }
+    print_findings(findings);
+}
+
+pub(crate) fn print_findings(findings: &[Value]) {
+    if findings.is_empty() {
+        return;
+    }
+    println!();
+    for finding in findings {
+        let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+        let columns = finding["columns"].as_array().into_iter().flatten();
+        let columns: Vec<_> = columns.filter_map(Value::as_str).collect();
+        let columns =
+            if columns.is_empty() { String::new() } else { format!(" in {}", columns.join(", ")) };
+        println!("{} {} {}{columns}", text("difference"), text("target"), finding["key"]);
+    }
+    println!(
+        "\nall of them are in regraft.findings of the target; `regraft repair` brings them in line"
+    );
+}

@@ -1,0 +1,120 @@
+//! `regraft verify` and `regraft repair`, with a daemon and without.
+
+use regraft_tests::{DEADLINE, Site, SiteOptions, number};
+use serde_json::{Value, json};
+
+const SOURCE: &str = "
+    CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NULL, amount numeric, tags jsonb);
+    INSERT INTO items SELECT n, 'item ' || n, n / 7.0, jsonb_build_object('a', n, 'b', n % 3)
+    FROM generate_series(1, 2000) AS n;";
+const TARGET: &str = "
+    CREATE TABLE goods (id bigint PRIMARY KEY, title text NOT NULL, amount numeric(20, 4));
+    CREATE TABLE tags (item bigint, tag text, value int NOT NULL, PRIMARY KEY (item, tag));";
+const MAPPING: &str = "
+    INSERT INTO goods SELECT id, upper(name), amount FROM items WHERE id % 10 <> 0;
+    INSERT INTO tags SELECT i.id, t.key, t.value::int FROM items AS i CROSS JOIN LATERAL jsonb_each_text(i.tags) AS t;";
+const SMALL: &str = "[backfill]\nchunk_rows = 300\n";
+
+async fn site() -> Site {
+    let options = SiteOptions { extra: SMALL.to_owned(), ..SiteOptions::default() };
+    let site = Site::with(options, &[SOURCE], TARGET, MAPPING).await;
+    site.catch_up().await;
+    site
+}
+
+async fn run(site: &Site, arguments: &[&str]) -> (i32, Value) {
+    let finished = site.installation.command(arguments, DEADLINE).await;
+    assert!(finished.code() < 2, "{arguments:?}: {}\n{}", finished.stdout, finished.stderr);
+    (finished.code(), finished.json())
+}
+
+fn counts(report: &Value) -> Vec<[u64; 4]> {
+    let tables = report["tables"].as_array().unwrap();
+    let of = |table: &Value| {
+        ["rows", "missing", "surplus", "different"].map(|name| table[name].as_u64().unwrap())
+    };
+    tables.iter().map(of).collect()
+}
+
+async fn break_rows(site: &Site) {
+    let target = site.at_target().await;
+    target
+        .batch_execute(
+            "DELETE FROM goods WHERE id = 11; \
+             UPDATE goods SET title = title || '?' WHERE id = 302; \
+             UPDATE goods SET amount = NULL, title = 'x' WHERE id = 1999; \
+             INSERT INTO goods VALUES (20, 'ITEM 20', 1), (90000, 'no such item', 2); \
+             DELETE FROM tags WHERE item = 5; \
+             UPDATE tags SET tag = 'c' WHERE item = 7 AND tag = 'a'; \
+             INSERT INTO tags VALUES (2000, 'd', 4)",
+        )
+        .await
+        .unwrap();
+}
+
+const BROKEN: [[u64; 4]; 2] = [[1797, 1, 2, 2], [3997, 3, 2, 0]];
+const WHOLE: [[u64; 4]; 2] = [[1800, 0, 0, 0], [4000, 0, 0, 0]];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_differs_is_found_told_and_repaired_without_a_daemon() {
+    let site = site().await;
+    let (code, whole) = run(&site, &["verify", "--json"]).await;
+    assert_eq!((code, counts(&whole)), (0, WHOLE.to_vec()), "{whole:#}");
+    assert_eq!(whole["findings"], json!([]));
+
+    break_rows(&site).await;
+    let (code, report) = run(&site, &["verify", "--json"]).await;
+    assert_eq!((code, counts(&report)), (1, BROKEN.to_vec()), "{report:#}");
+    let findings = report["findings"].as_array().unwrap();
+    let told = |difference: &str, key: Value, columns: Value| {
+        findings.iter().any(|finding| {
+            finding["difference"] == difference
+                && finding["key"] == key
+                && finding["columns"] == columns
+        })
+    };
+    assert!(told("missing", json!({"id": "11"}), json!([])), "{report:#}");
+    assert!(told("different", json!({"id": "302"}), json!(["title"])), "{report:#}");
+    assert!(told("different", json!({"id": "1999"}), json!(["title", "amount"])), "{report:#}");
+    assert!(told("surplus", json!({"id": "20"}), json!([])), "{report:#}");
+    assert!(told("surplus", json!({"id": "90000"}), json!([])), "{report:#}");
+    assert!(told("missing", json!({"item": "7", "tag": "a"}), json!([])), "{report:#}");
+    assert!(told("surplus", json!({"item": "7", "tag": "c"}), json!([])), "{report:#}");
+    assert!(!report.to_string().contains("ITEM 302"), "no values: {report:#}");
+
+    // The dry run changes nothing.
+    let (code, dry) = run(&site, &["repair", "--json"]).await;
+    assert_eq!((code, dry["found"].as_u64()), (1, Some(10)), "{dry:#}");
+    let (code, again) = run(&site, &["verify", "--json"]).await;
+    assert_eq!((code, counts(&again)), (1, BROKEN.to_vec()), "nothing was changed");
+
+    let (code, repaired) = run(&site, &["repair", "--apply", "--json"]).await;
+    assert_eq!((code, repaired["asked"].as_u64()), (0, Some(10)), "{repaired:#}");
+    site.assert_equal().await;
+    let (code, mended) = run(&site, &["verify", "--json"]).await;
+    assert_eq!((code, counts(&mended)), (0, WHOLE.to_vec()), "{mended:#}");
+    for (before, after) in
+        whole["tables"].as_array().unwrap().iter().zip(mended["tables"].as_array().unwrap())
+    {
+        assert_eq!(before["digest"], after["digest"], "the same rows have the same digest");
+    }
+    let target = site.at_target().await;
+    let sql = "SELECT count(*) FROM regraft.findings WHERE state = 'repaired' AND repair_at IS NOT NULL \
+               AND (difference = 'surplus') = (after_digest IS NULL) \
+               AND (after_digest IS NULL OR after_digest = source_digest)";
+    assert_eq!(number(&target, sql).await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_verifies_and_repairs_on_demand() {
+    let site = site().await;
+    let mut daemon = site.run();
+    break_rows(&site).await;
+    let (code, report) = run(&site, &["verify", "--json"]).await;
+    assert_eq!((code, counts(&report)), (1, BROKEN.to_vec()), "{report:#}\n{}", daemon.log());
+    let (code, repaired) = run(&site, &["repair", "--apply", "--json"]).await;
+    assert_eq!(code, 0, "{repaired:#}\n{}", daemon.log());
+    let (code, mended) = run(&site, &["verify", "--json"]).await;
+    assert_eq!((code, counts(&mended)), (0, WHOLE.to_vec()), "{mended:#}");
+    assert!(daemon.ended().is_none(), "{}", daemon.log());
+}
