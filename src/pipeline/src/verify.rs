@@ -49,7 +49,7 @@ const LOOK_OWNERS: usize = 500;
 /// With so many owners on the list, no further ranges are compared.
 const LOOKS_MAX: usize = 50_000;
 /// A request gives up on an owner that changed so often while it was looked at.
-const TRIES_MAX: u32 = 30;
+const TRIES_MAX: u32 = 12;
 /// How often requests and changed keys are looked for.
 const TICK: Duration = Duration::from_millis(250);
 /// A changed row is looked at this long after its change, and once more later.
@@ -58,6 +58,8 @@ const RECENT_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs
 const OPEN_AFTER: Duration = Duration::from_secs(30);
 /// After an error that is not about a connection.
 const ERROR_WAIT: Duration = Duration::from_secs(30);
+/// New findings are logged at most this often.
+const TELL_AFTER: Duration = Duration::from_secs(10);
 /// Owners whose existence is asked for at once.
 const ORPHANS: usize = 5_000;
 /// Tokens of windows, apart from those of the backfill.
@@ -77,6 +79,8 @@ pub(crate) struct Verify<V, R> {
     pub(crate) traces: Vec<Trace>,
     pub(crate) watermark: String,
     pub(crate) cancel: CancellationToken,
+    /// When the log told of findings.
+    pub(crate) told: Option<Instant>,
 }
 
 /// A statement, as it is verified.
@@ -377,10 +381,10 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let equal: usize = settled.iter().map(|owner| owner.equal.len()).sum();
         self.count(statement, equal as u64);
         self.progress.findings(&recorded);
-        if recorded.new > 0 {
+        if recorded.new > 0 && self.told.is_none_or(|told| told.elapsed() >= TELL_AFTER) {
+            self.told = Some(Instant::now());
             tracing::warn!(
                 target_table = %target,
-                new = recorded.new,
                 open = recorded.open,
                 "rows of the target are not what the SELECT gives: see regraft.findings; `regraft repair` \
                  brings them in line"
