@@ -8,7 +8,7 @@ use regraft_postgres::classify;
 use tokio_postgres::error::ErrorPosition;
 
 use super::read::Shape;
-use super::{Compiled, Evaluation, Side, at, read};
+use super::{Compiled, Evaluation, Side, at, overloads, read};
 use crate::finding::Finding;
 
 /// The tables that a SELECT reads, as written.
@@ -51,7 +51,10 @@ pub(super) async fn compile(
     let server_types: Vec<_> = prepared.columns().iter().map(|c| c.type_().oid()).collect();
     let compiled = regraft_mapping::compile(&statement, &source, &settings);
     let refusal = match compiled {
-        Ok(mapper) if mapper.output_types() == server_types => Ok(mapper),
+        Ok(mapper) if mapper.output_types() == server_types => {
+            let own = overloads::first(&side.client, &statement).await;
+            own.map_err(|error| classify(&error, &side.place))?.map_or(Ok(mapper), Err)
+        }
         Ok(mapper) => Err(other_type(&statement, &server_types, &mapper.output_types())),
         Err(refusal) => Err(refusal.to_error(statement.file())),
     };
@@ -93,7 +96,10 @@ pub(super) async fn compile(
 }
 
 /// What the mapping has to know of a source table.
-pub(super) async fn source_table(
+///
+/// # Errors
+/// When the source cannot be asked for types.
+pub async fn source_table(
     catalog: &Catalog<'_>,
     table: &Table,
     key: &[String],
