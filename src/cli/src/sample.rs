@@ -38,7 +38,7 @@ pub struct SampleReport {
 
 /// A value in its binary format, of any type.
 #[derive(Debug)]
-struct Raw(Option<Vec<u8>>);
+pub struct Raw(pub Option<Vec<u8>>);
 
 impl<'a> FromSql<'a> for Raw {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
@@ -84,10 +84,11 @@ struct Sample {
     named: String,
 }
 
-type Cells = Vec<Option<Vec<u8>>>;
+/// The cells of a row, in binary format.
+pub type Cells = Vec<Option<Vec<u8>>>;
 
 /// The rows of one source row, or the SQLSTATE that it fails with.
-type Outcome = std::result::Result<Vec<Cells>, String>;
+pub type Outcome = std::result::Result<Vec<Cells>, String>;
 
 /// Compares about `count` rows of each source table.
 ///
@@ -245,7 +246,7 @@ fn cells(row: &Row, keys: usize) -> Cells {
 }
 
 /// What the mapper gives; `None` when it leaves the row to PostgreSQL.
-fn mapped(mapper: &dyn Mapper, image: &Tuple) -> Option<Outcome> {
+pub fn mapped(mapper: &dyn Mapper, image: &Tuple) -> Option<Outcome> {
     let mut out = Rows::new();
     match mapper.map(image, &mut out) {
         Ok(Mapped::Rows(_)) => {
@@ -262,7 +263,9 @@ fn mapped(mapper: &dyn Mapper, image: &Tuple) -> Option<Outcome> {
     }
 }
 
-fn difference(own: Outcome, wanted: Outcome, names: &[&str], show: bool) -> Option<String> {
+/// What differs between regraft's answer and PostgreSQL's for one source row; with the values if
+/// `show`. `names` are those of the columns, which else have numbers.
+pub fn difference(own: Outcome, wanted: Outcome, names: &[&str], show: bool) -> Option<String> {
     let (mut own, mut wanted) = match (own, wanted) {
         (Ok(own), Ok(wanted)) => (own, wanted),
         (Err(own), Err(wanted)) if own == wanted => return None,
