@@ -133,8 +133,8 @@ pub async fn sample(
 fn finding(what: String, place: &str) -> Finding {
     let error = Error::new(Code::SampleDiffers, what).at(place);
     Finding::from(&error.remedy(
-        "do not run this mapping; look for functions, operators or casts of your own that the \
-         SELECT uses in place of PostgreSQL's, and report it as a defect if there are none",
+        "do not run this mapping; look whether a built-in function of the source was changed, and \
+         report it as a defect if none was",
     ))
 }
 
@@ -174,25 +174,30 @@ async fn rows(
         found = side.client.query(&select(""), &[]).await.map_err(failed)?;
     }
     let sample = |row: &Row| {
-        let mut image = TupleBuilder::with_capacity(columns.len(), 256);
-        for at in 0..columns.len() {
-            match row.get::<_, Raw>(at).0 {
-                None => image.push(Cell::Null),
-                Some(bytes) => image.push(Cell::Binary(&bytes)),
-            }
-        }
         let raw = |at: usize| row.get::<_, Raw>(columns.len() + at);
         let text = |at: usize| row.get::<_, Option<String>>(columns.len() + keys.len() + at);
         let named = |at: usize| {
             format!("{} = {}", table.key[at].name, text(at).unwrap_or_else(|| "NULL".to_owned()))
         };
         Sample {
-            image: image.finish(),
+            image: image(row, columns.len()),
             key: (0..keys.len()).map(raw).collect(),
             named: (0..keys.len()).map(named).collect::<Vec<_>>().join(", "),
         }
     };
     Ok(found.iter().map(sample).collect())
+}
+
+/// The image of a row that was read: its first `count` columns.
+pub fn image(row: &Row, count: usize) -> Tuple {
+    let mut image = TupleBuilder::with_capacity(count, 256);
+    for at in 0..count {
+        match row.get::<_, Raw>(at).0 {
+            None => image.push(Cell::Null),
+            Some(bytes) => image.push(Cell::Binary(&bytes)),
+        }
+    }
+    image.finish()
 }
 
 /// What differs between the two, one sentence per source row.

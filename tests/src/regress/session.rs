@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use regraft::resolve::source_table;
-use regraft::sample::{Cells, Outcome, Raw};
-use regraft_core::{Cell, Code, Tuple, TupleBuilder};
+use regraft::sample::{Cells, Outcome, Raw, image};
+use regraft_core::{Code, Tuple};
 use regraft_mapping::{Settings, SourceTable};
 use regraft_postgres::catalog::Catalog;
 use regraft_postgres::endpoint::SESSION;
@@ -219,17 +219,8 @@ impl<'a> Session<'a> {
         let table = catalog.table(None, TABLE, Code::Internal).await.ok()?;
         let table = source_table(&catalog, &table, &[KEY.to_owned()]).await.ok()?;
         let found = self.client.query(&format!("SELECT * FROM {TABLE} ORDER BY {KEY}"), &[]).await;
-        let image = |row: &tokio_postgres::Row| {
-            let mut image = TupleBuilder::with_capacity(row.len(), 256);
-            for at in 0..row.len() {
-                match row.get::<_, Raw>(at).0 {
-                    None => image.push(Cell::Null),
-                    Some(bytes) => image.push(Cell::Binary(&bytes)),
-                }
-            }
-            (row.get(0), image.finish())
-        };
-        Some(Source { table, rows: found.ok()?.iter().map(image).collect() })
+        let keyed = |row: &tokio_postgres::Row| (row.get(0), image(row, row.len()));
+        Some(Source { table, rows: found.ok()?.iter().map(keyed).collect() })
     }
 
     /// A SELECT as the server takes it.

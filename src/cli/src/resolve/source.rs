@@ -114,8 +114,8 @@ pub async fn source_table(
     })
 }
 
-/// Schemas that are searched before that of the built-in functions: one of the same name there is not
-/// what regraft evaluates.
+/// Schemas that are searched before that of the built-in types: one of the same name there is not
+/// what regraft takes.
 pub(super) async fn shadowed(side: &Side) -> Result<Option<Finding>> {
     let sql = "SELECT string_agg(name, ', ' ORDER BY at) FROM (
             SELECT name, at, min(at) FILTER (WHERE name = 'pg_catalog') OVER () AS built_in
@@ -127,8 +127,8 @@ pub(super) async fn shadowed(side: &Side) -> Result<Option<Finding>> {
         Finding::warning(
             format!("search_path puts {before} before pg_catalog"),
             side.place.clone(),
-            "functions and operators there that are named as built-in ones are not what regraft \
-             evaluates: take pg_catalog out of search_path, then it comes first, or compare with \
+            "a type there that is named as a built-in one is not what regraft takes: take \
+             pg_catalog out of search_path, then it comes first, or compare with \
              `regraft check --sample 1000`",
         )
     }))
