@@ -76,7 +76,7 @@ pub struct TableColumn {
     pub collated: bool,
 }
 
-/// A type that is not built in (`pg_type`).
+/// A type whose object id is not the same on every server (`pg_type`).
 #[derive(Clone, Debug)]
 pub struct UserType {
     /// `pg_type.oid`.
@@ -364,7 +364,7 @@ impl<'a> Catalog<'a> {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    /// The types of a table's columns that are not built in, with those that they refer to.
+    /// The types of a table's columns whose ids are not the same on every server, with those that they refer to.
     ///
     /// # Errors
     /// When the server cannot be asked.
@@ -475,6 +475,8 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE k.contype = 'f' AND k.conrelid = ANY($1)
 ORDER BY k.conname";
 
+// Object ids from 10000 on are given out when a cluster is made (`FirstGenbkiObjectId`): those of the
+// domains of information_schema too are not the same on every server.
 const USER_TYPES: &str = "
 WITH RECURSIVE used AS (
     SELECT unnest($1::oid[]) AS oid
@@ -488,4 +490,4 @@ SELECT t.oid, n.nspname::text, t.typname::text, t.typtype AS kind,
        t.typbasetype, t.typtypmod,
        CASE WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN t.typelem ELSE 0 END
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-WHERE t.oid IN (SELECT oid FROM used) AND t.oid >= 16384";
+WHERE t.oid IN (SELECT oid FROM used) AND t.oid >= 10000";

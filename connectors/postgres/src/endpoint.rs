@@ -28,14 +28,17 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Session settings that decide what values look like, and those whose role default could end a
-/// long statement. The search path stays the role's, as `mapping.sql` is resolved by it.
-pub(crate) const SESSION: &[(&str, &str)] = &[
+/// Session settings that decide what values look like and what literals mean, and those whose role
+/// default could end a long statement. The search path stays the role's, as `mapping.sql` is resolved by it.
+pub const SESSION: &[(&str, &str)] = &[
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
     ("extra_float_digits", "3"),
     ("TimeZone", "UTC"),
     ("bytea_output", "hex"),
+    ("standard_conforming_strings", "on"),
+    ("transform_null_equals", "off"),
+    ("array_nulls", "on"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),

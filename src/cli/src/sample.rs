@@ -38,7 +38,7 @@ pub struct SampleReport {
 
 /// A value in its binary format, of any type.
 #[derive(Debug)]
-struct Raw(Option<Vec<u8>>);
+pub struct Raw(pub Option<Vec<u8>>);
 
 impl<'a> FromSql<'a> for Raw {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
@@ -84,10 +84,11 @@ struct Sample {
     named: String,
 }
 
-type Cells = Vec<Option<Vec<u8>>>;
+/// The cells of a row, in binary format.
+pub type Cells = Vec<Option<Vec<u8>>>;
 
 /// The rows of one source row, or the SQLSTATE that it fails with.
-type Outcome = std::result::Result<Vec<Cells>, String>;
+pub type Outcome = std::result::Result<Vec<Cells>, String>;
 
 /// Compares about `count` rows of each source table.
 ///
@@ -132,8 +133,8 @@ pub async fn sample(
 fn finding(what: String, place: &str) -> Finding {
     let error = Error::new(Code::SampleDiffers, what).at(place);
     Finding::from(&error.remedy(
-        "do not run this mapping; look for functions, operators or casts of your own that the \
-         SELECT uses in place of PostgreSQL's, and report it as a defect if there are none",
+        "do not run this mapping; look whether a built-in function of the source was changed, and \
+         report it as a defect if none was",
     ))
 }
 
@@ -173,25 +174,30 @@ async fn rows(
         found = side.client.query(&select(""), &[]).await.map_err(failed)?;
     }
     let sample = |row: &Row| {
-        let mut image = TupleBuilder::with_capacity(columns.len(), 256);
-        for at in 0..columns.len() {
-            match row.get::<_, Raw>(at).0 {
-                None => image.push(Cell::Null),
-                Some(bytes) => image.push(Cell::Binary(&bytes)),
-            }
-        }
         let raw = |at: usize| row.get::<_, Raw>(columns.len() + at);
         let text = |at: usize| row.get::<_, Option<String>>(columns.len() + keys.len() + at);
         let named = |at: usize| {
             format!("{} = {}", table.key[at].name, text(at).unwrap_or_else(|| "NULL".to_owned()))
         };
         Sample {
-            image: image.finish(),
+            image: image(row, columns.len()),
             key: (0..keys.len()).map(raw).collect(),
             named: (0..keys.len()).map(named).collect::<Vec<_>>().join(", "),
         }
     };
     Ok(found.iter().map(sample).collect())
+}
+
+/// The image of a row that was read: its first `count` columns.
+pub fn image(row: &Row, count: usize) -> Tuple {
+    let mut image = TupleBuilder::with_capacity(count, 256);
+    for at in 0..count {
+        match row.get::<_, Raw>(at).0 {
+            None => image.push(Cell::Null),
+            Some(bytes) => image.push(Cell::Binary(&bytes)),
+        }
+    }
+    image.finish()
 }
 
 /// What differs between the two, one sentence per source row.
@@ -245,7 +251,7 @@ fn cells(row: &Row, keys: usize) -> Cells {
 }
 
 /// What the mapper gives; `None` when it leaves the row to PostgreSQL.
-fn mapped(mapper: &dyn Mapper, image: &Tuple) -> Option<Outcome> {
+pub fn mapped(mapper: &dyn Mapper, image: &Tuple) -> Option<Outcome> {
     let mut out = Rows::new();
     match mapper.map(image, &mut out) {
         Ok(Mapped::Rows(_)) => {
@@ -262,7 +268,9 @@ fn mapped(mapper: &dyn Mapper, image: &Tuple) -> Option<Outcome> {
     }
 }
 
-fn difference(own: Outcome, wanted: Outcome, names: &[&str], show: bool) -> Option<String> {
+/// What differs between regraft's answer and PostgreSQL's for one source row; with the values if
+/// `show`. `names` are those of the columns, which else have numbers.
+pub fn difference(own: Outcome, wanted: Outcome, names: &[&str], show: bool) -> Option<String> {
     let (mut own, mut wanted) = match (own, wanted) {
         (Ok(own), Ok(wanted)) => (own, wanted),
         (Err(own), Err(wanted)) if own == wanted => return None,

@@ -32,6 +32,8 @@ pub struct Named {
     pub column: u32,
     /// An operator, else a function.
     pub operator: bool,
+    /// `pg_catalog` is written before it.
+    pub qualified: bool,
 }
 
 /// Leaves the evaluation of one statement to the source.
@@ -94,22 +96,44 @@ impl KeyedRead {
         self.columns.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// Functions and operators that the statement names.
+    /// Functions and operators that the statement names, and the operators that its syntax means.
     pub fn named(statement: &Statement) -> Vec<Named> {
         let tokens = statement.select_tokens();
-        let calls =
-            tokens.windows(2).filter(|pair| pair[0].is_identifier() && pair[1].is_mark("("));
-        let calls = calls.map(|pair| (&pair[0], false));
-        let operators = tokens.iter().filter(|token| token.kind == Kind::Operator);
-        calls
-            .chain(operators.map(|token| (token, true)))
-            .map(|(token, operator)| {
+        let mut found = Vec::new();
+        for (at, token) in tokens.iter().enumerate() {
+            let mut note = |name: &str, operator| {
                 let (line, column) = statement.line_and_column_of(token);
-                Named { name: token.text.clone(), line, column, operator }
-            })
-            .collect()
+                let before = |back: usize| at.checked_sub(back).and_then(|at| tokens.get(at));
+                let qualified = before(1).is_some_and(|token| token.is_mark("."))
+                    && before(2).is_some_and(|token| token.text == "pg_catalog");
+                found.push(Named { name: name.to_owned(), line, column, operator, qualified });
+            };
+            if token.kind == Kind::Operator {
+                note(&token.text, true);
+            } else if token.is_identifier() {
+                if tokens.get(at + 1).is_some_and(|next| next.is_mark("(")) {
+                    note(&token.text, false);
+                }
+                for (_, operators) in IMPLIED.iter().filter(|(word, _)| token.is_word(word)) {
+                    operators.iter().for_each(|name| note(name, true));
+                }
+            }
+        }
+        found
     }
 }
+
+/// Operators that are looked up for what the grammar spells with words.
+const IMPLIED: &[(&str, &[&str])] = &[
+    ("like", &["~~", "!~~"]),
+    ("ilike", &["~~*", "!~~*"]),
+    ("similar", &["~", "!~"]),
+    ("between", &[">=", "<=", "<", ">"]),
+    ("in", &["=", "<>"]),
+    ("case", &["="]),
+    ("nullif", &["="]),
+    ("distinct", &["="]),
+];
 
 /// What is not a function of the row, as far as the words tell.
 fn unstable(token: &Token, calls: bool) -> Option<Stop> {
@@ -259,7 +283,11 @@ mod tests {
         let found: Vec<_> = named.iter().map(|n| (n.name.as_str(), n.column, n.operator)).collect();
         assert_eq!(
             found,
-            [("lower", 26, false), ("f", 60, false), ("||", 35, true), ("~", 65, true)]
+            [("lower", 26, false), ("||", 35, true), ("f", 60, false), ("~", 65, true)]
         );
+        let text = "INSERT INTO t SELECT pg_catalog.f(a) FROM s WHERE a NOT LIKE 'x'";
+        let named = KeyedRead::named(&parse("m.sql", text).unwrap()[0]);
+        let found: Vec<_> = named.iter().map(|n| (n.name.as_str(), n.qualified)).collect();
+        assert_eq!(found, [("f", true), ("~~", false), ("!~~", false)]);
     }
 }

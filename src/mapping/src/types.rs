@@ -1,11 +1,11 @@
-//! Types by their OIDs. Those below 16384 mean the same on every server; the others are described
+//! Types by their OIDs. Those below 10000 mean the same on every server; the others are described
 //! by [`TypeNames`].
 
 use std::collections::HashMap;
 
 use regraft_core::{Column, Oid, TableName};
 
-/// What a type with an OID from 16384 on is.
+/// What a type with an OID from 10000 on is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypeKind {
     /// An enum with its labels in sort order.
@@ -39,7 +39,7 @@ pub struct UserType {
     pub kind: TypeKind,
 }
 
-/// The user-defined types (OID from 16384 on) of the source's columns, and those that they refer to.
+/// The user-defined types and those of information_schema (OID from 10000 on) of the source's columns, and those that they refer to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypeNames(pub HashMap<Oid, UserType>);
 

@@ -14,7 +14,9 @@ use tokio_postgres::Client;
 const SESSION: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
     SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'; \
     SET LOCAL intervalstyle = 'postgres'; SET LOCAL extra_float_digits = 1; \
-    SET LOCAL bytea_output = 'hex'; SET LOCAL xmloption = 'content'";
+    SET LOCAL bytea_output = 'hex'; SET LOCAL xmloption = 'content'; \
+    SET LOCAL standard_conforming_strings = on; SET LOCAL transform_null_equals = off; \
+    SET LOCAL array_nulls = on";
 
 /// The first object id that is not PostgreSQL's own (`FirstNormalObjectId`).
 const FIRST_USER_TYPE: u32 = 16_384;

@@ -1,7 +1,7 @@
 -- step
 UPDATE s SET mood = 'happy', mail = upper(mail) WHERE id < 5;
 -- step
-UPDATE s SET mood = 'sad', amount = amount * 3;
+UPDATE s SET mood = 'sad', amount = amount * 3, n = n + 7;
 UPDATE s SET id = id + 100 WHERE id > 6;
 -- step: a new label
 ALTER TYPE types."Mood" ADD VALUE 'new';

@@ -246,6 +246,38 @@ async fn check_says_who_evaluates_a_statement_and_why() {
     assert!(message.contains("regexp_replace"), "{message}");
 }
 
+/// PostgreSQL takes the function, operator or cast that fits best, wherever in the search path it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_mean_a_function_of_the_source_is_left_to_it() {
+    for (own, expression, says) in [
+        (
+            "FUNCTION concat(text, VARIADIC anyarray) RETURNS text IMMUTABLE LANGUAGE sql
+             AS $$ SELECT array_to_string($2, $1) $$",
+            "concat('|', name, 'b')",
+            "concat(text,anyarray)",
+        ),
+        (
+            "FUNCTION own(varchar, text) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT true';
+             CREATE OPERATOR ~~ (FUNCTION = own, LEFTARG = varchar, RIGHTARG = text)",
+            "(name::varchar LIKE 'x%')::text",
+            "~~(character varying,text)",
+        ),
+        (
+            "FUNCTION own(int) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT 'own' $$;
+             CREATE CAST (int AS text) WITH FUNCTION own(int)",
+            "amount::int::text",
+            "from integer to text",
+        ),
+    ] {
+        let mapping = format!("INSERT INTO goods\nSELECT id, {expression}, amount FROM items");
+        let site = Site::new(&format!("{SOURCE}; CREATE {own}"), TARGET, &mapping).await;
+        let check = site.installation.command(&["check", "--json"], DEADLINE).await;
+        let statement = &check.json()["statements"][0];
+        assert_eq!(statement["mode"], "read", "{statement}");
+        assert!(statement["message"].as_str().unwrap().contains(says), "{statement}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_is_looked_at_before_anything_is_said() {
     let case = Case::usual().await;

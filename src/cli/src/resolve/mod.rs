@@ -5,6 +5,7 @@
 //! nothing of it is an error.
 
 mod foreign_keys;
+pub mod overloads;
 mod read;
 mod source;
 mod target;
@@ -29,6 +30,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::finding::{Finding, Severity};
+pub use source::source_table;
 pub use target::occupied;
 use verify::Target;
 

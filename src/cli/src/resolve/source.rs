@@ -8,7 +8,7 @@ use regraft_postgres::classify;
 use tokio_postgres::error::ErrorPosition;
 
 use super::read::Shape;
-use super::{Compiled, Evaluation, Side, at, read};
+use super::{Compiled, Evaluation, Side, at, overloads, read};
 use crate::finding::Finding;
 
 /// The tables that a SELECT reads, as written.
@@ -51,7 +51,10 @@ pub(super) async fn compile(
     let server_types: Vec<_> = prepared.columns().iter().map(|c| c.type_().oid()).collect();
     let compiled = regraft_mapping::compile(&statement, &source, &settings);
     let refusal = match compiled {
-        Ok(mapper) if mapper.output_types() == server_types => Ok(mapper),
+        Ok(mapper) if mapper.output_types() == server_types => {
+            let own = overloads::first(&side.client, &statement).await;
+            own.map_err(|error| classify(&error, &side.place))?.map_or(Ok(mapper), Err)
+        }
         Ok(mapper) => Err(other_type(&statement, &server_types, &mapper.output_types())),
         Err(refusal) => Err(refusal.to_error(statement.file())),
     };
@@ -93,7 +96,10 @@ pub(super) async fn compile(
 }
 
 /// What the mapping has to know of a source table.
-pub(super) async fn source_table(
+///
+/// # Errors
+/// When the source cannot be asked for types.
+pub async fn source_table(
     catalog: &Catalog<'_>,
     table: &Table,
     key: &[String],
@@ -108,8 +114,8 @@ pub(super) async fn source_table(
     })
 }
 
-/// Schemas that are searched before that of the built-in functions: one of the same name there is not
-/// what regraft evaluates.
+/// Schemas that are searched before that of the built-in types: one of the same name there is not
+/// what regraft takes.
 pub(super) async fn shadowed(side: &Side) -> Result<Option<Finding>> {
     let sql = "SELECT string_agg(name, ', ' ORDER BY at) FROM (
             SELECT name, at, min(at) FILTER (WHERE name = 'pg_catalog') OVER () AS built_in
@@ -121,8 +127,8 @@ pub(super) async fn shadowed(side: &Side) -> Result<Option<Finding>> {
         Finding::warning(
             format!("search_path puts {before} before pg_catalog"),
             side.place.clone(),
-            "functions and operators there that are named as built-in ones are not what regraft \
-             evaluates: take pg_catalog out of search_path, then it comes first, or compare with \
+            "a type there that is named as a built-in one is not what regraft takes: take \
+             pg_catalog out of search_path, then it comes first, or compare with \
              `regraft check --sample 1000`",
         )
     }))
