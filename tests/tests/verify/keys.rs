@@ -24,7 +24,6 @@ const TARGET: &str = r#"
     CREATE DOMAIN cents AS numeric(12, 2);
     CREATE TABLE texts (k varchar(40) COLLATE "en-x-icu" PRIMARY KEY, v bigint);
     CREATE TABLE narrow (k bigint PRIMARY KEY, v cents);
-    CREATE TABLE numbers (k text PRIMARY KEY, v cents);
     CREATE TABLE pairs (b text COLLATE "en-x-icu", a uuid, v timestamptz(3), PRIMARY KEY (a, b));
     CREATE TABLE moods (k mood, n smallint, PRIMARY KEY (k, n));
     CREATE TABLE kinds (id int, kind text, v text, PRIMARY KEY (id, kind));
@@ -32,7 +31,6 @@ const TARGET: &str = r#"
 const MAPPING: &str = "
     INSERT INTO texts SELECT k, v FROM texts;
     INSERT INTO narrow SELECT k, v FROM narrow;
-    INSERT INTO numbers SELECT k::text, v FROM narrow;
     INSERT INTO pairs (a, b, v) SELECT a, b, v FROM pairs;
     INSERT INTO moods SELECT k, n FROM moods;
     INSERT INTO kinds SELECT id, 'a', v FROM kinds WHERE kind = 'a';
@@ -72,7 +70,7 @@ async fn of_other_types_orders_and_owners() {
     let (code, report) = verify(&site).await;
     assert_eq!((code, differences(&report)), (0, vec![]), "{report:#}");
     let rows = |at: usize| report["tables"][at]["rows"].as_u64().unwrap();
-    assert_eq!((0..8).map(rows).collect::<Vec<_>>(), [900, 900, 900, 900, 600, 300, 300, 300]);
+    assert_eq!((0..7).map(rows).collect::<Vec<_>>(), [900, 900, 900, 600, 300, 300, 300]);
 
     let target = site.at_target().await;
     target
@@ -82,8 +80,6 @@ async fn of_other_types_orders_and_owners() {
              UPDATE texts SET v = v + 1 WHERE k LIKE 'Z-ä%' AND v = 25; \
              INSERT INTO narrow VALUES (5000000000, 1), (4, 2); \
              UPDATE narrow SET v = v + 0.01 WHERE k = 30; \
-             INSERT INTO numbers VALUES ('no number', 1); \
-             DELETE FROM numbers WHERE k = '33'; \
              UPDATE pairs SET v = v + interval '1 ms' WHERE b = 'Key 77'; \
              DELETE FROM moods WHERE k = 'ok' AND n = 7; \
              INSERT INTO moods VALUES ('happy', 999); \
@@ -101,8 +97,6 @@ async fn of_other_types_orders_and_owners() {
         r#"public.narrow different {"k":"30"}"#,
         r#"public.narrow surplus {"k":"4"}"#,
         r#"public.narrow surplus {"k":"5000000000"}"#,
-        r#"public.numbers missing {"k":"33"}"#,
-        r#"public.numbers surplus {"k":"no number"}"#,
         r#"public.pairs different {"a":"28dd2c79-55ce-9264-56240ff4","b":"Key 77"}"#,
         r#"public.plain missing {"v":"plain 7"}"#,
         r#"public.plain surplus {"v":"nobody"}"#,
@@ -117,7 +111,7 @@ async fn of_other_types_orders_and_owners() {
     // The value of the key is that of md5.
     for told in &mut found {
         if told.starts_with("public.pairs different") && told.ends_with(r#""b":"Key 77"}"#) {
-            *told = expected[9].to_owned();
+            *told = expected[7].to_owned();
         }
     }
     assert_eq!((code, found), (1, expected.map(str::to_owned).to_vec()), "{report:#}");
