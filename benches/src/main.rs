@@ -30,7 +30,7 @@ enum Measure {
         /// How often each way is measured; the median counts.
         #[arg(long, default_value_t = 3)]
         rounds: usize,
-        /// Folder with PostgreSQL's programs, pg_recvlogical among them.
+        /// Folder with PostgreSQL's programs, pg_recvlogical among them, or a major version.
         #[arg(long)]
         pg_bin: Option<PathBuf>,
         /// Print one JSON object.
