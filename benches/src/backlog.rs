@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use regraft_core::contract::ChangeStream;
 use regraft_core::{Code, Error, Event, Lsn, Position, Result};
-use regraft_postgres::{Endpoint, classify};
-use regraft_throwaway::{Binaries, Cluster, ClusterOptions, Example, compare};
+use regraft_postgres::Endpoint;
+use regraft_throwaway::{Binaries, Cluster, ClusterOptions, Example};
 use tokio_postgres::Client;
 
+use crate::drain::{Drain, equal, one, sql};
 use crate::report::{Group, Report, Way};
 
 const EXAMPLE: Example = Example::AiWorkloads;
@@ -47,7 +48,7 @@ pub(crate) async fn run(changes: u64, rounds: usize, pg_bin: Option<&Path>) -> R
     };
     eprintln!("making a backlog of {changes} changes");
     let stage = Stage::set(&options, changes).await?;
-    let way = |name| Way { name, seconds: Vec::new() };
+    let way = Way::new;
     let mut drain = [
         way("native replication and a trigger (foreign keys unchecked)"),
         way("regraft, foreign_keys = \"trusted\""),
@@ -66,7 +67,7 @@ pub(crate) async fn run(changes: u64, rounds: usize, pg_bin: Option<&Path>) -> R
         Group { title: "drained into four tables", ways: drain.into() },
         Group { title: "decoded only", ways: decode.into() },
     ];
-    Ok(Report { changes, groups })
+    Ok(Report { unit: "changes", count: changes, groups })
 }
 
 impl Stage {
@@ -186,47 +187,22 @@ impl Stage {
         let name = format!("regraft_{foreign_keys}_{round}");
         let target = self.target(&name).await?;
         self.copy_slot(&name).await?;
-        let io = |error: std::io::Error| Error::new(Code::Internal, "a file").because(error);
-        let folder = tempfile::tempdir().map_err(io)?;
-        std::fs::write(folder.path().join("mapping.sql"), EXAMPLE.mapping_sql()).map_err(io)?;
-        let config = format!(
-            "name = \"bench\"\n[source]\nurl = \"{}\"\nslot = \"{name}\"\n\
-             publication = \"{PUBLICATION}\"\n[target]\nurl = \"{}\"\n\
-             foreign_keys = \"{foreign_keys}\"\n[mapping]\nfile = \"mapping.sql\"\n[backfill]\nenabled = false\n\
-             [http]\nenabled = false\n",
-            self.source.url(SOURCE),
-            self.target.url(&name),
-        );
-        let file = folder.path().join("regraft.toml");
-        std::fs::write(&file, config).map_err(io)?;
-        let program = std::env::current_exe().map_err(io)?.with_file_name("regraft");
-        let started = Instant::now();
-        let output = tokio::process::Command::new(program)
-            .args(["run", "--until-caught-up", "-c"])
-            .arg(&file)
-            .output()
-            .await
-            .map_err(io)?;
-        let seconds = started.elapsed().as_secs_f64();
-        if !output.status.success() {
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(Error::new(Code::Internal, format!("regraft: {text}")));
+        let seconds = Drain {
+            source: self.source.url(SOURCE),
+            slot: &name,
+            publication: PUBLICATION,
+            target: self.target.url(&name),
+            foreign_keys,
+            mapping: EXAMPLE.mapping_sql(),
         }
+        .run()
+        .await?;
         self.equal(&target, "regraft").await?;
         Ok(seconds)
     }
 
     async fn equal(&self, target: &Client, who: &str) -> Result<()> {
-        for table in EXAMPLE.tables() {
-            let found =
-                compare(&self.client, &table.select, target, &table.target, &table.columns).await?;
-            if !found.is_equal() {
-                let what =
-                    format!("{who} left {} differences in {}", found.differences(), table.target);
-                return Err(Error::new(Code::Internal, what));
-            }
-        }
-        Ok(())
+        equal(&self.client, target, &EXAMPLE.tables(), who).await
     }
 }
 
@@ -269,13 +245,4 @@ async fn fill(client: &Client, changes: u64) -> Result<()> {
         sql(client, &delete).await?;
     }
     Ok(())
-}
-
-async fn sql(client: &Client, text: &str) -> Result<()> {
-    client.batch_execute(text).await.map_err(|error| classify(&error, "bench"))
-}
-
-async fn one(client: &Client, text: &str) -> Result<String> {
-    let row = client.query_one(text, &[]).await.map_err(|error| classify(&error, "bench"))?;
-    Ok(row.get(0))
 }

@@ -2,12 +2,15 @@
 //! that it starts itself; only ratios mean anything, machines are noisy.
 
 mod backlog;
+mod drain;
+mod mapper;
+mod read;
 mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Measures regraft beside peers that do the same work, in one run.
 #[derive(Parser)]
@@ -27,24 +30,57 @@ enum Measure {
         /// Row changes in the backlog.
         #[arg(long, default_value_t = 500_000)]
         changes: u64,
-        /// How often each way is measured; the median counts.
-        #[arg(long, default_value_t = 3)]
-        rounds: usize,
-        /// Folder with PostgreSQL's programs, pg_recvlogical among them.
-        #[arg(long)]
-        pg_bin: Option<PathBuf>,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        common: Common,
     },
+    /// The compiled mapper alone, on one core, beside one backend that evaluates the same SELECT.
+    Mapper {
+        /// Rows of the source table.
+        #[arg(long, default_value_t = 200_000)]
+        rows: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The same updates, followed by a streamed statement and by statements that the source evaluates
+    /// for the keys of changes.
+    Read {
+        /// Updates.
+        #[arg(long, default_value_t = 200_000)]
+        changes: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// How often each way is measured; the median counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Folder with PostgreSQL's programs, or a major version.
+    #[arg(long)]
+    pg_bin: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Measure::Backlog { changes, rounds, pg_bin, json } = Arguments::parse().measure;
-    match backlog::run(changes, rounds, pg_bin.as_deref()).await {
+    let measure = Arguments::parse().measure;
+    let (Measure::Backlog { common, .. }
+    | Measure::Mapper { common, .. }
+    | Measure::Read { common, .. }) = &measure;
+    let Common { rounds, pg_bin, json } = common;
+    let pg_bin = pg_bin.as_deref();
+    let report = match measure {
+        Measure::Backlog { changes, .. } => backlog::run(changes, *rounds, pg_bin).await,
+        Measure::Mapper { rows, .. } => mapper::run(rows, *rounds, pg_bin).await,
+        Measure::Read { changes, .. } => read::run(changes, *rounds, pg_bin).await,
+    };
+    match report {
         Ok(report) => {
-            report.print(json);
+            report.print(*json);
             ExitCode::SUCCESS
         }
         Err(error) => {

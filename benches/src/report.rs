@@ -11,6 +11,11 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// Not measured yet.
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, seconds: Vec::new() }
+    }
+
     /// The middle one.
     pub(crate) fn median(&self) -> f64 {
         let mut sorted = self.seconds.clone();
@@ -27,7 +32,10 @@ pub(crate) struct Group {
 
 /// All that was measured.
 pub(crate) struct Report {
-    pub(crate) changes: u64,
+    /// What is counted: changes, rows.
+    pub(crate) unit: &'static str,
+    /// How many of them each way works on.
+    pub(crate) count: u64,
     pub(crate) groups: Vec<Group>,
 }
 
@@ -35,7 +43,9 @@ impl Report {
     /// Prints it as Markdown, or as one JSON object.
     #[allow(clippy::cast_precision_loss, reason = "shown with a few digits")]
     pub(crate) fn print(&self, as_json: bool) {
-        let rate = |way: &Way| self.changes as f64 / way.median();
+        let rate = |way: &Way| self.count as f64 / way.median();
+        let unit = self.unit;
+        let per_second = format!("{unit}_per_second");
         if as_json {
             let group = |group: &Group| {
                 let first = group.ways.first().map_or(f64::NAN, Way::median);
@@ -45,18 +55,18 @@ impl Report {
                     .map(|way| {
                         json!({
                             "name": way.name, "seconds": way.seconds, "median": way.median(),
-                            "changes_per_second": rate(way), "ratio": first / way.median(),
+                            per_second.as_str(): rate(way), "ratio": first / way.median(),
                         })
                     })
                     .collect();
                 json!({ "title": group.title, "ways": ways })
             };
             let groups: Vec<_> = self.groups.iter().map(group).collect();
-            println!("{:#}", json!({ "changes": self.changes, "groups": groups }));
+            println!("{:#}", json!({ unit: self.count, "groups": groups }));
             return;
         }
         for group in &self.groups {
-            println!("\n| {} | seconds, median | changes/s | ratio |", group.title);
+            println!("\n| {} | seconds, median | {unit}/s | ratio |", group.title);
             println!("|---|---|---|---|");
             let first = group.ways.first().map_or(f64::NAN, Way::median);
             for way in &group.ways {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use regraft_core::Lsn;
 use regraft_testkit::{
-    Cluster, ClusterOptions, Daemon, Databases, Example, Finished, Installation, MappedTable,
-    Setup, assert_equal_tables, mapped_tables, wait_until,
+    Binaries, Cluster, ClusterOptions, Daemon, Databases, Example, Finished, Installation,
+    MappedTable, Setup, assert_equal_tables, mapped_tables, wait_until,
 };
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -17,6 +17,8 @@ use tokio_postgres::Client;
 
 /// Longer than anything takes on a loaded machine; a test that waits this long has failed.
 pub const DEADLINE: Duration = Duration::from_secs(180);
+/// The newest major version of PostgreSQL, which `./setup 18` fetches where it is not installed.
+pub const NEWEST: u32 = 18;
 /// An error that stays this long in the ledger holds the pipeline.
 const HELD: Duration = Duration::from_secs(3);
 
@@ -72,7 +74,7 @@ impl Site {
         Self::on((source, target), "test", lines, source_sql, target_sql, mapping).await
     }
 
-    /// Two databases in one cluster, which all sites of this process made so share. `name` is of the
+    /// Two databases in clusters that all sites of this process made so share. `name` is of the
     /// pipeline, and tells this site's databases and slot from those of the others; `lines` are
     /// further tables of `regraft.toml`, and further lines of its `[target]`.
     pub async fn shared(
@@ -82,13 +84,20 @@ impl Site {
         target_sql: &str,
         mapping: &str,
     ) -> Site {
-        static CLUSTER: OnceCell<Arc<Cluster>> = OnceCell::const_new();
-        // Slots stay behind.
-        let settings = vec![("max_replication_slots".to_owned(), "1000".to_owned())];
-        let options = ClusterOptions { fsync: false, settings, ..ClusterOptions::default() };
-        let start = async || Arc::new(Cluster::start(options).await.unwrap());
-        let cluster = CLUSTER.get_or_init(start).await;
-        let clusters = (Arc::clone(cluster), Arc::clone(cluster));
+        let servers = (Server::Usual, Server::Usual);
+        Self::between(servers, name, lines, source_sql, target_sql, mapping).await
+    }
+
+    /// The same with a choice of servers.
+    pub async fn between(
+        (source, target): (Server, Server),
+        name: &str,
+        lines: (&str, &str),
+        source_sql: &[&str],
+        target_sql: &str,
+        mapping: &str,
+    ) -> Site {
+        let clusters = (source.cluster().await, target.cluster().await);
         Self::on(clusters, name, lines, source_sql, target_sql, mapping).await
     }
 
@@ -209,6 +218,31 @@ impl Site {
         for MappedTable { target: table, columns, select } in &tables {
             assert_equal_tables(&source, select, &target, table, columns).await;
         }
+    }
+}
+
+/// A server that tests share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// The one that [`Binaries::find`] finds: that of `REGRAFT_PG_BIN`, or of the distribution.
+    Usual,
+    /// [`NEWEST`].
+    Newest,
+}
+
+impl Server {
+    async fn cluster(self) -> Arc<Cluster> {
+        static USUAL: OnceCell<Arc<Cluster>> = OnceCell::const_new();
+        static NEW: OnceCell<Arc<Cluster>> = OnceCell::const_new();
+        let (cell, binaries) = match self {
+            Server::Usual => (&USUAL, None),
+            Server::Newest => (&NEW, Some(Binaries::of_major(NEWEST).unwrap())),
+        };
+        // Slots stay behind.
+        let settings = vec![("max_replication_slots".to_owned(), "1000".to_owned())];
+        let options = ClusterOptions { binaries, fsync: false, settings, ..Default::default() };
+        let start = async || Arc::new(Cluster::start(options).await.unwrap());
+        Arc::clone(cell.get_or_init(start).await)
     }
 }
 

@@ -13,13 +13,14 @@
 //!   further lines of `[target]`.
 //!
 //! Each case is run four times, see [`Way`]: the same load meets the pipeline in batches of very
-//! different sizes.
+//! different sizes. Cases of types are run between other servers too, see [`newest`] and [`upgrade`].
+//! Cases below `icu` need a server that is built with ICU.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use regraft_testkit::{Daemon, wait_until};
-use regraft_tests::{DEADLINE, Site};
+use regraft_tests::{DEADLINE, Server, Site};
 use tokio_postgres::Client;
 
 /// Many chunks, although the tables are small.
@@ -77,14 +78,15 @@ impl Case {
         }
     }
 
-    async fn site(&self, name: &str, way: Way) -> Site {
+    async fn site(&self, servers: (Server, Server), name: &str, way: Way) -> Site {
         let limits = match way {
             Way::Live | Way::Netted => self.limits.as_deref().unwrap_or(LIMITS),
             Way::Crumbs => self.crumbs.as_deref().unwrap_or(CRUMBS),
             Way::Copied => GRAINS,
         };
         let lines = (limits, self.target_lines.as_str());
-        Site::shared(name, lines, &[&self.source], &self.target, &self.mapping).await
+        let source = [self.source.as_str()];
+        Site::between(servers, name, lines, &source, &self.target, &self.mapping).await
     }
 }
 
@@ -113,9 +115,15 @@ async fn execute(source: &Client, step: &str) {
 }
 
 async fn run(name: &str, way: Way) {
-    let site_name = format!("{name}_{way:?}").to_lowercase();
+    run_between((Server::Usual, Server::Usual), name, way).await;
+}
+
+async fn run_between(servers: (Server, Server), name: &str, way: Way) {
+    // An upgrade shares its source with the usual run.
+    let upgrade = if servers.0 == servers.1 { "" } else { "_upgrade" };
+    let site_name = format!("{name}_{way:?}{upgrade}").to_lowercase();
     let case = Case::read(name, &site_name);
-    let site = case.site(&site_name, way).await;
+    let site = case.site(servers, &site_name, way).await;
     let source = site.at_source().await;
     let copied = async || site.at_target().await.batch_execute(&case.copied).await.unwrap();
     if way != Way::Copied {
@@ -192,40 +200,42 @@ macro_rules! cases {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 $(#[$attribute])*
                 async fn step_by_step() {
-                    super::run(stringify!($name), super::Way::Live).await;
+                    crate::run(stringify!($name), crate::Way::Live).await;
                 }
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 $(#[$attribute])*
                 async fn in_one_batch() {
-                    super::run(stringify!($name), super::Way::Netted).await;
+                    crate::run(stringify!($name), crate::Way::Netted).await;
                 }
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 $(#[$attribute])*
                 async fn change_by_change() {
-                    super::run(stringify!($name), super::Way::Crumbs).await;
+                    crate::run(stringify!($name), crate::Way::Crumbs).await;
                 }
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 $(#[$attribute])*
                 async fn while_copying() {
-                    super::run(stringify!($name), super::Way::Copied).await;
+                    crate::run(stringify!($name), crate::Way::Copied).await;
                 }
             }
         )*
 
-        #[test]
-        fn every_folder_is_listed() {
-            let mut listed = vec![$(stringify!($name)),*];
-            listed.sort_unstable();
-            let entries = std::fs::read_dir(folder()).unwrap();
-            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            let mut found: Vec<_> = names.collect();
-            found.sort_unstable();
-            assert_eq!(found, listed);
-        }
+        pub(crate) const LISTED: &[&str] = &[$(stringify!($name)),*];
     };
+}
+
+#[test]
+fn every_folder_is_listed() {
+    let mut listed = [LISTED, icu::LISTED, newest::LISTED].concat();
+    listed.sort_unstable();
+    let entries = std::fs::read_dir(folder()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut found: Vec<_> = names.collect();
+    found.sort_unstable();
+    assert_eq!(found, listed);
 }
 
 cases! {
@@ -266,8 +276,6 @@ cases! {
     key_other_types,
     key_swap,
     key_text,
-    key_text_collated,
-    key_text_nondeterministic,
     key_time,
     key_uuid,
     many_columns,
@@ -318,4 +326,57 @@ cases! {
     values_time,
     values_types,
     values_user_types,
+}
+
+/// Cases with collations of ICU, which not every server has.
+mod icu {
+    cases! {
+        key_text_collated,
+        key_text_nondeterministic,
+    }
+}
+
+/// Cases of types, between these servers: copied, and in the stream.
+macro_rules! cases_of_types {
+    ($source:ident, $target:ident: $($name:ident),* $(,)?) => {
+        $(
+            mod $name {
+                use crate::{Server, Way, run_between};
+
+                const SERVERS: (Server, Server) = (Server::$source, Server::$target);
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn step_by_step() {
+                    run_between(SERVERS, stringify!($name), Way::Live).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn while_copying() {
+                    run_between(SERVERS, stringify!($name), Way::Copied).await;
+                }
+            }
+        )*
+    };
+    ($source:ident, $target:ident) => {
+        cases_of_types! {
+            $source, $target:
+            arrays, casts, enum_arrays, enums_and_domains, generated_columns, hostile_settings,
+            key_other_types, many_columns, read_join, toast_arrays, values_numeric, values_text,
+            values_time, values_types, values_user_types,
+        }
+    };
+}
+
+/// Within the newest PostgreSQL.
+mod newest {
+    cases_of_types! { Newest, Newest }
+
+    /// With what the newest version has alone.
+    pub(crate) const LISTED: &[&str] = &["values_18"];
+    cases_of_types! { Newest, Newest: values_18 }
+}
+
+/// From the usual PostgreSQL to the newest one.
+mod upgrade {
+    cases_of_types! { Usual, Newest }
 }

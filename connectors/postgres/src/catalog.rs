@@ -104,6 +104,8 @@ pub struct UniqueIndex {
     pub name: String,
     /// Its columns; `None` for an expression.
     pub columns: Vec<Option<String>>,
+    /// With an expression: all columns that the index reads.
+    pub reads: Vec<String>,
     /// It is the primary key.
     pub primary: bool,
     /// It is the replica identity.
@@ -300,6 +302,7 @@ impl<'a> Catalog<'a> {
             let index = UniqueIndex {
                 name: row.get("name"),
                 columns: row.get("columns"),
+                reads: row.get("reads"),
                 primary: row.get("primary"),
                 identity: row.get("identity"),
                 partial: row.get("partial"),
@@ -453,7 +456,14 @@ SELECT i.indrelid AS table, c.relname::text AS name, i.indisunique AS unique,
              FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, at)
              LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
                                      AND k.attnum > 0
-             WHERE k.at <= i.indnkeyatts ORDER BY k.at) AS columns
+             WHERE k.at <= i.indnkeyatts ORDER BY k.at) AS columns,
+       CASE WHEN i.indexprs IS NOT NULL THEN
+           ARRAY(SELECT DISTINCT a.attname::text FROM pg_depend d
+                 JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+                 WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                   AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
+                   AND d.refobjsubid > 0)
+       ELSE '{}' END AS reads
 FROM pg_index i
 JOIN pg_class c ON c.oid = i.indexrelid
 JOIN pg_am am ON am.oid = c.relam

@@ -28,6 +28,8 @@ pub struct ServerError {
     pub column: Option<String>,
     /// Constraint that was violated.
     pub constraint: Option<String>,
+    /// Function of the server that reports it.
+    pub routine: Option<String>,
 }
 
 impl ServerError {
@@ -46,6 +48,7 @@ impl ServerError {
                 b't' => error.table = Some(value),
                 b'c' => error.column = Some(value),
                 b'n' => error.constraint = Some(value),
+                b'R' => error.routine = Some(value),
                 _ => {}
             }
         }
@@ -65,6 +68,7 @@ impl From<&tokio_postgres::error::DbError> for ServerError {
             table: owned(error.table()),
             column: owned(error.column()),
             constraint: owned(error.constraint()),
+            routine: owned(error.routine()),
         }
     }
 }
@@ -146,6 +150,20 @@ pub fn classify_server(error: &ServerError, place: &str) -> Error {
         Some(hint) if !may_hold_values(&error.sqlstate) => refusal.remedy(hint),
         _ => with_remedy(refusal),
     }
+}
+
+/// What a NoticeResponse in a stream means: that of a missing publication is an error up to version
+/// 17; from then on the server only warns, and leaves the changes out.
+pub(crate) fn classify_notice(body: &[u8], place: &str) -> Result<(), Error> {
+    let notice = ServerError::parse(body);
+    // The message may be in any language.
+    if notice.routine.as_deref() != Some("LoadPublications") {
+        return Ok(());
+    }
+    Err(Error::new(Code::PublicationUnfit, notice.message).at(place).remedy(
+        "the server leaves out what was written while the publication was missing: copy anew by \
+         `regraft run --recopy all`, which makes it again",
+    ))
 }
 
 /// The table. Longer prefixes of the SQLSTATE come before shorter ones; a few states need the text

@@ -163,7 +163,7 @@ pub struct DemoArgs {
     /// Print the summary as one JSON object.
     #[arg(long)]
     pub json: bool,
-    /// Folder with PostgreSQL's server programs.
+    /// Folder with PostgreSQL's server programs, or a major version.
     #[arg(long, value_name = "DIR", env = "REGRAFT_PG_BIN")]
     pub pg_bin: Option<PathBuf>,
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use regraft_core::{Code, Error, Result};
 
-/// The environment variable that names the folder of `initdb` and `postgres`.
+/// The environment variable that names the folder of `initdb` and `postgres`, or a major version.
 pub(crate) const ENVIRONMENT: &str = "REGRAFT_PG_BIN";
 
 /// What a cluster needs; Debian keeps these out of PATH, so a client installation is not enough.
@@ -38,8 +38,8 @@ impl Binaries {
     /// Finds the programs: the explicit folder, else `REGRAFT_PG_BIN`, else PATH, else where
     /// distributions put them, the newest version first.
     ///
-    /// A folder that was named (by argument or environment) is used or refused, never passed over:
-    /// a run must not silently use another version than the one asked for.
+    /// What was named (by argument or environment) is used or refused, never passed over: a run must
+    /// not silently use another version than the one asked for. A number is a major version.
     ///
     /// # Errors
     /// [`Code::ThrowawayFailed`] with the way to install them.
@@ -65,14 +65,36 @@ impl Binaries {
             })
     }
 
+    /// Finds the programs of a major version where distributions put them, or where `./setup` does.
+    ///
+    /// # Errors
+    /// [`Code::ThrowawayFailed`] with the way to get them.
+    pub fn of_major(major: u32) -> Result<Self> {
+        let fetched = caches().into_iter().flat_map(|cache| cached(&cache));
+        let folders = installed(Path::new("/")).into_iter().chain(fetched);
+        let found = folders.filter_map(|folder| Self::complete(&folder));
+        let is_wanted = |found: &Self| found.version().is_ok_and(|version| version.major == major);
+        found.into_iter().find(is_wanted).ok_or_else(|| {
+            Error::new(Code::ThrowawayFailed, "the server programs of this version are not found")
+                .at(format!("PostgreSQL {major}"))
+                .remedy(format!(
+                    "in a clone of regraft, run ./setup {major}, which fetches them on Debian and \
+                     Ubuntu; or install them"
+                ))
+        })
+    }
+
     fn named(folder: &Path, by: &str) -> Result<Self> {
+        if let Some(major) = folder.to_str().and_then(|text| text.parse().ok()) {
+            return Self::of_major(major);
+        }
         Self::complete(folder).ok_or_else(|| {
             Error::new(
                 Code::ThrowawayFailed,
                 "the folder does not hold PostgreSQL's server programs",
             )
             .at(format!("{by} {}", folder.display()))
-            .remedy("name the folder that holds initdb, pg_ctl and postgres")
+            .remedy("name the folder that holds initdb, pg_ctl and postgres, or a version like 17")
         })
     }
 
@@ -156,6 +178,32 @@ fn installed(root: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Folders that `./setup` fetches servers into: that of the user, and that of root.
+fn caches() -> Vec<PathBuf> {
+    let user = env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let user = user.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
+    user.into_iter()
+        .chain([PathBuf::from("/var/cache")])
+        .map(|parent| parent.join("regraft"))
+        .collect()
+}
+
+/// Folders of programs in a cache, such as `postgresql-18.6.0/bin`, the newest version first.
+fn cached(cache: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(cache).into_iter().flatten().flatten();
+    let mut found: Vec<(Vec<u32>, PathBuf)> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let version = name.to_str()?.strip_prefix("postgresql-")?;
+            let version =
+                version.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .collect();
+    found.sort_by(|a, b| b.0.cmp(&a.0));
+    found.into_iter().map(|(_, folder)| folder).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +232,29 @@ mod tests {
             .collect();
         let want = ["usr/pgsql-17/bin", "usr/lib/postgresql/15/bin", "usr/lib/postgresql/9.6/bin"];
         assert_eq!(shown, want);
+    }
+
+    #[test]
+    fn the_newest_fetched_version_comes_first() {
+        let cache = tempfile::tempdir().unwrap();
+        for folder in ["postgresql-18.6.0", "postgresql-18.10.0", "postgresql-17.11.0", ".fetch.x"]
+        {
+            std::fs::create_dir_all(cache.path().join(folder).join("bin")).unwrap();
+        }
+        let found = cached(cache.path());
+        let shown: Vec<_> = found
+            .iter()
+            .map(|path| path.strip_prefix(cache.path()).unwrap().to_str().unwrap())
+            .collect();
+        let want = ["postgresql-18.10.0/bin", "postgresql-18.6.0/bin", "postgresql-17.11.0/bin"];
+        assert_eq!(shown, want);
+    }
+
+    #[test]
+    fn a_version_that_is_nowhere_is_refused_with_a_remedy() {
+        let error = Binaries::find(Some(Path::new("9"))).unwrap_err();
+        assert_eq!(error.code(), Code::ThrowawayFailed);
+        assert!(error.remedy_text().unwrap().contains("./setup 9"), "{error}");
     }
 
     #[test]

@@ -5,11 +5,12 @@ BEGIN;
 UPDATE s SET live = false WHERE id = 3;
 UPDATE s SET email = 'USER3', live = true WHERE id = 4;
 COMMIT;
--- step: an exchange
+-- step
 BEGIN;
 UPDATE s SET live = true, email = 'one' WHERE id = 1;
 UPDATE s SET live = true, email = 'two' WHERE id = 2;
 COMMIT;
+-- step: an exchange
 BEGIN;
 UPDATE s SET email = 'parked' WHERE id = 1;
 UPDATE s SET email = 'ONE' WHERE id = 2;

@@ -171,8 +171,11 @@ async fn a_publication_or_slot_of_ones_own_has_to_fit() {
     let set = "SET (publish = 'insert, update, delete, truncate')";
     case.refused(3, "RG2010", "source (", &["mine", set]).await;
     case.at_source(&format!("ALTER PUBLICATION mine {set}")).await;
-    case.at_source("ALTER PUBLICATION mine SET TABLE items WHERE (id < 5)").await;
-    case.refused(3, "RG2010", "source (", &["mine", "filters rows", "public.items"]).await;
+    // Version 14 has no row filters.
+    if servers().await.0.binaries().version().unwrap().major >= 15 {
+        case.at_source("ALTER PUBLICATION mine SET TABLE items WHERE (id < 5)").await;
+        case.refused(3, "RG2010", "source (", &["mine", "filters rows", "public.items"]).await;
+    }
     case.at_source(
         "CREATE TABLE other (id int PRIMARY KEY); ALTER PUBLICATION mine SET TABLE other",
     )

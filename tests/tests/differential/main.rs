@@ -18,6 +18,8 @@ use grammar::{Grammar, Oid, Tree};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use regraft_mapping::{CompiledMapper, Covered, covered};
+use regraft_testkit::Binaries;
+use regraft_tests::NEWEST;
 use server::{Outcome, Server};
 
 /// Pairs of an expression and a row.
@@ -199,11 +201,20 @@ async fn grammar(server: &mut Server) -> Grammar {
 
 #[tokio::test]
 async fn generated_expressions_give_what_postgres_gives() {
+    compare(Binaries::find(None).unwrap()).await;
+}
+
+#[tokio::test]
+async fn generated_expressions_give_what_the_newest_postgres_gives() {
+    compare(Binaries::of_major(NEWEST).unwrap()).await;
+}
+
+async fn compare(binaries: Binaries) {
     let seed = number("REGRAFT_SEED", 1) as u64;
     let pairs = number("REGRAFT_PAIRS", PAIRS);
     let start = Instant::now();
     let mut random = StdRng::seed_from_u64(seed);
-    let mut server = Server::start().await;
+    let mut server = Server::start(binaries).await;
     let grammar = grammar(&mut server).await;
     eprintln!("seed {seed}; {} names; ready after {:?}", grammar.size(), start.elapsed());
     let mut tally = Tally::default();

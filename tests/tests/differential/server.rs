@@ -9,7 +9,7 @@ use regraft_mapping::{
     CompiledMapper, Covered, Form, Settings, SourceTable, TypeKind, TypeNames, UserType, compile,
     parse,
 };
-use regraft_testkit::{Cluster, ClusterOptions};
+use regraft_testkit::{Binaries, Cluster, ClusterOptions};
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Client, Statement};
 
@@ -92,8 +92,9 @@ fn quoted(text: &str) -> String {
 }
 
 impl Server {
-    pub(crate) async fn start() -> Self {
-        let options = ClusterOptions { fsync: false, ..ClusterOptions::default() };
+    pub(crate) async fn start(binaries: Binaries) -> Self {
+        let options =
+            ClusterOptions { binaries: Some(binaries), fsync: false, ..ClusterOptions::default() };
         let cluster = Cluster::start(options).await.unwrap();
         cluster.create_database("differential").await.unwrap();
         let client = cluster.client("differential").await.unwrap();

@@ -20,6 +20,7 @@ use regraft_core::{Code, Error, Result, Segment};
 use tokio_postgres::types::ToSql;
 
 use super::lane::{Lane, Refused};
+use super::target::Unique;
 use super::write::{Order, columns};
 use crate::classify;
 use crate::raw::RawArray;
@@ -90,8 +91,8 @@ impl Lane {
     pub(super) async fn park(&mut self, segment: &Segment, parking: &Parking) -> Result<()> {
         for writes in &segment.writes {
             let target = &self.targets[writes.statement];
-            let found = target.unique.iter().find(|(name, _)| parking.names.contains(name));
-            let Some((_, unique)) = found.cloned() else { continue };
+            let found = target.unique.iter().find(|index| parking.names.contains(&index.name));
+            let Some(unique) = found.cloned() else { continue };
             for rows in self.rows_to_park(writes, &unique) {
                 self.park_own(writes.statement, &unique, &rows).await?;
                 if parking.others {
@@ -104,16 +105,17 @@ impl Lane {
 
     /// The new unique values of a segment's rows, with what tells the rows: the target key of whole
     /// rows, the owner of patched ones.
-    fn rows_to_park(&self, writes: &TableWrites, unique: &[usize]) -> Vec<RowsToPark> {
+    fn rows_to_park(&self, writes: &TableWrites, unique: &Unique) -> Vec<RowsToPark> {
         let key = &self.targets[writes.statement].key;
-        let both: Vec<_> = unique.iter().chain(key).copied().collect();
+        let values = unique.columns.iter().chain(&unique.reads);
+        let both: Vec<_> = values.clone().chain(key).copied().collect();
         let whole =
             RowsToPark { by: key.clone(), values: columns(writes.arriving(), &both), whole: true };
         let owner: Vec<_> = self.routes[writes.statement].owner.clone().unwrap_or_default();
         let patched = writes.patches.iter().filter_map(|group| {
             // A patch row is the owner, then the columns that are set.
             let place = |column| group.columns.iter().position(|set| set == column);
-            let places: Option<Vec<_>> = unique.iter().map(place).collect();
+            let places: Option<Vec<_>> = values.clone().map(place).collect();
             let places = places?.into_iter().map(|at| owner.len() + at).chain(0..owner.len());
             let values = columns(group.rows.iter(), &places.collect::<Vec<_>>());
             Some(RowsToPark { by: owner.clone(), values, whole: false })
@@ -122,14 +124,14 @@ impl Lane {
     }
 
     /// The segment's own rows let go of unique values that they are about to change.
-    async fn park_own(&mut self, at: usize, unique: &[usize], rows: &RowsToPark) -> Result<()> {
+    async fn park_own(&mut self, at: usize, unique: &Unique, rows: &RowsToPark) -> Result<()> {
         let target = &self.targets[at];
-        let nullable = unique.iter().find(|&&column| !target.not_null[column]);
+        let nullable = unique.columns.iter().find(|&&column| !target.not_null[column]);
         let made_up = || {
             let parkable = |&&column: &&usize| parking(&target.types[column]).is_some();
-            unique.iter().find(parkable)
+            unique.columns.iter().chain(&unique.reads).find(parkable)
         };
-        let Parts { table, from, same_value, same_key } = self.parts(at, unique, rows);
+        let Parts { table, from, unchanged, same_key, .. } = self.parts(at, unique, rows);
         let name = |column: &usize| quote(&self.routes[at].columns[*column].name);
         let sql = if let Some(column) = nullable {
             format!("UPDATE {table} AS t SET {} = NULL {from}", name(column))
@@ -139,23 +141,23 @@ impl Lane {
             let value = parking(&target.types[*column]).unwrap_or("NULL");
             format!("UPDATE {table} AS t SET {} = {value} {from}", name(column))
         } else {
-            return Err(unresolvable(&self.route_place(at), &name(&unique[0])));
+            return Err(unresolvable(&self.route_place(at), &unique.name));
         };
         // Values may be NULL: a row whose value is not certainly the same lets go of it.
-        let sql = format!("{sql} WHERE {same_key} AND ({same_value}) IS NOT TRUE");
+        let sql = format!("{sql} WHERE {same_key} AND ({unchanged}) IS NOT TRUE");
         self.run(&sql, at, &rows.values).await.map(drop)
     }
 
     /// Rows outside the segment that hold a value get a made-up one.
-    async fn park_others(&mut self, at: usize, unique: &[usize], rows: &RowsToPark) -> Result<()> {
+    async fn park_others(&mut self, at: usize, unique: &Unique, rows: &RowsToPark) -> Result<()> {
         let target = &self.targets[at];
-        let found = unique.iter().find_map(|&c| Some((c, parking(&target.types[c])?)));
+        // Which rows hold the value of an expression is not known.
+        let found = unique.columns.iter().find_map(|&c| Some((c, parking(&target.types[c])?)));
         let Some((column, value)) = found else {
-            let name = &self.routes[at].columns[unique[0]].name;
-            return Err(unresolvable(&self.route_place(at), name));
+            return Err(unresolvable(&self.route_place(at), &unique.name));
         };
         let name = quote(&self.routes[at].columns[column].name);
-        let Parts { table, from, same_value, same_key } = self.parts(at, unique, rows);
+        let Parts { table, from, same_value, same_key, .. } = self.parts(at, unique, rows);
         let sql = format!(
             "UPDATE {table} AS t SET {name} = {value} {from} WHERE {same_value} \
              AND ({same_key}) IS NOT TRUE RETURNING t.{name}::text"
@@ -171,9 +173,10 @@ impl Lane {
         Ok(())
     }
 
-    fn parts(&self, at: usize, unique: &[usize], rows: &RowsToPark) -> Parts {
+    fn parts(&self, at: usize, unique: &Unique, rows: &RowsToPark) -> Parts {
         let (route, target) = (&self.routes[at], &self.targets[at]);
-        let both: Vec<_> = unique.iter().chain(&rows.by).copied().collect();
+        let Unique { columns, reads, .. } = unique;
+        let both: Vec<_> = columns.iter().chain(reads).chain(&rows.by).copied().collect();
         let array = |(n, &column): (usize, &usize)| {
             format!("${}::{}[]", n + 1, route.columns[column].sql_type)
         };
@@ -183,11 +186,12 @@ impl Lane {
             format!("t.{} = u.c{n}::{}", quote(&route.columns[column].name), target.types[column])
         };
         let conditions: Vec<_> = both.iter().enumerate().map(equal).collect();
-        let (same_value, same_key) = conditions.split_at(unique.len());
+        let (unchanged, same_key) = conditions.split_at(columns.len() + reads.len());
         Parts {
             table: route.target.quoted(),
             from: format!("FROM unnest({}) AS u({})", arrays.join(", "), names.join(", ")),
-            same_value: same_value.join(" AND "),
+            same_value: unchanged[..columns.len()].join(" AND "),
+            unchanged: unchanged.join(" AND "),
             same_key: same_key.join(" AND "),
         }
     }
@@ -252,6 +256,7 @@ struct Parts {
     table: String,
     from: String,
     same_value: String,
+    unchanged: String,
     same_key: String,
 }
 

@@ -26,8 +26,8 @@ pub(crate) struct Target {
     pub(crate) owner_indexed: bool,
     /// Position in the order of upserts: parents before children.
     pub(crate) rank: usize,
-    /// Unique constraints beside the key, by name, as output columns.
-    pub(crate) unique: Vec<(String, Vec<usize>)>,
+    /// Unique indexes beside the key.
+    pub(crate) unique: Vec<Unique>,
     /// The write may fail for a constraint that another order of writes satisfies.
     pub(crate) delicate: bool,
     /// Foreign keys reference the table.
@@ -36,6 +36,17 @@ pub(crate) struct Target {
     pub(crate) not_null: Vec<bool>,
     /// Some constraint is deferrable.
     pub(crate) deferrable: bool,
+}
+
+/// A unique index, in output columns.
+#[derive(Clone, Debug)]
+pub(crate) struct Unique {
+    /// Its name, which is that of the constraint if there is one.
+    pub(crate) name: String,
+    /// Its plain columns.
+    pub(crate) columns: Vec<usize>,
+    /// Further columns that its expressions read.
+    pub(crate) reads: Vec<usize>,
 }
 
 /// The target tables of all routes.
@@ -101,8 +112,10 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
         .iter()
         .filter(|index| index.plain().as_ref() != Some(&key_names))
         .map(|index| {
-            let columns = index.columns.iter().flatten().filter_map(output).collect();
-            (index.name.clone(), columns)
+            let columns: Vec<_> = index.columns.iter().flatten().filter_map(output).collect();
+            let mut reads: Vec<_> = index.reads.iter().filter_map(output).collect();
+            reads.retain(|column| !columns.contains(column));
+            Unique { name: index.name.clone(), columns, reads }
         })
         .collect();
     let typed = columns.iter().zip(&route.columns).all(|(to, from)| to.sql_type == from.sql_type);

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::connection::{ReplicationConnection, StreamOptions, closed};
 use super::frame::Frame;
 use super::stream::{Chunk, Shared};
-use crate::classify::classify_io;
+use crate::classify::{classify_io, classify_notice};
 use crate::pgoutput::Decoder;
 
 /// After a read of less, the socket is given time to fill.
@@ -162,8 +162,9 @@ impl Reader {
                 b'd' => self.copy_data(body, events)?,
                 b'E' => return Err(self.connection.refusal(&body)),
                 b'c' => return Err(closed(&self.connection.place)),
-                // Notice, ParameterStatus, Notification.
-                b'N' | b'S' | b'A' => {}
+                b'N' => classify_notice(&body, &self.connection.place)?,
+                // ParameterStatus, Notification.
+                b'S' | b'A' => {}
                 _ => return Err(self.connection.protocol("a message does not belong to a stream")),
             }
         }

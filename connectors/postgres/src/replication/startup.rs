@@ -39,6 +39,8 @@ pub(crate) async fn open(
         ("database", startup.database),
         ("replication", "database"),
         ("application_name", startup.application),
+        // A warning may say that changes are left out.
+        ("client_min_messages", "warning"),
         ("client_encoding", "UTF8"),
     ];
     parameters.extend(startup.options.map(|options| ("options", options)));

@@ -199,6 +199,16 @@ async fn a_refusal_in_the_stream_comes_after_the_events_before_it() {
 }
 
 #[tokio::test]
+async fn a_warning_of_a_missing_publication_ends_the_stream_and_others_do_not() {
+    let (mut stream, mut server) = streaming(quiet()).await;
+    server.send(b'N', b"SWARNUNG\0VWARNING\0C01000\0Mhm\0Rsomewhere\0\0").await;
+    server.send(b'N', b"SWARNUNG\0VWARNING\0C55000\0Mkeine \"p\"\0RLoadPublications\0\0").await;
+    let error = stream.next().await.unwrap_err();
+    assert_eq!(error.code(), Code::PublicationUnfit);
+    assert!(error.to_string().contains("keine \"p\""), "{error}");
+}
+
+#[tokio::test]
 async fn a_connection_that_ends_is_unreachable() {
     let (mut stream, server) = streaming(quiet()).await;
     drop(server);
