@@ -428,7 +428,7 @@ fn append(
 }
 
 /// Appends what a mapper makes of a row of a keyed SELECT; gives the size of that in bytes.
-fn map(
+pub(crate) fn map(
     read: &mut StatementRows,
     row: &tokio_postgres::Row,
     key_columns: usize,

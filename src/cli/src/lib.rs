@@ -83,8 +83,8 @@ pub async fn execute(cli: Cli, mappers: &Mappers) -> Result<u8, Vec<Error>> {
         Command::Check(args) => check::check(&args, mappers).await,
         Command::Run(args) => run::run(&args, mappers).await,
         Command::Status(args) => status::status(&args).await,
-        Command::Verify(args) => verify::verify(&args).await,
-        Command::Repair(args) => repair::repair(&args).await,
+        Command::Verify(args) => verify::verify(&args, mappers).await,
+        Command::Repair(args) => repair::repair(&args, mappers).await,
         Command::Demo(args) => demo::demo(&args).await,
         Command::Teardown(args) => teardown::teardown(&args).await,
     }

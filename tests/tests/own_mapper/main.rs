@@ -283,3 +283,32 @@ async fn a_row_that_cannot_be_mapped_holds_the_pipeline_until_it_is_mended() {
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert_equal(&site).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_mapper_are_verified_and_repaired() {
+    let site = site("verified").await;
+    // Of another type than the mapper gives: the source converts.
+    let (source, target) = (site.at_source().await, site.at_target().await);
+    source.batch_execute("DELETE FROM logger_pages WHERE id > 300").await.unwrap();
+    let sql =
+        "ALTER TABLE readings ALTER hundredths TYPE numeric(30, 2), ALTER logger TYPE varchar(90)";
+    target.batch_execute(sql).await.unwrap();
+    site.catch_up().await;
+    let verify = async || {
+        let finished = site.installation.command(&["verify", "--json"], DEADLINE).await;
+        assert!(finished.code() < 2, "{}\n{}", finished.stdout, finished.stderr);
+        let report = finished.json();
+        ["rows", "missing", "surplus", "different"]
+            .map(|name| report["tables"][0][name].as_u64().unwrap())
+    };
+    let all = number(&target, "SELECT count(*) FROM readings").await.unsigned_abs();
+    assert_eq!(verify().await, [all, 0, 0, 0]);
+    let sql = "DELETE FROM readings WHERE page_id = 7 AND position = 2;
+        UPDATE readings SET hundredths = hundredths + 1 WHERE page_id = 9 AND position < 3;
+        INSERT INTO readings SELECT 11, 500, logger, taken_at, 1 FROM readings WHERE page_id = 7 AND position = 0";
+    target.batch_execute(sql).await.unwrap();
+    assert_eq!(verify().await, [all - 4, 1, 1, 3]);
+    let finished = site.installation.command(&["repair", "--apply"], DEADLINE).await;
+    assert_eq!(finished.code(), 0, "{}\n{}", finished.stdout, finished.stderr);
+    assert_eq!(verify().await, [all, 0, 0, 0]);
+}
