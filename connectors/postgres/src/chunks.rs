@@ -1,5 +1,5 @@
 //! Reads chunks of source tables: PostgreSQL evaluates the user's SELECTs for a range of keys, all of
-//! them in one snapshot.
+//! them in one snapshot. Of a statement that a mapper of the program evaluates, it reads the source rows.
 
 use std::sync::Arc;
 
@@ -7,7 +7,10 @@ use futures_util::TryStreamExt;
 use regraft_core::chunk::{ChunkData, ChunkScope, Snapshot, StatementRows};
 use regraft_core::contract::{ChunkReader, SourceState, WATERMARK_PREFIX};
 use regraft_core::sql::quote;
-use regraft_core::{Code, Error, Key, Lsn, Position, Result, TableName, Traced, row};
+use regraft_core::{
+    Cell, Code, Error, Key, Lsn, Mapped, Mapper, Position, Result, TableName, Traced, TupleBuilder,
+    row,
+};
 use tokio_postgres::Client;
 use tokio_postgres::types::{PgLsn, ToSql};
 
@@ -76,6 +79,9 @@ pub struct ReadStatement {
     pub source_ref: String,
     /// The SELECT, restricted by the given condition, with the key columns before its own.
     pub select: Restrict,
+    /// Makes the target rows of what the SELECT gives, and is bound to its columns behind the key.
+    /// Without one, the SELECT gives the target rows.
+    pub mapper: Option<Arc<dyn Mapper>>,
 }
 
 /// Gives a SELECT that is restricted by a condition.
@@ -354,7 +360,10 @@ impl PgReader {
             let mut rows = std::pin::pin!(rows);
             let mut read = StatementRows::default();
             while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
-                bytes += append(&mut read, &row, table.key.len())?;
+                bytes += match &statement.mapper {
+                    None => append(&mut read, &row, table.key.len())?,
+                    Some(mapper) => map(&mut read, &row, table.key.len(), mapper.as_ref())?,
+                };
                 if bytes > bytes_max {
                     return Err(Error::new(Code::ChunkTooLarge, "a chunk exceeds its limit"));
                 }
@@ -416,6 +425,27 @@ fn append(
     let size = key.0.len() + read.rows.size() - before + 32;
     read.keys.push(key);
     Ok(size)
+}
+
+/// Appends what a mapper makes of a row of a keyed SELECT; gives the size of that in bytes.
+pub(crate) fn map(
+    read: &mut StatementRows,
+    row: &tokio_postgres::Row,
+    key_columns: usize,
+    mapper: &dyn Mapper,
+) -> Result<usize> {
+    let key = key(row, key_columns)?;
+    let mut image = TupleBuilder::with_capacity(row.len() - key_columns, 256);
+    for at in key_columns..row.len() {
+        image.push(cell(row, at)?.map_or(Cell::Null, Cell::Binary));
+    }
+    let before = read.rows.size();
+    let Mapped::Rows(count) = mapper.map(&image.finish(), &mut read.rows)? else {
+        let what = "a mapper asks for a row that it was given whole";
+        return Err(Error::new(Code::MapperBroken, what));
+    };
+    read.keys.extend(std::iter::repeat_n(&key, count).cloned());
+    Ok(read.rows.size() - before + count * (key.0.len() + 32))
 }
 
 /// The first columns of a row, as a key.

@@ -19,6 +19,28 @@ impl<'a> FromSql<'a> for RawValue<'a> {
     }
 }
 
+/// A parameter in binary send format, of any type.
+#[derive(Debug)]
+pub(crate) struct RawParameter<'a>(pub(crate) Option<&'a [u8]>);
+
+impl ToSql for RawParameter<'_> {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        let Some(bytes) = self.0 else { return Ok(IsNull::Yes) };
+        out.put_slice(bytes);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
 /// A one-dimensional array of any element type, built from cells in binary send format.
 ///
 /// The binary form of an array is a header, and then its elements laid out as the cells of a

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::args::CheckArgs;
 use crate::finding::{Finding, Severity};
+use crate::mappers::Mappers;
 use crate::resolve::{MissingTarget, Mode, Resolution, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
 use crate::setup::{may_keep_ledger, may_publish, other_source};
@@ -19,8 +20,8 @@ use crate::{load, status::table};
 ///
 /// # Errors
 /// When the configuration is not valid, or a server cannot be asked.
-pub async fn check(args: &CheckArgs) -> Result<u8, Vec<Error>> {
-    let (resolution, sampled) = match look(args).await {
+pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
+    let (resolution, sampled) = match look(args, mappers).await {
         Ok(found) => found,
         Err(errors) => {
             // A machine that reads the report finds there why it is empty.
@@ -50,7 +51,10 @@ pub async fn check(args: &CheckArgs) -> Result<u8, Vec<Error>> {
     Ok(u8::from(resolution.has_errors()))
 }
 
-async fn look(args: &CheckArgs) -> Result<(Resolution, Option<SampleReport>), Vec<Error>> {
+async fn look(
+    args: &CheckArgs,
+    mappers: &Mappers,
+) -> Result<(Resolution, Option<SampleReport>), Vec<Error>> {
     let settings = load(&args.config)?;
     let source = Side::connect("source", &settings.source.url, &settings.name).await;
     let target = Side::connect("target", &settings.target.url, &settings.name).await;
@@ -61,7 +65,7 @@ async fn look(args: &CheckArgs) -> Result<(Resolution, Option<SampleReport>), Ve
         }
     };
     let one = |error: Error| vec![error];
-    let mut resolution = resolve(&settings, &source, &target).await.map_err(one)?;
+    let mut resolution = resolve(&settings, mappers, &source, &target).await.map_err(one)?;
     slot_and_publication(&settings, &source, &mut resolution).await.map_err(one)?;
     ledger(&settings, &source, &target, &mut resolution).await.map_err(one)?;
     let mut sampled = None;

@@ -15,6 +15,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::DemoArgs;
+use crate::mappers::Mappers;
 use crate::run::{Pipeline, prepare, run_args};
 
 /// The old and the new database, in one server.
@@ -64,7 +65,7 @@ pub async fn demo(args: &DemoArgs) -> Result<u8, Vec<Error>> {
         ..regraft_settings::Log::default()
     });
     let stage = Stage::set(args, example).await.map_err(|error| vec![error])?;
-    let pipeline = prepare(&stage.settings, &run_args("demo".into())).await?;
+    let pipeline = prepare(&stage.settings, &run_args("demo".into()), &Mappers::new()).await?;
     let summary = play(args, example, &stage, pipeline, &cancel).await.map_err(|e| vec![e])?;
     let Some(summary) = summary else {
         eprintln!("stopped; everything is removed");

@@ -1,5 +1,14 @@
 //! The `regraft` program, and the facade for programs that embed it.
 //!
+//! A program of your own is the same program with mappers of its own, see [`main_with`]:
+//!
+//! ```no_run
+//! # use regraft::Mappers;
+//! fn main() -> std::process::ExitCode {
+//!     regraft::main_with(&Mappers::new()) // .with("unpack", Unpack::default())
+//! }
+//! ```
+//!
 //! This is the only crate that names connectors: it reads the configuration, resolves the mapping
 //! against both servers ([`resolve`]), and hands a plan to `regraft-pipeline`.
 
@@ -7,6 +16,7 @@ pub mod args;
 pub mod check;
 pub mod demo;
 pub mod finding;
+mod mappers;
 pub mod repair;
 pub mod resolve;
 pub mod run;
@@ -17,23 +27,64 @@ pub mod teardown;
 pub mod verify;
 mod watch;
 
-use regraft_core::Error;
+use std::process::ExitCode;
+
+use clap::Parser;
+use regraft_core::{Error, Kind};
 use regraft_settings::{Log, LogFormat, Settings};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Cli, Command, ConfigArgs};
+pub use mappers::Mappers;
+/// What a mapper is written with.
+pub use regraft_core as core;
+
+/// The `regraft` program with these mappers: reads the command line, runs the command, and prints what
+/// went wrong.
+pub fn main_with(mappers: &Mappers) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let status = if error.use_stderr() { Kind::Usage.exit_status() } else { 0 };
+            drop(error.print());
+            return ExitCode::from(status);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("regraft: the runtime does not start: {error}");
+            return ExitCode::from(Kind::Internal.exit_status());
+        }
+    };
+    let status = match runtime.block_on(execute(cli, mappers)) {
+        Ok(status) => status,
+        Err(errors) => {
+            for error in &errors {
+                eprintln!("error: {error}");
+                if error.remedy_text().is_none() {
+                    eprintln!("  to do: see docs/errors/{}.md", error.code());
+                }
+            }
+            errors.first().map_or(Kind::Internal, Error::kind).exit_status()
+        }
+    };
+    // Connections that are being closed need not be waited for.
+    runtime.shutdown_background();
+    ExitCode::from(status)
+}
 
 /// Runs a command; gives its exit status.
 ///
 /// # Errors
 /// All errors that ended it.
-pub async fn execute(cli: Cli) -> Result<u8, Vec<Error>> {
+pub async fn execute(cli: Cli, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     match cli.command {
-        Command::Check(args) => check::check(&args).await,
-        Command::Run(args) => run::run(&args).await,
+        Command::Check(args) => check::check(&args, mappers).await,
+        Command::Run(args) => run::run(&args, mappers).await,
         Command::Status(args) => status::status(&args).await,
-        Command::Verify(args) => verify::verify(&args).await,
-        Command::Repair(args) => repair::repair(&args).await,
+        Command::Verify(args) => verify::verify(&args, mappers).await,
+        Command::Repair(args) => repair::repair(&args, mappers).await,
         Command::Demo(args) => demo::demo(&args).await,
         Command::Teardown(args) => teardown::teardown(&args).await,
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::args::RepairArgs;
 use crate::load;
+use crate::mappers::Mappers;
 use crate::resolve::{Side, resolve};
 use crate::verify::{Until, drive, findings, known_tables, ledger, print_findings};
 
@@ -22,7 +23,7 @@ const PRINTED: usize = 20;
 ///
 /// # Errors
 /// When a server cannot be asked, or the mapping is not in order.
-pub async fn repair(args: &RepairArgs) -> Result<u8, Vec<Error>> {
+pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     crate::init_logging(&settings.log);
     let one = |error| vec![error];
@@ -31,8 +32,8 @@ pub async fn repair(args: &RepairArgs) -> Result<u8, Vec<Error>> {
     let open = findings(&target, &settings.name, &args.tables, LISTED).await.map_err(one)?;
     let mut asked = 0;
     if args.apply && !open.is_empty() {
-        asked = ask(&settings, &args.tables).await?;
-        drive(&settings, &target, &args.config.config, Until::Repaired, true).await?;
+        asked = ask(&settings, mappers, &args.tables).await?;
+        drive((&settings, mappers), &target, &args.config.config, Until::Repaired, true).await?;
     }
     let left = match args.apply {
         true => findings(&target, &settings.name, &args.tables, LISTED).await.map_err(one)?,
@@ -51,13 +52,13 @@ pub async fn repair(args: &RepairArgs) -> Result<u8, Vec<Error>> {
 }
 
 /// Asks the pipeline for the repair.
-async fn ask(settings: &Settings, tables: &[String]) -> Result<u64, Vec<Error>> {
+async fn ask(settings: &Settings, mappers: &Mappers, tables: &[String]) -> Result<u64, Vec<Error>> {
     let one = |error| vec![error];
     let source =
         Side::connect("source", &settings.source.url, &settings.name).await.map_err(one)?;
     let target =
         Side::connect("target", &settings.target.url, &settings.name).await.map_err(one)?;
-    let resolved = resolve(settings, &source, &target).await.map_err(one)?.resolved;
+    let resolved = resolve(settings, mappers, &source, &target).await.map_err(one)?.resolved;
     let Some(resolved) = resolved else {
         let what = "the mapping is not in order";
         return Err(vec![

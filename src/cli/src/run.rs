@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::RunArgs;
 use crate::finding::Severity;
 use crate::load;
+use crate::mappers::Mappers;
 use crate::resolve::{Side, endpoint, resolve};
 use crate::setup::Setup;
 use crate::watch;
@@ -28,7 +29,7 @@ const SET_UP_WAIT: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// All that keeps it from starting, or the error that ended it.
-pub async fn run(args: &RunArgs) -> Result<u8, Vec<Error>> {
+pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     crate::init_logging(&settings.log);
     let started = Instant::now();
@@ -37,7 +38,7 @@ pub async fn run(args: &RunArgs) -> Result<u8, Vec<Error>> {
     // A slot is made only when the source's open transactions have ended, which may take long.
     let pipeline = tokio::select! {
         () = cancel.cancelled() => return Ok(0),
-        prepared = prepare(&settings, args) => prepared?,
+        prepared = prepare(&settings, args, mappers) => prepared?,
     };
     let progress = Arc::clone(&pipeline.progress);
     let ending =
@@ -60,11 +61,15 @@ pub struct Pipeline {
 ///
 /// # Errors
 /// All findings that are errors; refusals of the servers.
-pub async fn prepare(settings: &Settings, args: &RunArgs) -> Result<Pipeline, Vec<Error>> {
+pub async fn prepare(
+    settings: &Settings,
+    args: &RunArgs,
+    mappers: &Mappers,
+) -> Result<Pipeline, Vec<Error>> {
     let started = Instant::now();
     let mut reached = false;
     loop {
-        let errors = match set_up(settings, args, &mut reached).await {
+        let errors = match set_up(settings, args, mappers, &mut reached).await {
             Ok(pipeline) => return Ok(pipeline),
             Err(errors) => errors,
         };
@@ -83,6 +88,7 @@ pub async fn prepare(settings: &Settings, args: &RunArgs) -> Result<Pipeline, Ve
 async fn set_up(
     settings: &Settings,
     args: &RunArgs,
+    mappers: &Mappers,
     reached: &mut bool,
 ) -> Result<Pipeline, Vec<Error>> {
     let one = |error: Error| vec![error];
@@ -91,7 +97,7 @@ async fn set_up(
     let target =
         Side::connect("target", &settings.target.url, &settings.name).await.map_err(one)?;
     *reached = true;
-    let resolution = resolve(settings, &source, &target).await.map_err(one)?;
+    let resolution = resolve(settings, mappers, &source, &target).await.map_err(one)?;
     let Some(resolved) = resolution.resolved else {
         let errors = resolution.findings.into_iter().filter(|f| f.severity == Severity::Error);
         return Err(errors

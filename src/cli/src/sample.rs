@@ -107,6 +107,10 @@ pub async fn sample(
         let samples = rows(side, resolved, number, table, count).await?;
         let planned = &resolved.plan.tables[number];
         for (at, read) in planned.statements.iter().zip(&table.statements) {
+            // PostgreSQL has no second opinion on what a mapper of the program gives.
+            if read.mapper.is_some() {
+                continue;
+            }
             let mapper = &resolved.plan.mappers[*at];
             let columns = resolved.plan.routes[*at].columns.iter();
             let names: Vec<_> = columns.map(|column| column.name.as_str()).collect();

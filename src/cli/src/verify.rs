@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::args::{RunArgs, VerifyArgs};
 use crate::load;
+use crate::mappers::Mappers;
 use crate::resolve::Side;
 use crate::run::{on_terminal, prepare, run_args};
 use crate::setup::{lock, migrate_existing};
@@ -34,7 +35,7 @@ const REPORTED: i64 = 10_000;
 ///
 /// # Errors
 /// When the request cannot be carried out, or a server cannot be asked.
-pub async fn verify(args: &VerifyArgs) -> Result<u8, Vec<Error>> {
+pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     crate::init_logging(&settings.log);
     let one = |error| vec![error];
@@ -48,7 +49,8 @@ pub async fn verify(args: &VerifyArgs) -> Result<u8, Vec<Error>> {
     let row = target.client.query_one(sql, &[&settings.name, &request]).await;
     let id: i64 = row.map_err(|error| one(fail(&target, &error)))?.get(0);
     let done = Until::Verified(id);
-    let outcomes = drive(&settings, &target, &args.config.config, done, args.json).await?;
+    let outcomes =
+        drive((&settings, mappers), &target, &args.config.config, done, args.json).await?;
     let limit = if args.json { REPORTED } else { PRINTED };
     let findings = findings(&target, &settings.name, &args.tables, limit).await.map_err(one)?;
     if args.json {
@@ -130,7 +132,7 @@ pub(crate) enum Until {
 
 /// Waits until the daemon is done with it; runs the pipeline here where no daemon does.
 pub(crate) async fn drive(
-    settings: &Settings,
+    (settings, mappers): (&Settings, &Mappers),
     target: &Side,
     config: &std::path::Path,
     until: Until,
@@ -148,7 +150,7 @@ pub(crate) async fn drive(
         settings.http.enabled = false;
         settings.verify.enabled = false;
         let args: RunArgs = run_args(config.to_owned());
-        let pipeline = prepare(&settings, &args).await?;
+        let pipeline = prepare(&settings, &args, mappers).await?;
         let cancel = cancel.clone();
         let run = async move { pipeline.run(&settings, false, cancel).await };
         here = Some(AbortOnDropHandle::new(tokio::spawn(run)));

@@ -138,6 +138,10 @@ codes! {
     ForeignKeyWhileCopying = "RG3014", Refused;
     /// The mapper and the source give different results for a sampled row.
     SampleDiffers = "RG3015", Unsafe;
+    /// A statement names a mapper that the program does not have.
+    MapperUnknown = "RG3016", Usage;
+    /// A mapper does not fit its statement or its source table.
+    MapperUnfit = "RG3017", Usage;
 
     /// The target refused a row.
     RowRefused = "RG4001", Refused;
@@ -153,6 +157,8 @@ codes! {
     DuplicateTargetKey = "RG4006", Refused;
     /// A chunk is larger than its limit; it is split and read again.
     ChunkTooLarge = "RG4007", Internal;
+    /// A mapper of the program does not give what it declares.
+    MapperBroken = "RG4008", Refused;
 
     /// The ledger was written by a newer regraft.
     LedgerNewer = "RG5001", Unsafe;

@@ -19,6 +19,7 @@ mod functions;
 mod interval;
 mod jsonb;
 mod mapper;
+mod named;
 mod numeric;
 mod partial;
 mod read;
@@ -32,6 +33,7 @@ mod window;
 
 pub use covered::{Covered, Form, covered, forms, set_functions, sql_name};
 pub use mapper::{CompiledMapper, compile};
+pub use named::NamedMapper;
 pub use read::{KeyedRead, Named};
 pub use resolve::Refusal;
 pub use statement::{Statement, TableRef, WRAPPED, parse};

@@ -1,8 +1,9 @@
 //! The compiled SELECT: from a row image to output rows.
 
+use regraft_core::mapper::{Count, Input, Output};
 use regraft_core::row::{put_null, put_value};
 use regraft_core::{
-    Cell, Code, Error, Mapped, Mapper, Oid, Relation, Result, Rows, TableName, Tuple,
+    Cell, Code, Declaration, Error, Mapped, Mapper, Oid, Relation, Result, Rows, TableName, Tuple,
 };
 use smallvec::SmallVec;
 
@@ -55,12 +56,14 @@ pub(crate) struct Level {
 #[derive(Clone, Debug)]
 pub struct CompiledMapper {
     table: TableName,
-    names: TypeNames,
+    types: TypeNames,
     place: String,
     columns: Vec<ReadColumn>,
     /// For each column that is read, its index in the images to come.
     index: Vec<usize>,
-    key: Vec<String>,
+    version: String,
+    /// Target columns, if the statement lists them.
+    names: Vec<String>,
     /// Parts of WHERE over the table's own columns.
     pub(crate) filters: Vec<Placed>,
     pub(crate) levels: Vec<Level>,
@@ -84,11 +87,12 @@ pub fn compile(
         .collect();
     Ok(CompiledMapper {
         table: table.name.clone(),
-        names: table.types.clone(),
+        types: table.types.clone(),
         place: statement.place(),
         columns,
         index,
-        key: table.key.clone(),
+        version: statement.fingerprint(),
+        names: statement.columns().unwrap_or_default().to_vec(),
         filters,
         levels,
         outputs,
@@ -107,34 +111,12 @@ impl CompiledMapper {
         self.outputs.iter().map(|output| output.modifier).collect()
     }
 
-    /// Names of the source columns that the mapping reads.
-    pub fn reads(&self) -> Vec<String> {
-        self.columns.iter().map(|column| column.name.clone()).collect()
-    }
-
-    /// For each column of the source's key, in key order, an output column that copies it; `None`
-    /// when some key column is not copied.
-    pub fn owner(&self) -> Option<Vec<usize>> {
-        let copies = |name: &String| {
-            self.outputs.iter().position(|output| match output.expr {
-                Expr::Column { slot, .. } => {
-                    let column = self.columns.get(slot);
-                    column.is_some_and(|c| c.name == *name && c.kind == output.kind)
-                }
-                _ => false,
-            })
-        };
-        if self.key.is_empty() { None } else { self.key.iter().map(copies).collect() }
-    }
-
-    /// True when a source row gives at most one row.
-    pub fn single(&self) -> bool {
-        self.levels.is_empty()
-    }
-
-    /// True when a source row always gives exactly one row.
-    pub fn total(&self) -> bool {
-        self.levels.is_empty() && self.filters.is_empty()
+    /// The source column that an output copies.
+    fn copied(&self, output: &Placed) -> Option<&ReadColumn> {
+        match output.expr {
+            Expr::Column { slot, .. } => self.columns.get(slot).filter(|c| c.kind == output.kind),
+            _ => None,
+        }
     }
 
     /// Outputs that are literals other than NULL: the output's index and the literal's SQL.
@@ -291,8 +273,26 @@ impl Placed {
 }
 
 impl Mapper for CompiledMapper {
-    fn source(&self) -> &TableName {
-        &self.table
+    fn declaration(&self) -> Declaration {
+        let output = |(at, output): (usize, &Placed)| {
+            let copied = self.copied(output).map(|column| &column.name);
+            // What PostgreSQL calls a column without a name.
+            let name = self.names.get(at).or(copied).map_or("?column?", String::as_str);
+            match copied {
+                Some(column) => Output::copy(name, column),
+                None => Output::made(name, output.kind.oid()),
+            }
+        };
+        Declaration {
+            version: self.version.clone(),
+            reads: self.columns.iter().map(|c| Input::of(&c.name, c.oid)).collect(),
+            outputs: self.outputs.iter().enumerate().map(output).collect(),
+            rows: match (self.levels.is_empty(), self.filters.is_empty()) {
+                (true, true) => Count::One,
+                (true, false) => Count::AtMostOne,
+                (false, _) => Count::Any,
+            },
+        }
     }
 
     fn bind(&mut self, relation: &Relation) -> Result<()> {
@@ -318,8 +318,8 @@ impl Mapper for CompiledMapper {
                 return Err(changed(format!(
                     "column \"{}\" of {table} had the type {} and now has {}",
                     column.name,
-                    type_name(column.oid, &self.names),
-                    type_name(now, &self.names),
+                    type_name(column.oid, &self.types),
+                    type_name(now, &self.types),
                 )));
             }
             index.push(found);

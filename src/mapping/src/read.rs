@@ -4,7 +4,10 @@
 //! single source rows, the source can be asked for them by key, at any time; what comes back is as
 //! of a moment after the change, and later changes come again.
 
-use regraft_core::{Code, Error, Mapped, Mapper, Oid, Relation, Result, Rows, TableName, Tuple};
+use regraft_core::mapper::{Count, Input, Output};
+use regraft_core::{
+    Code, Declaration, Error, Mapped, Mapper, Oid, Relation, Result, Rows, TableName, Tuple,
+};
 
 use crate::functions::VOLATILE;
 use crate::statement::{Statement, TableRef};
@@ -45,12 +48,15 @@ pub struct KeyedRead {
     columns: Vec<(String, Oid)>,
     /// The SELECT takes whole rows: any change of shape changes it.
     whole: bool,
+    version: String,
+    outputs: Vec<Output>,
 }
 
 impl KeyedRead {
     /// A mapper for a statement whose [keyed SELECT](Statement::keyed_select) the source accepts.
     /// `written` is the source table as the SELECT names it, and `traced` are the other tables with the
-    /// columns by which their changes lead to source rows.
+    /// columns by which their changes lead to source rows. `outputs` are its columns, as the source
+    /// describes them.
     ///
     /// # Errors
     /// [`Code::NotStreamable`] when the SELECT says something that is not in the rows: the time, the
@@ -60,6 +66,7 @@ impl KeyedRead {
         written: &TableRef,
         table: &SourceTable,
         traced: &[(&TableRef, &[String])],
+        outputs: Vec<Output>,
     ) -> Result<Self> {
         let tokens = statement.select_tokens();
         for (at, token) in tokens.iter().enumerate() {
@@ -88,12 +95,9 @@ impl KeyedRead {
             place: statement.place(),
             columns: columns.map(|column| (column.name.clone(), column.type_oid)).collect(),
             whole,
+            version: statement.fingerprint(),
+            outputs,
         })
-    }
-
-    /// Names of the source columns that the SELECT may read.
-    pub fn reads(&self) -> Vec<String> {
-        self.columns.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// Functions and operators that the statement names, and the operators that its syntax means.
@@ -179,8 +183,13 @@ fn takes_whole_rows(tokens: &[Token], statement: &Statement) -> bool {
 }
 
 impl Mapper for KeyedRead {
-    fn source(&self) -> &TableName {
-        &self.table
+    fn declaration(&self) -> Declaration {
+        Declaration {
+            version: self.version.clone(),
+            reads: self.columns.iter().map(|(name, oid)| Input::of(name, *oid)).collect(),
+            outputs: self.outputs.clone(),
+            rows: Count::Any,
+        }
     }
 
     fn bind(&mut self, relation: &Relation) -> Result<()> {
@@ -235,13 +244,14 @@ mod tests {
 
     fn read(select: &str) -> Result<KeyedRead> {
         let statement = parse("m.sql", &format!("INSERT INTO t {select}")).unwrap().remove(0);
-        KeyedRead::new(&statement, &statement.source_tables()[0], &table(), &[])
+        KeyedRead::new(&statement, &statement.source_tables()[0], &table(), &[], Vec::new())
     }
 
     #[test]
     fn only_named_columns_and_the_key_matter() {
         let some = read("SELECT id, regexp_replace(a, 'b', '') FROM s").unwrap();
-        assert_eq!((some.reads(), some.whole), (vec!["id".to_owned(), "a".to_owned()], false));
+        let reads = [Input::of("id", 25), Input::of("a", 25)];
+        assert_eq!((some.declaration().reads, some.whole), (reads.to_vec(), false));
     }
 
     #[test]

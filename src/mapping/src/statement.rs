@@ -5,9 +5,10 @@ use std::sync::Arc;
 use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result};
 
+use crate::named::{NamedMapper, plain_columns};
 use crate::syntax::lexer::{Kind, Token, lex};
 use crate::syntax::{Stop, line_and_column};
-use crate::trace::{TraceComment, traces};
+use crate::trace::{Orders, TraceComment, orders};
 
 /// How restrictions of a [wrapped SELECT](Statement::wrapped_select) refer to it.
 pub const WRAPPED: &str = "\"regraft source\"";
@@ -39,6 +40,7 @@ pub struct Statement {
     select: usize,
     source_tables: Vec<TableRef>,
     traces: Vec<TraceComment>,
+    mapper: Option<NamedMapper>,
 }
 
 /// Splits a mapping file into its statements. `file` is its name in messages.
@@ -61,9 +63,9 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Statement>, Vec<Error>> {
     let mut comments_from = 0;
     for part in tokens.split(|token| token.is_mark(";")).filter(|part| !part.is_empty()) {
         let end = part.last().map_or(comments_from, |token| token.end);
-        let found = traces(text.get(comments_from..end).unwrap_or_default(), comments_from);
+        let found = orders(text.get(comments_from..end).unwrap_or_default(), comments_from);
         comments_from = end;
-        let statement = found.and_then(|traces| statement(&file, &text, part, traces));
+        let statement = found.and_then(|orders| statement(&file, &text, part, orders));
         match statement {
             Ok(statement) => statements.push(statement),
             Err(stop) => errors.push(invalid(stop)),
@@ -79,7 +81,7 @@ fn statement(
     file: &Arc<str>,
     text: &Arc<str>,
     tokens: &[Token],
-    traces: Vec<TraceComment>,
+    Orders { traces, mapper }: Orders,
 ) -> Result<Statement, Stop> {
     let end = tokens.last().map_or(0, |token| token.end);
     let start = tokens.first().map_or(0, |token| token.start);
@@ -119,6 +121,16 @@ fn statement(
         return Err(Stop::new(offset(at), "SELECT is missing after the target"));
     }
     refuse_insert_clauses(&tokens[at..])?;
+    let mapper = match mapper {
+        Some((name, order)) => {
+            if let Some(trace) = traces.first() {
+                let message = "a mapper reads one table, and a trace is about a second one";
+                return Err(Stop::new(trace.at, message).remedy("leave the trace out"));
+            }
+            Some(NamedMapper { name, at: order, columns: plain_columns(&tokens[at..])? })
+        }
+        None => None,
+    };
     Ok(Statement {
         file: Arc::clone(file),
         text: Arc::clone(text),
@@ -128,6 +140,7 @@ fn statement(
         source_tables: source_tables(&tokens[at..]),
         tokens: tokens.to_vec(),
         traces,
+        mapper,
         select: at,
     })
 }
@@ -342,7 +355,7 @@ fn starts_from(tokens: &[Token], i: usize) -> bool {
 }
 
 /// A table with its alias from token `at`, or `None` for a function; and the token after it.
-fn from_item(tokens: &[Token], at: usize) -> (Option<TableRef>, usize) {
+pub(crate) fn from_item(tokens: &[Token], at: usize) -> (Option<TableRef>, usize) {
     let name = |i: usize| tokens.get(i).filter(|token| token.is_identifier());
     let mark = |i: usize, mark: &str| tokens.get(i).is_some_and(|token| token.is_mark(mark));
     let Some(first) = name(at) else { return (None, at + 1) };
@@ -453,6 +466,17 @@ impl Statement {
     /// How changes of other tables lead to the source table, as comments of the statement say.
     pub fn traces(&self) -> &[TraceComment] {
         &self.traces
+    }
+
+    /// The mapper of the program that makes the rows, if a comment names one.
+    pub fn mapper(&self) -> Option<&NamedMapper> {
+        self.mapper.as_ref()
+    }
+
+    /// Where a mapper is named: `mapping.sql:3:1`.
+    pub fn place_of_mapper(&self, mapper: &NamedMapper) -> String {
+        let (line, column) = line_and_column(&self.text, mapper.at);
+        format!("{}:{line}:{column}", self.file)
     }
 
     /// Pairs of columns, of `table` and of `source`, that the SELECT demands to be equal for a row of

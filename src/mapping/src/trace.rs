@@ -1,9 +1,11 @@
-//! Comments that say how a changed row of one table leads to rows of the source table:
+//! Comments that say what SQL cannot: how a changed row of one table leads to rows of the source
+//! table, and which mapper of the program makes the rows.
 //!
 //! ```sql
 //! -- regraft: trace child.parent_id -> id
 //! -- regraft: trace public.price(region, sku) -> (region, sku)
 //! -- regraft: trace grandchild.child_id -> child.id
+//! -- regraft: mapper unpack
 //! ```
 
 use crate::syntax::Stop;
@@ -25,11 +27,19 @@ pub struct TraceComment {
 }
 
 const SHAPE: &str = "write -- regraft: trace table.column -> column, or table(a, b) -> (c, d); -> table.column leads to \
-                     another table, which has a trace of its own";
+                     another table, which has a trace of its own; or -- regraft: mapper NAME";
 
-/// The traces among the comments of a part of the mapping. `start` is its offset in the file.
-pub(crate) fn traces(text: &str, start: usize) -> Result<Vec<TraceComment>, Stop> {
-    let mut found = Vec::new();
+/// What the comments of a statement say to regraft.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    pub(crate) traces: Vec<TraceComment>,
+    /// The name of a mapper, and its offset in the file.
+    pub(crate) mapper: Option<(String, usize)>,
+}
+
+/// The orders among the comments of a part of the mapping. `start` is its offset in the file.
+pub(crate) fn orders(text: &str, start: usize) -> Result<Orders, Stop> {
+    let mut orders = Orders::default();
     let mut offset = start;
     for line in text.split_inclusive('\n') {
         let at = offset + line.len() - line.trim_start().len();
@@ -37,23 +47,42 @@ pub(crate) fn traces(text: &str, start: usize) -> Result<Vec<TraceComment>, Stop
         let Some(comment) = line.trim().strip_prefix("--") else { continue };
         let Some(order) = comment.trim_start().strip_prefix("regraft:") else { continue };
         let order = order.trim();
-        let Some(trace) = order.strip_prefix("trace ") else {
-            return Err(Stop::new(at, "a comment for regraft says no trace").remedy(SHAPE));
-        };
-        let stop = || Stop::new(at, "a trace cannot be read").remedy(SHAPE);
-        let (from, to) = trace.split_once("->").ok_or_else(stop)?;
-        let (table, columns) = source(&lex(from).map_err(|_| stop())?).ok_or_else(stop)?;
-        let to = lex(to).map_err(|_| stop())?;
-        let (to, by) = match names(&to) {
-            Some(by) => (None, by),
-            None => source(&to).map(|(table, by)| (Some(table), by)).ok_or_else(stop)?,
-        };
-        if by.len() != columns.len() {
-            return Err(Stop::new(at, "a trace has as many columns on both sides").remedy(SHAPE));
+        match order.split_once(char::is_whitespace) {
+            Some(("trace", trace)) => orders.traces.push(read_trace(trace, at)?),
+            Some(("mapper", name)) => {
+                let name = name.trim();
+                if name.contains(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c))) {
+                    let message =
+                        "the name of a mapper has letters, digits, \".\", \"_\" and \"-\"";
+                    return Err(Stop::new(at, message).remedy(SHAPE));
+                }
+                if orders.mapper.replace((name.to_owned(), at)).is_some() {
+                    let message = "a statement has one mapper, and this is the second";
+                    return Err(Stop::new(at, message).remedy("leave one of them out"));
+                }
+            }
+            _ => {
+                let message = "a comment for regraft says neither a trace nor a mapper";
+                return Err(Stop::new(at, message).remedy(SHAPE));
+            }
         }
-        found.push(TraceComment { table, columns, to, by, at });
     }
-    Ok(found)
+    Ok(orders)
+}
+
+fn read_trace(trace: &str, at: usize) -> Result<TraceComment, Stop> {
+    let stop = || Stop::new(at, "a trace cannot be read").remedy(SHAPE);
+    let (from, to) = trace.split_once("->").ok_or_else(stop)?;
+    let (table, columns) = source(&lex(from).map_err(|_| stop())?).ok_or_else(stop)?;
+    let to = lex(to).map_err(|_| stop())?;
+    let (to, by) = match names(&to) {
+        Some(by) => (None, by),
+        None => source(&to).map(|(table, by)| (Some(table), by)).ok_or_else(stop)?,
+    };
+    if by.len() != columns.len() {
+        return Err(Stop::new(at, "a trace has as many columns on both sides").remedy(SHAPE));
+    }
+    Ok(TraceComment { table, columns, to, by, at })
 }
 
 type Source = ((Option<String>, String), Vec<String>);
@@ -103,7 +132,7 @@ mod tests {
     use super::*;
 
     fn one(text: &str) -> Result<TraceComment, Stop> {
-        traces(text, 0).map(|mut traces| traces.remove(0))
+        orders(text, 0).map(|mut orders| orders.traces.remove(0))
     }
 
     #[test]
@@ -132,9 +161,18 @@ mod tests {
             "-- regraft: trace a.b -> (c, d)",
             "-- regraft: trace a -> c",
             "-- regraft: trace a.b.c.d -> e",
+            "-- regraft: mapper",
+            "-- regraft: mapper a b",
+            "-- regraft: mapper a\n-- regraft: mapper b",
         ] {
-            assert!(one(text).is_err(), "{text}");
+            assert!(orders(text, 0).is_err(), "{text}");
         }
-        assert!(traces("-- regraft is good\nSELECT '-- x'", 0).unwrap().is_empty());
+        assert!(orders("-- regraft is good\nSELECT '-- x'", 0).unwrap().traces.is_empty());
+    }
+
+    #[test]
+    fn a_mapper_is_named() {
+        let orders = orders("-- old pages\n  -- regraft: mapper  acme.un-pack_2 \n", 5).unwrap();
+        assert_eq!(orders.mapper, Some(("acme.un-pack_2".to_owned(), 20)));
     }
 }

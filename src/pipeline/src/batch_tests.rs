@@ -5,24 +5,28 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use regraft_core::change::OldImage;
-use regraft_core::mapper::Patch;
+use regraft_core::mapper::{Count, Input, Output, Patch};
 use regraft_core::row::{put, put_null, put_value};
 use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::tuple::{Cell, TupleBuilder};
-use regraft_core::{Relation, Row, TableName};
+use regraft_core::{Declaration, Relation, Row, TableName};
 
 use super::*;
 use crate::plan::PlannedTable;
 
 /// Source rows are (key, list of items, note); the note may be unchanged in the stream. The target
 /// has a row per item: (key, item, note).
-struct Explode {
-    source: TableName,
-}
+struct Explode;
 
 impl Mapper for Explode {
-    fn source(&self) -> &TableName {
-        &self.source
+    fn declaration(&self) -> Declaration {
+        let outputs = [("key", "key"), ("item", "items"), ("note", "note")];
+        Declaration {
+            version: "1".to_owned(),
+            reads: ["key", "items", "note"].map(Input::any).to_vec(),
+            outputs: outputs.map(|(name, column)| Output::copy(name, column)).to_vec(),
+            rows: Count::Any,
+        }
     }
 
     fn bind(&mut self, _: &Relation) -> Result<()> {
@@ -83,7 +87,7 @@ fn plan(owner: bool, rewrite: bool) -> Plan {
         traces: Vec::new(),
         name: "test".into(),
         routes: vec![route],
-        mappers: vec![Box::new(Explode { source })],
+        mappers: vec![Box::new(Explode)],
         tables: vec![table],
     }
 }

@@ -41,6 +41,7 @@ pub struct Setup {
 pub struct Installation {
     folder: TempDir,
     http_port: u16,
+    program: Option<PathBuf>,
     started: std::sync::atomic::AtomicUsize,
 }
 
@@ -79,6 +80,7 @@ impl Installation {
         let made = Self {
             folder: tempfile::Builder::new().prefix("regraft-test-").tempdir().unwrap(),
             http_port: free_port().unwrap(),
+            program: None,
             started: std::sync::atomic::AtomicUsize::new(0),
         };
         // A JSON string is a TOML string.
@@ -124,12 +126,18 @@ impl Installation {
         self.http_port
     }
 
+    /// From now on, this program is started instead of `regraft`: one that embeds it.
+    pub fn use_program(&mut self, program: PathBuf) {
+        self.program = Some(program);
+    }
+
     /// Starts `regraft` with these arguments in the folder, where it finds `regraft.toml` by itself.
     ///
     /// # Panics
     /// If it cannot be started.
     pub fn start(&self, arguments: &[&str]) -> Daemon {
-        let mut command = Command::new(regraft_binary());
+        let program = self.program.as_deref();
+        let mut command = Command::new(program.unwrap_or_else(|| regraft_binary()));
         command.args(arguments);
         self.start_command(command)
     }

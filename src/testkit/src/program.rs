@@ -16,22 +16,30 @@ pub fn regraft_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os(ENVIRONMENT) {
         Some(given) => PathBuf::from(given),
-        None => build(),
+        None => build("regraft", "regraft"),
     })
 }
 
-fn build() -> PathBuf {
+/// The program of an example package, built of the same profile.
+///
+/// # Panics
+/// If the build fails, with its output.
+pub fn example_binary(package: &str) -> PathBuf {
+    build(package, package)
+}
+
+fn build(package: &str, program: &str) -> PathBuf {
     let (target, profile) = where_tests_are_built();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "-p", "regraft", "--bin", "regraft"]);
+    command.args(["build", "--quiet", "-p", package, "--bin", program]);
     // The folder `debug` is the profile `dev`; the others carry their own name.
     command.arg("--profile").arg(if profile == "debug" { "dev" } else { &profile });
     command.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--target-dir").arg(&target);
     let output = command.output().unwrap_or_else(|error| panic!("cargo does not run: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the regraft program cannot be built:\n{said}");
-    target.join(profile).join("regraft")
+    assert!(output.status.success(), "the program {program} cannot be built:\n{said}");
+    target.join(profile).join(program)
 }
 
 /// `target` and `debug` from `target/debug/deps/some-test`.

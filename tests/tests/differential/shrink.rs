@@ -2,6 +2,7 @@
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use regraft_core::Mapper;
 
 use crate::grammar::{Grammar, Tree};
 use crate::server::Server;
@@ -84,7 +85,7 @@ pub(crate) async fn shrink(
 /// The columns that an expression reads, as they print.
 async fn values(server: &Server, candidate: &Candidate, row: usize) -> String {
     let mut found = Vec::new();
-    for name in candidate.mapper.reads() {
+    for name in candidate.mapper.declaration().reads.into_iter().map(|read| read.name) {
         let text = format!("SELECT {name}::text FROM s WHERE id = {row}");
         let value = server.client.query_opt(&text, &[]).await.ok().flatten();
         let value: Option<String> = value.and_then(|row| row.get(0));

@@ -78,6 +78,13 @@ impl VerifyColumn {
         }
     }
 
+    /// Whether a value of the source is in the form as it is.
+    pub(super) fn is_form(&self, value: Option<&[u8]>, large: bool) -> bool {
+        let digest = large && self.large.is_some();
+        let short = |value: &[u8]| !digest || value.len() <= LARGE;
+        value.is_none_or(|value| self.cast.is_none() && !self.text && short(value))
+    }
+
     /// The column `value` of the target in the form.
     pub(super) fn of_target(&self, value: &str, large: bool) -> String {
         self.guarded(value, large)
@@ -196,6 +203,7 @@ mod tests {
             TypeOf { full_type: "numeric(10,2)", modifier: 655_366, ..target(1700, "numeric") };
         let column = VerifyColumn::new("n", (1700, -1), numeric);
         assert_eq!(column.of_source("q.c0", true), "q.c0::numeric(10,2)");
+        assert!(!column.is_form(Some(b"1"), false));
         assert_eq!(column.of_target("t.n", true), "t.n");
     }
 
@@ -215,6 +223,9 @@ mod tests {
         let column = VerifyColumn::new("b", (17, -1), target(17, "bytea"));
         let expected = "CASE WHEN octet_length(v) > 1048576 THEN sha256(v) ELSE v END";
         assert_eq!(column.of_target("v", true), expected);
+        let (small, large) = (vec![0; LARGE], vec![0; LARGE + 1]);
+        assert!(column.is_form(Some(&small), true) && column.is_form(Some(&large), false));
+        assert!(!column.is_form(Some(&large), true) && column.is_form(None, true));
         assert_eq!(column.of_target("v", false), "v");
     }
 

@@ -6,6 +6,7 @@
 //! not built in, are compared as text.
 
 mod form;
+mod mapped;
 mod record;
 mod repair;
 mod rows;
@@ -47,6 +48,8 @@ pub struct VerifyStatement {
     pub target: TableName,
     /// The output columns.
     pub columns: Vec<VerifyColumn>,
+    /// SQL names of the types of what the source gives for them.
+    pub types: Vec<String>,
     /// The output columns that copy the source's key, in key order.
     pub owner: Option<Vec<OwnerColumn>>,
     /// Output columns that are the target's key.
@@ -217,9 +220,10 @@ fn parameters(arrays: &[RawArray]) -> Vec<&(dyn ToSql + Sync)> {
 }
 
 impl VerifyStatement {
-    fn source_sql(&self, scope: &VerifyScope, large: bool) -> Result<String> {
+    /// A condition for the source rows in `scope`.
+    fn restriction(&self, scope: &VerifyScope) -> String {
         let reference = &self.read.source_ref;
-        let restriction = match scope {
+        match scope {
             VerifyScope::Owners(_) => {
                 let owner = self.owner.as_deref().unwrap_or_default();
                 let keys: Vec<_> = owner.iter().map(|column| column.found_at(reference)).collect();
@@ -229,7 +233,10 @@ impl VerifyStatement {
                 format!("({}) IN (SELECT * FROM unnest({}))", keys.join(", "), types.join(", "))
             }
             _ => range(&key_columns(reference, &self.key), scope),
-        };
+        }
+    }
+
+    fn source_sql(&self, scope: &VerifyScope, large: bool) -> Result<String> {
         let columns = self.columns.iter().enumerate();
         let columns: Vec<_> =
             columns.map(|(at, column)| column.of_source(&format!("q.c{at}"), large)).collect();
@@ -238,7 +245,7 @@ impl VerifyStatement {
         Ok(format!(
             "SELECT {} FROM (\n{}\n) AS q({})",
             columns.join(", "),
-            (self.read.select)(&restriction)?,
+            (self.read.select)(&self.restriction(scope))?,
             names.collect::<Vec<_>>().join(", "),
         ))
     }
@@ -336,8 +343,21 @@ impl Verifier for PgVerifier {
         let snapshot = source.query_one("SELECT pg_current_snapshot()::text", &[]).await;
         let snapshot = snapshot.map_err(|error| self.at_source(&error))?;
         seen.snapshot = parse_snapshot(snapshot.get(0))?;
-        let sql = (statement.source_sql(scope, large)?, statement.target_sql(target_scope, large));
-        let time = rows::both(self, (&sql.0, scope), (&sql.1, target_scope), into).await?;
+        let target = (statement.target_sql(target_scope, large), target_scope);
+        let target = (target.0.as_str(), target.1);
+        let time = match statement.read.mapper.clone() {
+            Some(mapper) => {
+                let begun = Instant::now();
+                self.mapped((statement, mapper.as_ref()), scope, large, into).await?;
+                let time = begun.elapsed();
+                rows::of_target(self, target, into).await?;
+                Some(time)
+            }
+            None => {
+                let sql = statement.source_sql(scope, large)?;
+                rows::both(self, (&sql, scope), target, into).await?
+            }
+        };
         source.batch_execute("COMMIT").await.map_err(|error| self.at_source(&error))?;
         self.end_target().await?;
         seen.source_time = time.unwrap_or_else(|| begun.elapsed());

@@ -54,6 +54,20 @@ pub(super) async fn both<C: Compare>(
     Ok(source_ended)
 }
 
+/// Reads the target alone.
+pub(super) async fn of_target<C: Compare>(
+    verifier: &PgVerifier,
+    (sql, scope): (&str, &VerifyScope),
+    into: &mut C,
+) -> Result<()> {
+    let rows = rows(&verifier.target.0, sql, scope).await;
+    let mut rows = pin!(rows.map_err(|error| verifier.at_target(&error))?);
+    while let Some(row) = rows.try_next().await.map_err(|error| verifier.at_target(&error))? {
+        tuple(row)?.into_iter().for_each(|row| into.target(row));
+    }
+    Ok(())
+}
+
 /// A row as it came.
 enum Came {
     /// A message of COPY, which may begin with the header.

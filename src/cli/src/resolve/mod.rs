@@ -6,6 +6,7 @@
 
 mod foreign_keys;
 pub mod overloads;
+mod own;
 mod read;
 mod source;
 mod target;
@@ -14,8 +15,9 @@ mod verify;
 
 use std::sync::Arc;
 
+use regraft_core::mapper::Count;
 use regraft_core::segment::{Route, RouteColumn};
-use regraft_core::{Code, Column, Error, Mapper, Oid, Result, TableName};
+use regraft_core::{Code, Column, Declaration, Error, Mapper, Oid, Result, TableName};
 use regraft_mapping::{CompiledMapper, KeyedRead, Statement};
 use regraft_pipeline::{Plan, PlannedTable, Trace};
 use regraft_postgres::Endpoint;
@@ -30,6 +32,8 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::finding::{Finding, Severity};
+use crate::mappers::Mappers;
+use own::Own;
 pub use source::source_table;
 pub use target::occupied;
 use verify::Target;
@@ -165,6 +169,26 @@ struct Compiled {
     types: Vec<String>,
     /// The same types as OIDs, with modifiers.
     full_types: Vec<(Oid, i32)>,
+    /// Of the mapper.
+    declaration: Declaration,
+    /// Output columns that are the source's key.
+    owner: Option<Vec<usize>>,
+}
+
+impl Compiled {
+    /// A source row gives at most one row, for certain.
+    fn single(&self) -> bool {
+        self.declaration.rows != Count::Any
+    }
+
+    /// Another one means that the rows in the target may not be those that would come now.
+    fn fingerprint(&self) -> String {
+        let statement = self.statement.fingerprint();
+        match &self.evaluation {
+            Evaluation::Own(mapper) => format!("{statement} by {}", mapper.title()),
+            _ => statement,
+        }
+    }
 }
 
 /// How changes of one table lead to the source table of a statement.
@@ -181,8 +205,6 @@ enum Evaluation {
     /// The source, by key.
     Read {
         mapper: KeyedRead,
-        /// Output columns that are the source's key.
-        owner: Option<Vec<usize>>,
         /// Why it cannot be streamed.
         refusal: Error,
         /// It is restricted from outside, by its owner columns.
@@ -190,36 +212,23 @@ enum Evaluation {
         /// How changes of the other tables that it reads lead to the source table.
         traces: Vec<FoundTrace>,
     },
+    /// A mapper of the program, from the stream and from source rows.
+    Own(Own),
 }
 
 impl Evaluation {
-    fn owner(&self) -> Option<Vec<usize>> {
+    fn declaration(&self) -> Declaration {
         match self {
-            Self::Streamed(mapper) => mapper.owner(),
-            Self::Read { owner, .. } => owner.clone(),
+            Self::Streamed(mapper) => mapper.declaration(),
+            Self::Read { mapper, .. } => mapper.declaration(),
+            Self::Own(mapper) => mapper.declaration(),
         }
-    }
-
-    /// A source row gives at most one row, for certain.
-    fn single(&self) -> bool {
-        matches!(self, Self::Streamed(mapper) if mapper.single())
-    }
-
-    fn total(&self) -> bool {
-        matches!(self, Self::Streamed(mapper) if mapper.total())
     }
 
     fn constants(&self) -> Vec<(usize, String)> {
         match self {
             Self::Streamed(mapper) => mapper.constants(),
-            Self::Read { .. } => Vec::new(),
-        }
-    }
-
-    fn reads(&self) -> Vec<String> {
-        match self {
-            Self::Streamed(mapper) => mapper.reads(),
-            Self::Read { mapper, .. } => mapper.reads(),
+            Self::Read { .. } | Self::Own(_) => Vec::new(),
         }
     }
 
@@ -229,7 +238,7 @@ impl Evaluation {
 
     fn traces(&self) -> &[FoundTrace] {
         match self {
-            Self::Streamed(_) => &[],
+            Self::Streamed(_) | Self::Own(_) => &[],
             Self::Read { traces, .. } => traces,
         }
     }
@@ -238,15 +247,18 @@ impl Evaluation {
         match self {
             Self::Streamed(mapper) => Box::new(mapper),
             Self::Read { mapper, .. } => Box::new(mapper),
+            Self::Own(mapper) => Box::new(mapper),
         }
     }
 
     fn describe(&self) -> (Mode, String) {
+        let rows = match self.declaration().rows {
+            Count::Any => "several rows for each source row",
+            Count::One | Count::AtMostOne => "one row for each source row",
+        };
         match self {
-            Self::Streamed(mapper) if mapper.single() => {
-                (Mode::Streamed, "one row for each source row".to_owned())
-            }
-            Self::Streamed(_) => (Mode::Streamed, "several rows for each source row".to_owned()),
+            Self::Streamed(_) => (Mode::Streamed, rows.to_owned()),
+            Self::Own(mapper) => (Mode::Streamed, format!("{}: {rows}", mapper.title())),
             Self::Read { refusal, traces, .. } => {
                 let place = refusal.place().unwrap_or_default();
                 let what = refusal.what();
@@ -266,7 +278,12 @@ impl Evaluation {
 ///
 /// # Errors
 /// When a server cannot be asked; everything else is a finding.
-pub async fn resolve(settings: &Settings, source: &Side, target: &Side) -> Result<Resolution> {
+pub async fn resolve(
+    settings: &Settings,
+    mappers: &Mappers,
+    source: &Side,
+    target: &Side,
+) -> Result<Resolution> {
     let mut findings = Vec::new();
     let fit = [source.server.fit_as_source(&source.place), target.server.fit(&target.place)];
     findings.extend(fit.iter().filter_map(|fit| fit.as_ref().err()).map(Finding::from));
@@ -297,7 +314,7 @@ pub async fn resolve(settings: &Settings, source: &Side, target: &Side) -> Resul
             mode: Mode::Refused,
             message: String::new(),
         };
-        match one(source, target, statement, &mut resolution, &mut report).await {
+        match one(source, target, mappers, statement, &mut resolution, &mut report).await {
             Ok((statement, route)) => {
                 (report.mode, report.message) = statement.evaluation.describe();
                 compiled.push(statement);
@@ -329,11 +346,12 @@ fn written((schema, name): (Option<&str>, &str)) -> String {
 async fn one(
     source: &Side,
     target: &Side,
+    mappers: &Mappers,
     statement: Statement,
     resolution: &mut Resolution,
     report: &mut StatementReport,
 ) -> Result<(Compiled, Route)> {
-    let compiled = source::compile(source, statement, &mut resolution.findings).await?;
+    let compiled = source::compile(source, mappers, statement, &mut resolution.findings).await?;
     report.source = compiled.source.name.to_string();
     match target::route(target, &compiled, &mut resolution.findings).await {
         Ok(route) => {
@@ -363,9 +381,10 @@ fn assemble(
     let mut mappers: Vec<Box<dyn Mapper>> = Vec::new();
     let mut traces: Vec<FoundTrace> = Vec::new();
     let mut verified = Vec::new();
-    let fingerprints: Vec<_> = compiled.iter().map(|c| c.statement.fingerprint()).collect();
+    let fingerprints: Vec<_> = compiled.iter().map(Compiled::fingerprint).collect();
     for (at, statement) in compiled.into_iter().enumerate() {
-        let Compiled { statement, source, key, evaluation, full_types, .. } = statement;
+        let Compiled { statement, source, key, evaluation, full_types, declaration, owner, .. } =
+            statement;
         let table = source.name.clone();
         let index = tables.iter().position(|planned| planned.table == table);
         let index = index.unwrap_or_else(|| {
@@ -386,7 +405,7 @@ fn assemble(
             tables.len() - 1
         });
         tables[index].statements.push(at);
-        for name in evaluation.reads() {
+        for name in declaration.reads.into_iter().map(|read| read.name) {
             let full_type = source.column(&name).map_or("", |column| &column.full_type);
             let entry = (name, full_type.to_owned());
             let columns = &mut shapes[index].1.columns;
@@ -399,26 +418,24 @@ fn assemble(
                 traces.push(trace.clone());
             }
         }
-        let wrapped = evaluation.owner().filter(|_| evaluation.is_wrapped());
-        let source_ref = match wrapped {
-            Some(_) => regraft_mapping::WRAPPED.to_owned(),
-            None => statement.source_ref(),
+        let read_statement = match &evaluation {
+            Evaluation::Own(mapper) => mapper.read(&source.name, &key),
+            _ => selected(
+                statement,
+                key,
+                owner.filter(|_| evaluation.is_wrapped()),
+                full_types.len(),
+            ),
         };
-        let width = full_types.len();
-        let select = move |restriction: &str| match &wrapped {
-            Some(owner) => Ok(statement.wrapped_select(&key, owner, width, restriction)),
-            None => statement.keyed_select(&key, restriction),
-        };
-        let statement = ReadStatement { source_ref, select: Arc::new(select) };
         verified.push(verify::statement(
             (&routes, at),
             &targets[at],
             &source,
             &read[index],
-            (&statement, &full_types),
+            (&read_statement, &full_types),
             sides,
         ));
-        read[index].statements.push(statement);
+        read[index].statements.push(read_statement);
         mappers.push(evaluation.into_mapper());
     }
     let (traces, read_traces) = traces.into_iter().map(|trace| (trace.plan, trace.read)).unzip();
@@ -432,6 +449,25 @@ fn assemble(
         images,
         shapes,
     }
+}
+
+/// How the source evaluates a statement; `wrapped` are the owner columns of one that is restricted from
+/// outside.
+fn selected(
+    statement: Statement,
+    key: Vec<String>,
+    wrapped: Option<Vec<usize>>,
+    width: usize,
+) -> ReadStatement {
+    let source_ref = match wrapped {
+        Some(_) => regraft_mapping::WRAPPED.to_owned(),
+        None => statement.source_ref(),
+    };
+    let select = move |restriction: &str| match &wrapped {
+        Some(owner) => Ok(statement.wrapped_select(&key, owner, width, restriction)),
+        None => statement.keyed_select(&key, restriction),
+    };
+    ReadStatement { source_ref, select: Arc::new(select), mapper: None }
 }
 
 /// An error at a place in the mapping.

@@ -1,5 +1,6 @@
 //! Statements that the source evaluates: is the result a function of the row, and whose is it?
 
+use regraft_core::mapper::Output;
 use regraft_core::{Code, Error, Result};
 use regraft_mapping::{KeyedRead, Statement};
 use regraft_postgres::catalog::{Catalog, Table};
@@ -91,19 +92,28 @@ pub(super) async fn stable(side: &Side, statement: &Statement) -> Result<()> {
         .remedy(remedy))
 }
 
-/// For each column of the source's key, an output column that is it, as the server says.
-pub(super) fn owner(
+/// The columns of a SELECT, as the server describes them; it says which are columns of `table`.
+pub(super) fn outputs(prepared: &tokio_postgres::Statement, table: &Table) -> Vec<Output> {
+    let output = |column: &tokio_postgres::Column| {
+        let of_table =
+            (column.table_oid() == Some(table.oid)).then(|| column.column_id()).flatten();
+        let copied = table.columns.iter().find(|copied| Some(copied.number) == of_table);
+        match copied {
+            Some(copied) => Output::copy(column.name(), &copied.name),
+            None => Output::made(column.name(), column.type_().oid()),
+        }
+    };
+    prepared.columns().iter().map(output).collect()
+}
+
+/// For each of these columns of `table`, an output column that is it.
+fn owner(
     prepared: &tokio_postgres::Statement,
     table: &Table,
     key: &[String],
 ) -> Option<Vec<usize>> {
-    let copies = |name: &String| {
-        let number = table.column(name)?.number;
-        prepared.columns().iter().position(|column| {
-            column.table_oid() == Some(table.oid) && column.column_id() == Some(number)
-        })
-    };
-    key.iter().map(copies).collect()
+    let outputs = outputs(prepared, table);
+    key.iter().map(|k| outputs.iter().position(|output| output.copies() == Some(k))).collect()
 }
 
 /// What is known of the SELECT.
@@ -152,7 +162,7 @@ pub(super) async fn joined(
     let traced: Vec<_> =
         traced.iter().map(|(table, columns)| (*table, columns.as_slice())).collect();
     let source = source_table(catalog, &table, &key).await?;
-    let mapper = KeyedRead::new(statement, written, &source, &traced)?;
+    let mapper = KeyedRead::new(statement, written, &source, &traced, outputs(prepared, &table))?;
     let wrapped = statement.wrapped_select(&key, &owner, prepared.columns().len(), "true");
     if side.client.prepare(&wrapped).await.is_err() {
         return Err(refusal);
@@ -165,7 +175,6 @@ pub(super) async fn joined(
             readable(of, side, findings);
         }
     }
-    let evaluation =
-        Evaluation::Read { mapper, owner: Some(owner), refusal, wrapped: true, traces: found };
+    let evaluation = Evaluation::Read { mapper, refusal, wrapped: true, traces: found };
     Ok(Joined { table, key, evaluation })
 }

@@ -7,9 +7,11 @@ use regraft_postgres::catalog::{Catalog, Table, UserType};
 use regraft_postgres::classify;
 use tokio_postgres::error::ErrorPosition;
 
+use super::own::Own;
 use super::read::Shape;
 use super::{Compiled, Evaluation, Side, at, overloads, read};
 use crate::finding::Finding;
+use crate::mappers::Mappers;
 
 /// The tables that a SELECT reads, as written.
 pub(super) fn written_sources(statement: &Statement) -> String {
@@ -22,6 +24,7 @@ pub(super) fn written_sources(statement: &Statement) -> String {
 /// Type-checks, compiles and judges the source of one statement.
 pub(super) async fn compile(
     side: &Side,
+    mappers: &Mappers,
     statement: Statement,
     findings: &mut Vec<Finding>,
 ) -> Result<Compiled> {
@@ -37,6 +40,11 @@ pub(super) async fn compile(
     let mut table = catalog.table(schema, name, Code::SourceMissing).await?;
     let mut key = key(&table, &statement)?;
     readable(&table, side, findings);
+    if let Some(named) = statement.mapper() {
+        let own = Own::new(mappers, &statement, named, &table)?;
+        let columns = own.columns(&table);
+        return compiled(&catalog, columns, statement, table, key, Evaluation::Own(own)).await;
+    }
 
     let source = source_table(&catalog, &table, &key).await?;
     let settings = regraft_mapping::Settings {
@@ -49,8 +57,8 @@ pub(super) async fn compile(
     };
     let several = statement.source_tables().len() > 1;
     let server_types: Vec<_> = prepared.columns().iter().map(|c| c.type_().oid()).collect();
-    let compiled = regraft_mapping::compile(&statement, &source, &settings);
-    let refusal = match compiled {
+    let streamed = regraft_mapping::compile(&statement, &source, &settings);
+    let refusal = match streamed {
         Ok(mapper) if mapper.output_types() == server_types => {
             let own = overloads::first(&side.client, &statement).await;
             own.map_err(|error| classify(&error, &side.place))?.map_or(Ok(mapper), Err)
@@ -69,27 +77,41 @@ pub(super) async fn compile(
         Err(refusal) => {
             // Rows that do not belong to single source rows cannot be read by key either.
             let Ok(keyed) = statement.keyed_select(&key, "true") else { return Err(refusal) };
-            let mapper = KeyedRead::new(&statement, written, &source, &[])?;
+            let outputs = read::outputs(&prepared, &table);
+            let mapper = KeyedRead::new(&statement, written, &source, &[], outputs)?;
             if side.client.prepare(&keyed).await.is_err() {
                 return Err(refusal);
             }
             read::stable(side, &statement).await?;
-            let owner = read::owner(&prepared, &table, &key);
-            Evaluation::Read { mapper, owner, refusal, wrapped: false, traces: Vec::new() }
+            Evaluation::Read { mapper, refusal, wrapped: false, traces: Vec::new() }
         }
     };
-    let names = catalog.type_names(&server_types).await?;
-    let types = server_types.iter().map(|oid| names.get(oid).cloned().unwrap_or_default());
+    let column =
+        |c: &tokio_postgres::Column| (c.name().to_owned(), c.type_().oid(), c.type_modifier());
+    let columns = prepared.columns().iter().map(column).collect();
+    compiled(&catalog, columns, statement, table, key, evaluation).await
+}
+
+/// `columns` are names, types and modifiers of the output.
+async fn compiled(
+    catalog: &Catalog<'_>,
+    columns: Vec<(String, Oid, i32)>,
+    statement: Statement,
+    source: Table,
+    key: Vec<String>,
+    evaluation: Evaluation,
+) -> Result<Compiled> {
+    let oids: Vec<_> = columns.iter().map(|(_, oid, _)| *oid).collect();
+    let names = catalog.type_names(&oids).await?;
+    let declaration = evaluation.declaration();
     Ok(Compiled {
-        names: prepared.columns().iter().map(|column| column.name().to_owned()).collect(),
-        types: types.collect(),
-        full_types: prepared
-            .columns()
-            .iter()
-            .map(|c| (c.type_().oid(), c.type_modifier()))
-            .collect(),
+        types: oids.iter().map(|oid| names.get(oid).cloned().unwrap_or_default()).collect(),
+        full_types: columns.iter().map(|(_, oid, modifier)| (*oid, *modifier)).collect(),
+        names: columns.into_iter().map(|(name, _, _)| name).collect(),
+        owner: declaration.owner(&key),
+        declaration,
         statement,
-        source: table,
+        source,
         key,
         evaluation,
     })

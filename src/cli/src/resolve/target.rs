@@ -1,6 +1,7 @@
 //! The target's side of a statement: does the table take what the SELECT gives, and can a source
 //! row's rows be found again in it?
 
+use regraft_core::mapper::Count;
 use regraft_core::segment::Route;
 use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Code, Error, ReplicaIdentity, Result};
@@ -53,10 +54,10 @@ pub(super) async fn route(
         target: table.name.clone(),
         columns,
         owner: owner.clone(),
-        single: compiled.evaluation.single(),
-        total: compiled.evaluation.total(),
+        single: compiled.single(),
+        total: compiled.declaration.rows == Count::One,
         key_is_owner: owner.is_some() && key.iter().all(|name| owner_names.contains(name)),
-        rewrite: !compiled.evaluation.single() && table.references_to == 0,
+        rewrite: !compiled.single() && table.references_to == 0,
         only: Vec::new(),
         place,
     };
@@ -76,9 +77,10 @@ fn columns(compiled: &Compiled, table: &Table) -> Result<Vec<String>> {
         Err(Error::new(Code::TargetColumn, what).at(statement.place()).remedy(remedy))
     };
     if names.len() != given {
+        let giver = if statement.mapper().is_some() { "mapper" } else { "SELECT" };
         return fail(
-            format!("the SELECT gives {given} columns for {} of {}", names.len(), table.name),
-            "list as many target columns as the SELECT gives",
+            format!("the {giver} gives {given} columns for {} of {}", names.len(), table.name),
+            &format!("list as many target columns as the {giver} gives"),
         );
     }
     for name in &names {
@@ -114,8 +116,7 @@ fn columns(compiled: &Compiled, table: &Table) -> Result<Vec<String>> {
 
 /// The columns by which a source row's rows are found again.
 fn owner(compiled: &Compiled, names: &[String]) -> Result<Option<Vec<usize>>> {
-    let owner =
-        compiled.evaluation.owner().filter(|owner| owner.iter().all(|&at| at < names.len()));
+    let owner = compiled.owner.clone().filter(|owner| owner.iter().all(|&at| at < names.len()));
     let read = matches!(compiled.evaluation, Evaluation::Read { .. });
     if owner.is_some() || (compiled.source.identity == ReplicaIdentity::Full && !read) {
         return Ok(owner);
@@ -311,7 +312,7 @@ pub(super) async fn missing(source: &Side, compiled: &Compiled) -> Result<Missin
         _ => compiled.names.clone(),
     };
     let (schema, name) = compiled.statement.target();
-    let owner = compiled.evaluation.owner().unwrap_or_default();
+    let owner = compiled.owner.clone().unwrap_or_default();
     let mut types = Vec::new();
     for (oid, modifier) in &compiled.full_types {
         let row = source.client.query_one("SELECT format_type($1, $2)", &[oid, modifier]).await;
@@ -322,7 +323,7 @@ pub(super) async fn missing(source: &Side, compiled: &Compiled) -> Result<Missin
         key: owner.iter().filter_map(|&at| columns.get(at).cloned()).collect(),
         columns,
         types,
-        many: !compiled.evaluation.single(),
+        many: !compiled.single(),
     })
 }
 

@@ -114,6 +114,7 @@ pub(super) fn statement(
         read: select.clone(),
         target: route.target.clone(),
         columns,
+        types: route.columns.iter().map(|column| column.sql_type.clone()).collect(),
         owner,
         target_key,
         only: route.only.clone(),

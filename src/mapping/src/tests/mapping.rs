@@ -1,5 +1,6 @@
 //! Refusals with their places, unchanged values, shapes and what a mapper says of itself.
 
+use regraft_core::mapper::{Count, Output};
 use regraft_core::{
     Cell, Code, Column, Mapped, Mapper, Relation, ReplicaIdentity, Row, Rows, TableName, Tuple,
     TupleBuilder,
@@ -260,10 +261,13 @@ fn bytes_of_a_literal_are_known_in_utf8_only() {
 #[test]
 fn a_mapper_says_what_it_reads_and_copies() {
     let mapper = compiled(METRICS);
-    assert_eq!(mapper.owner(), Some(vec![0]));
-    assert!(!mapper.single() && !mapper.total());
+    let declaration = mapper.declaration();
+    assert_eq!(declaration.owner(&["id".to_owned()]), Some(vec![0]));
+    assert_eq!(declaration.rows, Count::Any);
+    let made = [Output::made("?column?", 25), Output::made("?column?", 1700)];
+    assert_eq!(declaration.outputs[1..3], made);
     assert_eq!(mapper.output_types(), [2950, 25, 1700, 1184]);
-    let mut reads = mapper.reads();
+    let mut reads: Vec<_> = declaration.reads.into_iter().map(|read| read.name).collect();
     reads.sort();
     assert_eq!(reads, ["id", "training_metrics", "updated_at"]);
     let mapper = compiled("SELECT 'it''s', -1.5, true, NULL, id::text, 1 FROM ai_workloads");
@@ -272,8 +276,9 @@ fn a_mapper_says_what_it_reads_and_copies() {
         mapper.constants(),
         [literal(0, "'it''s'"), literal(1, "-1.5"), literal(2, "TRUE"), literal(5, "1")]
     );
-    assert_eq!(mapper.owner(), None);
-    assert!(mapper.single() && mapper.total());
+    let declaration = mapper.declaration();
+    assert_eq!(declaration.owner(&["id".to_owned()]), None);
+    assert_eq!(declaration.rows, Count::One);
 }
 
 fn relation(columns: Vec<Column>) -> Relation {
@@ -334,7 +339,7 @@ fn a_json_null_becomes_a_number_by_the_version_of_the_source() {
 fn a_star_is_every_column() {
     let mapper = compiled("SELECT *, w.* FROM ai_workloads w");
     assert_eq!(mapper.output_types(), [2950, 3802, 1184, 25, 25, 20].repeat(2));
-    assert_eq!(mapper.reads().len(), 6);
+    assert_eq!(mapper.declaration().reads.len(), 6);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tests of the whole crate against what a real server gave.
 
+mod conformance;
 mod covered;
 mod differential;
 mod found;
