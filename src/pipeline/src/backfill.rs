@@ -149,6 +149,11 @@ impl State {
         }
     }
 
+    fn ranges_queued(&self) -> usize {
+        let range = |chunk: &&PlannedChunk| matches!(chunk.scope, ChunkScope::Range { .. });
+        self.queue.iter().filter(range).count()
+    }
+
     /// The next chunk that need not wait for others.
     fn next_chunk(&mut self) -> Option<PlannedChunk> {
         let reading = &self.reading;
@@ -214,7 +219,8 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
 
     /// Plans chunks ahead of the readers.
     async fn plan(&mut self, state: &mut State) -> Result<()> {
-        while state.queue.len() < self.options.readers {
+        // Keys that the stream has read by key must not keep ranges from their turn.
+        while state.ranges_queued() < self.options.readers {
             let Some(at) = state.tables.iter().position(|table| !table.fully_planned) else {
                 return Ok(());
             };
