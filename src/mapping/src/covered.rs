@@ -128,7 +128,17 @@ const FORMS: &[(&str, &str)] = &[
     ("a = ANY (array)", "c25 = ANY (c1009)"),
     ("a [NOT] LIKE pattern [ESCAPE e]", "c25 LIKE 'a!%%' ESCAPE '!'"),
     ("a [NOT] ILIKE pattern", "c25 ILIKE 'a%'"),
-    ("a [NOT] SIMILAR TO pattern", "c25 SIMILAR TO 'a'"),
+    ("a [NOT] SIMILAR TO 'pattern' [ESCAPE 'e']", "c25 SIMILAR TO 'a'"),
+    ("a ~ 'pattern', a ~* 'pattern', a !~ 'pattern', a !~* 'pattern'", "c25 ~ 'a'"),
+    ("regexp_replace(a, 'pattern', b [, 'flags'])", "regexp_replace(c25, '(a)', c25, 'gi')"),
+    ("regexp_match(a, 'pattern' [, 'flags'])", "regexp_match(c25, '(a)', 'i')"),
+    ("regexp_split_to_array(a, 'pattern' [, 'flags'])", "regexp_split_to_array(c25, 'a')"),
+    ("substring(a FROM 'pattern')", "substring(c25 FROM 'a(.)')"),
+    (
+        "regexp_like(a, 'pattern' [, 'flags']), regexp_count(a, 'pattern'), \
+         regexp_substr(a, 'pattern'), regexp_instr(a, 'pattern'); from PostgreSQL 15",
+        "regexp_count(c25, 'a')",
+    ),
     ("CASE WHEN a THEN b … [ELSE c] END", "CASE WHEN c16 THEN 1 ELSE c23 END"),
     ("CASE a WHEN b THEN c … [ELSE d] END", "CASE c23 WHEN 1 THEN 2 END"),
     ("COALESCE(a, …)", "coalesce(c23, 0)"),

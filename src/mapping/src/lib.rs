@@ -22,6 +22,7 @@ mod mapper;
 mod numeric;
 mod partial;
 mod read;
+mod regex;
 mod resolve;
 mod statement;
 mod syntax;

@@ -14,6 +14,7 @@ pub(crate) mod json_build;
 pub(crate) mod json_edit;
 pub(crate) mod json_raw;
 pub(crate) mod number;
+pub(crate) mod regex;
 pub(crate) mod set;
 pub(crate) mod text;
 pub(crate) mod to_char;

@@ -6,6 +6,7 @@ mod documents;
 mod expression;
 mod fold;
 mod operators;
+mod regex;
 mod scope;
 mod variadic;
 

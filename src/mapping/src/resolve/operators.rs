@@ -70,6 +70,7 @@ impl Scope<'_> {
             "-" if left.kind == Some(Type::Jsonb) => self.json_operator(operator, left, right, at),
             "&" | "|" | "#" | "<<" | ">>" => self.bits(operator, left, right, at),
             "+" | "-" | "*" | "/" | "%" => self.arithmetic(operator, left, right, at),
+            "~" | "~*" | "!~" | "!~*" => self.regex_operator(operator, left, right, at),
             _ => self.json_operator(operator, left, right, at),
         }
     }
@@ -316,6 +317,9 @@ impl Scope<'_> {
         }
         if let Some(found) = variadic::find(name, arguments.len()) {
             return self.variadic(found, arguments, at);
+        }
+        if let Some(found) = self.regex_function(name, &arguments, at) {
+            return found;
         }
         if let [argument] = arguments.as_slice() {
             match name {

@@ -80,6 +80,11 @@ pub(crate) enum Ast {
         /// ILIKE.
         insensitive: bool,
     },
+    Similar {
+        operand: Box<Node>,
+        pattern: Box<Node>,
+        escape: Option<Box<Node>>,
+    },
     Cast(Box<Node>, TypeRef),
     Case {
         operand: Option<Box<Node>>,

@@ -74,9 +74,7 @@ fn a_plus_sign_takes_the_modifier_away() {
 
 #[test]
 fn constants_that_fail_and_ambiguous_literals_are_refused() {
-    for sql in
-        ["'1e-400'::numeric > null::float8", "f8 * '1e400'::numeric", "substring(t from '2')"]
-    {
+    for sql in ["'1e-400'::numeric > null::float8", "f8 * '1e400'::numeric"] {
         assert!(mapper(sql).is_none(), "{sql}");
     }
 }

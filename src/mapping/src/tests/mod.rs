@@ -4,3 +4,4 @@ mod covered;
 mod differential;
 mod found;
 mod mapping;
+mod regex;
