@@ -172,15 +172,43 @@ pub fn set_functions(settings: &Settings) -> Vec<(&'static str, Vec<Oid>)> {
     let types = TypeNames::default();
     let probe = Probe { table: table(&types), settings };
     let mut found = Vec::new();
+    let mut note = |name: &'static str, arguments: Vec<Oid>| {
+        let list: Vec<_> = arguments.iter().map(|oid| format!("c{oid}")).collect();
+        let sql = format!("1 FROM s, {name}({}) AS x", list.join(", "));
+        if probe.accepts_select(&sql).is_some() {
+            found.push((name, arguments));
+        }
+    };
     for name in functions::SETS {
-        for column in &probe.table.columns {
-            let (oid, column) = (column.type_oid, &column.name);
-            if probe.accepts_select(&format!("1 FROM s, {name}({column}) AS x")).is_some() {
-                found.push((*name, vec![oid]));
+        match *name {
+            "generate_series" => {
+                for kinds in functions::series::SIGNATURES {
+                    note(name, kinds.iter().map(|kind| kind.oid()).collect());
+                }
             }
+            "string_to_table" => {
+                note(name, vec![25, 25]);
+                note(name, vec![25, 25, 25]);
+            }
+            _ => probe.table.columns.iter().for_each(|column| note(name, vec![column.type_oid])),
         }
     }
     found
+}
+
+/// What may stand in FROM and has a syntax or literals of its own, as SQL writes it.
+const FROM_FORMS: &[(&str, &str)] = &[
+    ("regexp_matches(a, 'pattern' [, 'flags'])", "regexp_matches(c25, '(a)', 'g')"),
+    ("regexp_split_to_table(a, 'pattern' [, 'flags'])", "regexp_split_to_table(c25, 'a')"),
+    ("[LATERAL] (VALUES (a, …), …) AS alias", "LATERAL (VALUES (c23, 1), (2, 3))"),
+];
+
+/// The items of FROM with a syntax of their own that compile.
+pub fn from_forms(settings: &Settings) -> Vec<&'static str> {
+    let types = TypeNames::default();
+    let probe = Probe { table: table(&types), settings };
+    let accepts = |sql: &str| probe.accepts_select(&format!("1 FROM s, {sql} AS x")).is_some();
+    FROM_FORMS.iter().filter(|(_, sql)| accepts(sql)).map(|(name, _)| *name).collect()
 }
 
 /// A table with a column of each built-in type and of each enum.

@@ -31,7 +31,7 @@ mod types;
 mod value;
 mod window;
 
-pub use covered::{Covered, Form, covered, forms, set_functions, sql_name};
+pub use covered::{Covered, Form, covered, forms, from_forms, set_functions, sql_name};
 pub use mapper::{CompiledMapper, compile};
 pub use read::{KeyedRead, Named};
 pub use resolve::Refusal;

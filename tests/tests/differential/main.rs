@@ -11,6 +11,7 @@
 mod grammar;
 mod patterns;
 mod server;
+mod sets;
 mod shrink;
 mod values;
 
@@ -34,7 +35,7 @@ const BATCH: usize = 40;
 /// Differences after which a run ends.
 const ENOUGH: usize = 10;
 
-fn number(name: &str, usual: usize) -> usize {
+pub(crate) fn number(name: &str, usual: usize) -> usize {
     std::env::var(name).map_or(usual, |given| given.parse().unwrap())
 }
 
@@ -183,7 +184,7 @@ impl Tally {
 }
 
 /// A grammar of what is covered now.
-async fn grammar(server: &mut Server) -> Grammar {
+pub(crate) async fn grammar(server: &mut Server) -> Grammar {
     let mut covered = covered(&server.table.types, &server.settings);
     let types = covered.iter().flat_map(|one| one.arguments.iter().chain([&one.result]));
     let kinds: Vec<Oid> = types.copied().collect::<BTreeSet<_>>().into_iter().collect();

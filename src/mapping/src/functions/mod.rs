@@ -15,6 +15,7 @@ pub(crate) mod json_edit;
 pub(crate) mod json_raw;
 pub(crate) mod number;
 pub(crate) mod regex;
+pub(crate) mod series;
 pub(crate) mod set;
 pub(crate) mod text;
 pub(crate) mod to_char;
@@ -65,23 +66,30 @@ pub(crate) fn select(name: &str, kinds: &[Option<Type>]) -> Option<&'static Entr
     if name == "substring" && kinds.get(1) == Some(&None) {
         return None;
     }
-    let mut best: Option<(usize, &'static Entry)> = None;
+    let named = entries().filter(|entry| entry.name == name);
+    best(named, |entry| entry.arguments, kinds).filter(|entry| entry.result != REFUSED)
+}
+
+/// The one among candidates whose argument types fit best, if it is one.
+pub(crate) fn best<C: Copy>(
+    candidates: impl Iterator<Item = C>,
+    arguments: impl Fn(C) -> &'static [Type],
+    kinds: &[Option<Type>],
+) -> Option<C> {
+    let mut best: Option<(usize, C)> = None;
     let mut tie = false;
-    for entry in entries() {
-        if entry.name != name || entry.arguments.len() != kinds.len() {
-            continue;
-        }
-        let Some(score) = score(entry.arguments, kinds) else { continue };
+    for candidate in candidates.filter(|candidate| arguments(*candidate).len() == kinds.len()) {
+        let Some(score) = score(arguments(candidate), kinds) else { continue };
         match best {
             Some((other, _)) if other > score => {}
             Some((other, _)) if other == score => tie = true,
             _ => {
-                best = Some((score, entry));
+                best = Some((score, candidate));
                 tie = false;
             }
         }
     }
-    best.filter(|(_, entry)| !tie && entry.result != REFUSED).map(|(_, entry)| entry)
+    best.filter(|_| !tie).map(|(_, candidate)| candidate)
 }
 
 /// How well types fit: exact matches first, then arguments of a preferred type.

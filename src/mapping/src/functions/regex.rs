@@ -189,6 +189,11 @@ fn put<'t>(out: &mut String, replacement: &str, part: impl Fn(usize) -> Option<&
     out.push_str(rest);
 }
 
+/// Whether the flags ask for all matches, and the flags without that.
+pub(crate) fn is_flag_of_all(flags: &str) -> (bool, String) {
+    (flags.contains('g'), flags.replace('g', ""))
+}
+
 /// True when a replacement shows groups.
 pub(crate) fn shows_groups(replacement: &str) -> bool {
     let mut escaped = false;

@@ -12,7 +12,7 @@ use crate::expr::{Env, Expr};
 use crate::syntax::Stop;
 use crate::value::{Fail, Value};
 
-fn is_constant(expr: &Expr) -> bool {
+pub(super) fn is_constant(expr: &Expr) -> bool {
     let mut constant = true;
     expr.walk(&mut |part| {
         constant &= !matches!(part, Expr::Column { .. } | Expr::Lateral { .. } | Expr::Stable(_));

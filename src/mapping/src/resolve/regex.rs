@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::expression::{Resolved, later};
 use super::scope::Scope;
 use crate::expr::Expr;
-use crate::functions::regex::{Matching, Use, shows_groups, similar};
+use crate::functions::regex::{Matching, Use, is_flag_of_all, shows_groups, similar};
 use crate::regex::{Asks, Options, Pattern};
 use crate::syntax::Stop;
 use crate::syntax::ast::Node;
@@ -23,7 +23,11 @@ fn is_text(kind: Option<Type>) -> bool {
 
 impl Scope<'_> {
     /// A constant text; `None` for NULL.
-    fn constant_text(&self, value: &Resolved, what: &str) -> Result<Option<String>, Stop> {
+    pub(super) fn constant_text(
+        &self,
+        value: &Resolved,
+        what: &str,
+    ) -> Result<Option<String>, Stop> {
         let text = value.kind.is_none_or(|kind| matches!(kind, Type::Text | Type::Varchar));
         match &value.expr {
             Expr::Const(Value::Null) if text => Ok(None),
@@ -181,7 +185,7 @@ impl Scope<'_> {
             let Some(found) = self.constant_text(given, "flags")? else { return null() };
             flags = found;
         }
-        let all = flags.contains('g');
+        let (all, flags) = is_flag_of_all(&flags);
         let (usage, asks) = match usage {
             Use::Replace(_) => {
                 let shows = match &arguments[2].expr {
@@ -195,7 +199,6 @@ impl Scope<'_> {
             Use::Substring | Use::Match => (usage, Asks::Groups),
             _ => (usage, Asks::Where),
         };
-        let flags = flags.replace('g', "");
         let pattern = self.pattern(&text, &flags, false, asks, arguments[1].at)?;
         let mut list = vec![value.expr];
         if let (Use::Replace(_), Some(replacement)) = (usage, arguments.get(2)) {

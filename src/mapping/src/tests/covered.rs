@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::differential::C;
 use crate::{
-    Covered, Form, Settings, TypeKind, TypeNames, UserType, covered, forms, set_functions, sql_name,
+    Covered, Form, Settings, TypeKind, TypeNames, UserType, covered, forms, from_forms,
+    set_functions, sql_name,
 };
 
 const MOOD: u32 = 100_001;
@@ -99,6 +100,9 @@ fn document() -> String {
     out.push_str("\n## Set-returning functions in FROM\n\n");
     for (function, arguments) in set_functions(&C) {
         writeln!(out, "- `{function}({})`", names(&arguments)).unwrap();
+    }
+    for form in from_forms(&C) {
+        writeln!(out, "- `{form}`").unwrap();
     }
     out.push('\n');
     operators(&mut out, &all);

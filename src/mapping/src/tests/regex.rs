@@ -45,6 +45,30 @@ fn what_is_not_certain_is_refused() {
 }
 
 #[test]
+fn what_stands_in_from_is_refused_in_the_same_way() {
+    for (sql, what) in [
+        ("x FROM s, regexp_split_to_table(t, 'a', 'g') x", "the flag g"),
+        ("x FROM s, regexp_matches(t, '(a|ab)(c|bcd)(d*)') x", "groups that can divide"),
+        ("x FROM s, generate_series('1', '2') x", "generate_series(unknown"),
+        ("x FROM s, generate_series(id, f8) x", "generate_series(integer"),
+        ("x FROM s, string_to_table(ta, ',') x", "with these arguments"),
+        ("x.n FROM s, (VALUES (i4)) AS x(n)", "without LATERAL"),
+        ("1 FROM s, (VALUES (1), (2, 3)) AS x", "different lengths"),
+        ("1 FROM s, (VALUES (1), ('a'::text)) AS x", "mixes"),
+        ("1 FROM s, (VALUES (v)) AS x", "without LATERAL"),
+        ("1 FROM s, LATERAL (VALUES (v)) AS x", "have modifiers"),
+        ("1 FROM s, (VALUES (1))", "an alias for VALUES"),
+        ("x FROM s, (VALUES (1)) AS x", "a whole row"),
+    ] {
+        let text = format!("INSERT INTO x SELECT {sql}");
+        let statement = &parse("e.sql", &text).unwrap()[0];
+        assert_eq!(statement.source_tables().len(), 1, "{sql}");
+        let found = compile(statement, &table(), &C).unwrap_err().message;
+        assert!(found.contains(what), "{sql}: {found}");
+    }
+}
+
+#[test]
 fn beyond_ascii_a_locale_decides() {
     let other = Settings { c_ctype: false, ..C };
     assert!(refusal("t ~* 'ä'", &other).unwrap().contains("letters beyond ASCII"));
