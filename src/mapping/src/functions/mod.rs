@@ -9,6 +9,7 @@ pub(crate) mod digest;
 pub(crate) mod encoding;
 pub(crate) mod fields;
 pub(crate) mod format;
+pub(crate) mod hash;
 pub(crate) mod json;
 pub(crate) mod json_build;
 pub(crate) mod json_edit;
@@ -50,7 +51,16 @@ const TABLES: &[&[Entry]] = &[
     json_raw::ENTRIES,
     calendar::ENTRIES,
     fields::ENTRIES,
+    hash::ENTRIES,
 ];
+
+/// Functions that came with a version of PostgreSQL, as `server_version_num`.
+const SINCE: &[(&str, u32)] = &[("crc32", 180_000), ("crc32c", 180_000)];
+
+/// True when a server of this version has the function.
+pub(crate) fn is_known_to(name: &str, server_version: u32) -> bool {
+    SINCE.iter().all(|(newer, since)| *newer != name || server_version >= *since)
+}
 
 /// All functions that are known here, those to be refused among them.
 pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {

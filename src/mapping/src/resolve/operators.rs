@@ -338,7 +338,8 @@ impl Scope<'_> {
         }
         let arguments = if name == "timezone" { self.zone(arguments, at)? } else { arguments };
         let kinds: Vec<Option<Type>> = arguments.iter().map(|argument| argument.kind).collect();
-        let Some(entry) = functions::select(name, &kinds) else {
+        let known = functions::is_known_to(name, self.settings.server_version);
+        let Some(entry) = functions::select(name, &kinds).filter(|_| known) else {
             let list: Vec<_> = kinds.iter().map(|kind| self.type_name(*kind)).collect();
             return Err(later(at, &format!("the function {name}({})", list.join(", "))));
         };

@@ -90,10 +90,15 @@ fn document() -> String {
         writeln!(out, "- `{form}`").unwrap();
     }
     out.push_str("\n## Functions\n\n");
-    let mut functions: Vec<_> = all.iter().filter(|c| c.form == Form::Function).collect();
+    let newest = covered(&types(), &Settings { server_version: 180_000, ..C });
+    let mut functions: Vec<_> = newest.iter().filter(|c| c.form == Form::Function).collect();
     functions.sort_by(|a, b| a.name.cmp(&b.name));
     for function in functions {
-        let note = if other.contains(function) { "" } else { "; in a database of locale C" };
+        let note = match function {
+            newer if !all.contains(newer) => "; from PostgreSQL 18",
+            own if !other.contains(own) => "; in a database of locale C",
+            _ => "",
+        };
         let (list, result) = (names(&function.arguments), name(function.result));
         writeln!(out, "- `{}({list})` → {result}{note}", function.name).unwrap();
     }

@@ -55,7 +55,7 @@ fn what_stands_in_from_is_refused_in_the_same_way() {
         ("x.n FROM s, (VALUES (i4)) AS x(n)", "without LATERAL"),
         ("1 FROM s, (VALUES (1), (2, 3)) AS x", "different lengths"),
         ("1 FROM s, (VALUES (1), ('a'::text)) AS x", "mixes"),
-        ("1 FROM s, (VALUES (v)) AS x", "without LATERAL"),
+        ("1 FROM s, (VALUES (t)) AS x", "without LATERAL"),
         ("1 FROM s, LATERAL (VALUES (v)) AS x", "have modifiers"),
         ("1 FROM s, (VALUES (1))", "an alias for VALUES"),
         ("x FROM s, (VALUES (1)) AS x", "a whole row"),
