@@ -156,6 +156,15 @@ const FORMS: &[(&str, &str)] = &[
     ("INTERVAL 'literal'", "c1114 + interval '1 day'"),
     ("ARRAY[a, …]", "ARRAY[c23, 1]"),
     ("array[index]", "c1009[1]"),
+    ("a @? 'jsonpath', a @@ 'jsonpath'", "c3802 @? '$.a'"),
+    (
+        "jsonb_path_exists(a, 'jsonpath'), jsonb_path_match(a, 'jsonpath')",
+        "jsonb_path_exists(c3802, '$.a')",
+    ),
+    (
+        "jsonb_path_query_first(a, 'jsonpath'), jsonb_path_query_array(a, 'jsonpath')",
+        "jsonb_path_query_array(c3802, '$.a')",
+    ),
     ("jsonb_build_object(key, value, …)", "jsonb_build_object('a', c23)"),
     ("jsonb_build_array(value, …)", "jsonb_build_array(c23, c25)"),
 ];
@@ -200,6 +209,7 @@ pub fn set_functions(settings: &Settings) -> Vec<(&'static str, Vec<Oid>)> {
 const FROM_FORMS: &[(&str, &str)] = &[
     ("regexp_matches(a, 'pattern' [, 'flags'])", "regexp_matches(c25, '(a)', 'g')"),
     ("regexp_split_to_table(a, 'pattern' [, 'flags'])", "regexp_split_to_table(c25, 'a')"),
+    ("jsonb_path_query(a, 'jsonpath')", "jsonb_path_query(c3802, '$.a')"),
     ("[LATERAL] (VALUES (a, …), …) AS alias", "LATERAL (VALUES (c23, 1), (2, 3))"),
 ];
 

@@ -18,6 +18,7 @@ mod expr;
 mod functions;
 mod interval;
 mod jsonb;
+mod jsonpath;
 mod mapper;
 mod numeric;
 mod partial;

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use regraft_mapping::{Covered, Form};
 
-use crate::{patterns, values};
+use crate::{paths, patterns, values};
 
 pub(crate) type Oid = u32;
 
@@ -87,6 +87,7 @@ const LITERALS: &[Literal] = &[
     ("flags", |random| patterns::flags(random).to_owned(), ""),
     ("replacement", |random| patterns::replacement(random).to_owned(), "x"),
     ("similar", patterns::similar, "a"),
+    ("path", paths::path, "$"),
 ];
 
 #[derive(Clone, Debug)]
@@ -133,6 +134,12 @@ const TEMPLATES: &[&str] = &[
     "16->{25} NOT ILIKE {25}",
     "16->{25} SIMILAR TO {similar}",
     "16->{1042} NOT SIMILAR TO {similar} ESCAPE '#'",
+    "16->{3802} @? {path}",
+    "16->{3802} @@ {path}",
+    "16->jsonb_path_exists({3802}, {path})",
+    "16->jsonb_path_match({3802}, {path})",
+    "3802->jsonb_path_query_first({3802}, {path})",
+    "3802->jsonb_path_query_array({3802}, {path})",
     "16->{25} ~ {pattern}",
     "16->{1042} ~* {pattern}",
     "16->{1043} !~ {pattern}",

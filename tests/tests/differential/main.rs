@@ -9,6 +9,7 @@
 //! With `REGRAFT_ONLY=regexp` all expressions are of rules that have this in their names.
 
 mod grammar;
+mod paths;
 mod patterns;
 mod server;
 mod sets;

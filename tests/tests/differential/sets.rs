@@ -8,8 +8,8 @@ use regraft_core::{Mapped, Mapper, Rows};
 use regraft_mapping::{compile, parse};
 
 use crate::grammar::Grammar;
-use crate::patterns;
 use crate::server::Server;
+use crate::{paths, patterns};
 
 /// Pairs of an item of FROM and a row.
 const PAIRS: usize = 20_000;
@@ -43,6 +43,7 @@ const ITEMS_OF_FROM: &[(&str, usize)] = &[
     ("json_array_elements({114})", 1),
     ("json_array_elements_text({114})", 1),
     ("json_object_keys({114})", 1),
+    ("jsonb_path_query({3802}, {path})", 1),
     ("unnest({1009})", 1),
     ("unnest({1007})", 1),
     ("unnest({3807})", 1),
@@ -110,6 +111,7 @@ fn filled(template: &str, random: &mut StdRng, grammar: &Grammar) -> String {
             "stamp" => pick(random, STAMPS),
             "step" => pick(random, STEPS),
             "pattern" => quoted(&patterns::pattern(random)),
+            "path" => quoted(&paths::path(random)),
             "flags" => quoted(patterns::flags(random)),
             oid => {
                 let depth = random.random_range(0..2);

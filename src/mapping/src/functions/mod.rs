@@ -14,6 +14,7 @@ pub(crate) mod json;
 pub(crate) mod json_build;
 pub(crate) mod json_edit;
 pub(crate) mod json_raw;
+pub(crate) mod jsonpath;
 pub(crate) mod number;
 pub(crate) mod regex;
 pub(crate) mod series;

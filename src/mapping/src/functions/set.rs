@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{array, json_raw, regex, series};
 use crate::jsonb::{Kind, as_text, kind, parts, unescape};
+use crate::jsonpath::Path;
 use crate::regex::Pattern;
 use crate::types::Type;
 use crate::value::{Fail, Value};
@@ -27,6 +28,8 @@ pub(crate) enum SetFunction {
     Matches(Arc<Pattern>, bool),
     /// regexp_split_to_table
     Parts(Arc<Pattern>),
+    /// jsonb_path_query
+    Path(Arc<Path>),
     /// VALUES with so many columns.
     Values(usize),
 }
@@ -67,6 +70,9 @@ impl SetFunction {
             }
             (SetFunction::Parts(pattern), [Value::Text(text)]) => {
                 regex::split(pattern, text, &mut |part| visit(&[Value::text(part)]))
+            }
+            (SetFunction::Path(path), [Value::Text(document)]) => {
+                path.items(document)?.into_iter().try_for_each(|item| visit(&[Value::Text(item)]))
             }
             (_, [Value::Text(document)]) => self.each_part(document, visit),
             _ => Err(Fail::Wire(

@@ -70,6 +70,10 @@ impl Scope<'_> {
             "-" if left.kind == Some(Type::Jsonb) => self.json_operator(operator, left, right, at),
             "&" | "|" | "#" | "<<" | ">>" => self.bits(operator, left, right, at),
             "+" | "-" | "*" | "/" | "%" => self.arithmetic(operator, left, right, at),
+            "@?" | "@@" => {
+                let no_operator = self.no_operator(operator, left.kind, right.kind, at);
+                self.path_query(operator, &[left, right], at).unwrap_or(Err(no_operator))
+            }
             "~" | "~*" | "!~" | "!~*" => self.regex_operator(operator, left, right, at),
             _ => self.json_operator(operator, left, right, at),
         }
@@ -318,7 +322,8 @@ impl Scope<'_> {
         if let Some(found) = variadic::find(name, arguments.len()) {
             return self.variadic(found, arguments, at);
         }
-        if let Some(found) = self.regex_function(name, &arguments, at) {
+        let by_literal = self.regex_function(name, &arguments, at);
+        if let Some(found) = by_literal.or_else(|| self.path_query(name, &arguments, at)) {
             return found;
         }
         if let [argument] = arguments.as_slice() {

@@ -29,6 +29,7 @@ impl Scope<'_> {
         }
         match name {
             "generate_series" => return self.series(arguments, at),
+            "jsonb_path_query" => return self.path_set(arguments, at),
             "string_to_table" => return self.string_to_table(arguments, at),
             "regexp_matches" | "regexp_split_to_table" => {
                 return self.pattern_set(name, arguments, at);
@@ -115,6 +116,19 @@ impl Scope<'_> {
     fn string_to_table(&self, arguments: Vec<Resolved>, at: usize) -> Result<Set, Stop> {
         let inputs = self.texts("string_to_table", arguments, at)?;
         Ok((SetFunction::Split, inputs, vec![(String::new(), Type::Text)]))
+    }
+
+    fn path_set(&self, mut arguments: Vec<Resolved>, at: usize) -> Result<Set, Stop> {
+        let wanted = arguments.len() == 2 && arguments[0].kind == Some(Type::Jsonb);
+        let Some(path) = arguments.pop().filter(|_| wanted) else {
+            return Err(later(at, "jsonb_path_query() with these arguments"));
+        };
+        match self.json_path(&path)? {
+            Some(path) => {
+                Ok((SetFunction::Path(path), arguments, vec![(String::new(), Type::Jsonb)]))
+            }
+            None => Err(later(at, "NULL as a jsonpath in FROM")),
+        }
     }
 
     fn pattern_set(&self, name: &str, arguments: Vec<Resolved>, at: usize) -> Result<Set, Stop> {

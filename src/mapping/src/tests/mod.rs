@@ -3,5 +3,6 @@
 mod covered;
 mod differential;
 mod found;
+mod jsonpath;
 mod mapping;
 mod regex;
