@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use regraft_mapping::{Covered, Form};
 
-use crate::{paths, patterns, values};
+use crate::{formats, paths, patterns, values};
 
 pub(crate) type Oid = u32;
 
@@ -88,6 +88,9 @@ const LITERALS: &[Literal] = &[
     ("replacement", |random| patterns::replacement(random).to_owned(), "x"),
     ("similar", patterns::similar, "a"),
     ("path", paths::path, "$"),
+    ("format", formats::stamp, "YYYY"),
+    ("number_format", formats::number, "9"),
+    ("full_format", |random| formats::full(random).to_owned(), "YYYYMMDD"),
 ];
 
 #[derive(Clone, Debug)]
@@ -134,6 +137,19 @@ const TEMPLATES: &[&str] = &[
     "16->{25} NOT ILIKE {25}",
     "16->{25} SIMILAR TO {similar}",
     "16->{1042} NOT SIMILAR TO {similar} ESCAPE '#'",
+    "25->to_char({1114}, {format})",
+    "25->to_char({1184}, {format})",
+    "25->to_char({1082}, {format})",
+    "1082->to_date(to_char({1114}, {full_format}), {full_format})",
+    "1082->to_date(to_char({1082}, 'YYYY-MM-DD'), 'YYYY-MM-DD')",
+    "1082->to_date({25}, 'YYYY-MM-DD')",
+    "1184->to_timestamp(to_char({1184}, {full_format}), {full_format})",
+    "1184->to_timestamp(to_char({1114}, 'YYYY-MM-DD HH24:MI:SS.US'), 'YYYY-MM-DD HH24:MI:SS.US')",
+    "25->to_char({23}, {number_format})",
+    "25->to_char({21}, {number_format})",
+    "25->to_char({20}, {number_format})",
+    "25->to_char({1700}, {number_format})",
+    "25->to_char({1700}::numeric(9,3), {number_format})",
     "16->{3802} @? {path}",
     "16->{3802} @@ {path}",
     "16->jsonb_path_exists({3802}, {path})",

@@ -8,6 +8,7 @@
 //!
 //! With `REGRAFT_ONLY=regexp` all expressions are of rules that have this in their names.
 
+mod formats;
 mod grammar;
 mod paths;
 mod patterns;
@@ -232,5 +233,5 @@ async fn generated_expressions_give_what_postgres_gives() {
     assert!(list.is_empty(), "seed {seed}: {} differ:\n\n{}", list.len(), list.join("\n\n"));
     assert!(only.is_some() || refused * 4 < generated, "too many expressions are refused");
     assert!(ill_typed * 10 < generated, "too many expressions are ill-typed");
-    assert!(undecided * 10 < pairs, "too many rows are left to PostgreSQL");
+    assert!(only.is_some() || undecided * 10 < pairs, "too many rows are left to PostgreSQL");
 }

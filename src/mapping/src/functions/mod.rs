@@ -9,6 +9,7 @@ pub(crate) mod digest;
 pub(crate) mod encoding;
 pub(crate) mod fields;
 pub(crate) mod format;
+pub(crate) mod from_text;
 pub(crate) mod hash;
 pub(crate) mod json;
 pub(crate) mod json_build;
@@ -16,6 +17,7 @@ pub(crate) mod json_edit;
 pub(crate) mod json_raw;
 pub(crate) mod jsonpath;
 pub(crate) mod number;
+pub(crate) mod number_format;
 pub(crate) mod regex;
 pub(crate) mod series;
 pub(crate) mod set;
@@ -53,6 +55,8 @@ const TABLES: &[&[Entry]] = &[
     calendar::ENTRIES,
     fields::ENTRIES,
     hash::ENTRIES,
+    number_format::ENTRIES,
+    from_text::ENTRIES,
 ];
 
 /// Functions that came with a version of PostgreSQL, as `server_version_num`.

@@ -4,7 +4,8 @@ use super::expression::{Resolved, later};
 use super::scope::Scope;
 use crate::expr::{Compare, Expr, Order, Run};
 use crate::functions::{
-    self, Entry, bytes, calendar, cast::implicit, fields, number, text, to_char, variadic,
+    self, Entry, bytes, calendar, cast::implicit, fields, from_text, number, number_format, text,
+    to_char, variadic,
 };
 use crate::syntax::Stop;
 use crate::syntax::ast::Node;
@@ -354,7 +355,11 @@ impl Scope<'_> {
             return Err(later(at, &format!("{name}() in a session whose time zone is not UTC")));
         }
         let (pattern, known): (usize, fn(&str) -> bool) = match name {
-            "to_char" => (1, to_char::is_known),
+            "to_char" if matches!(entry.arguments[0], Type::Timestamp | Type::Timestamptz) => {
+                (1, to_char::is_known)
+            }
+            "to_char" => (1, number_format::is_known),
+            "to_date" | "to_timestamp" => (1, from_text::is_known),
             "date_trunc" | "date_part" | "extract" => (0, fields::is_known),
             _ => (usize::MAX, |_| true),
         };

@@ -192,7 +192,7 @@ fn refusals_say_where() {
         ("SELECT size < 1 < 2 FROM ai_workloads", (2, 17), "does not chain"),
         ("SELECT updated_at AT TIME ZONE 'Europe/Rome' FROM ai_workloads", (2, 19), "'UTC'"),
         ("SELECT interval '1' day FROM ai_workloads", (2, 21), "interval with fields"),
-        ("SELECT to_char(updated_at, 'Mon') FROM ai_workloads", (2, 28), "to_char()"),
+        ("SELECT to_char(updated_at, 'TMMon') FROM ai_workloads", (2, 28), "to_char()"),
         ("SELECT extract(fortnight FROM updated_at) FROM ai_workloads", (2, 16), "fortnight"),
         ("SELECT ARRAY[] FROM ai_workloads", (2, 8), "has no type"),
         ("SELECT big[1] FROM ai_workloads", (2, 11), "subscript"),
