@@ -85,11 +85,12 @@ impl SetFunction {
     fn each_raw(&self, document: &str, visit: &mut Visit<'_>) -> Result<(), Fail> {
         let document = json_raw::document(document);
         let object = matches!(self, SetFunction::Each | SetFunction::EachText | SetFunction::Keys);
-        if !document.starts_with(if object { '{' } else { '[' }) {
-            return Err(Fail::error("22023", "json of another kind than the function takes"));
-        }
+        // Escapes are resolved while the document is read, before its kind is looked at.
         if !matches!(self, SetFunction::Elements) {
             json_raw::checked(document)?;
+        }
+        if !document.starts_with(if object { '{' } else { '[' }) {
+            return Err(Fail::error("22023", "json of another kind than the function takes"));
         }
         for (key, value) in json_raw::parts(document) {
             match self {

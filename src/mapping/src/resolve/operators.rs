@@ -1,6 +1,7 @@
 //! Operators and functions: which of PostgreSQL's is meant, given the types.
 
 use super::expression::{Resolved, later};
+use super::is_null_constant;
 use super::scope::Scope;
 use crate::expr::{Compare, Expr, Order, Run};
 use crate::functions::{
@@ -373,6 +374,10 @@ impl Scope<'_> {
         for (argument, kind) in arguments.into_iter().zip(entry.arguments) {
             let argument = if *kind == Type::Other(1009) { self.path(argument)? } else { argument };
             list.push(self.convert(argument, *kind, at)?.expr);
+        }
+        // PostgreSQL inlines the one over dates, and sees that the one inside it is strict.
+        if name == "date_part" && !entry.strict && is_null_constant(&list[0]) {
+            return Ok(Resolved::new(Expr::Const(Value::Null), entry.result, at));
         }
         let Entry { run, strict, result, .. } = *entry;
         Ok(Resolved::new(Expr::Call { run, strict, arguments: list }, result, at))
