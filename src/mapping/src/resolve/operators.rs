@@ -380,7 +380,11 @@ impl Scope<'_> {
             return Ok(Resolved::new(Expr::Const(Value::Null), entry.result, at));
         }
         let Entry { run, strict, result, .. } = *entry;
-        Ok(Resolved::new(Expr::Call { run, strict, arguments: list }, result, at))
+        let stable =
+            matches!(name, "to_char" | "to_date") || (name == "to_timestamp" && list.len() == 2);
+        let call = Expr::Call { run, strict, arguments: list };
+        let expr = if stable { Expr::Stable(Box::new(call)) } else { call };
+        Ok(Resolved::new(expr, result, at))
     }
 
     /// The arguments of AT TIME ZONE, the zone as its offset from UTC. What other names mean, the

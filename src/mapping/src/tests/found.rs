@@ -42,6 +42,8 @@ fn each_case_gives_what_postgres_gave() {
         ("null::int in (1 / i4, i2)", 1, "N"),
         ("date_part(null, d + 2147483000)", 7, "N"),
         ("date_part(null, ('5874897-12-' || 20 + i2)::date)", 6, "N"),
+        // The planner does not compute what is STABLE, and so does not see this NULL.
+        ("to_char(timestamptz '-infinity', 'YYYY') = encode(y, t)", 1, "22023"),
         // An item that is no constant is compared in a type of its own.
         ("n in (n, ceil(i8))", 4, "01"),
         ("n2 in (f8, 0.1, 0.2, n2 + 1)", 9, "00"),
