@@ -33,9 +33,9 @@ pub struct Server {
     pub free_slots: i64,
     /// `server_encoding`.
     pub encoding: String,
-    /// `LC_COLLATE` of the database orders by bytes.
+    /// The database's default collation orders by bytes.
     pub collation_is_c: bool,
-    /// `LC_CTYPE` of the database knows only ASCII letters.
+    /// The database knows only ASCII letters.
     pub ctype_is_c: bool,
 }
 
@@ -62,9 +62,13 @@ impl Server {
                    current_setting('max_replication_slots')::bigint
                        - (SELECT count(*) FROM pg_replication_slots) AS free_slots,
                    current_setting('server_encoding') AS encoding,
-                   d.datcollate IN ('C', 'POSIX') AS collation_is_c,
-                   d.datctype IN ('C', 'POSIX') AS ctype_is_c
+                   coalesce(l.own, d.datcollate IN ('C', 'POSIX')) AS collation_is_c,
+                   coalesce(l.own, d.datctype IN ('C', 'POSIX')) AS ctype_is_c
             FROM pg_roles r, pg_database d
+            -- Since versions 15 and 17 ICU, or PostgreSQL itself, may decide in place of these two.
+            CROSS JOIN LATERAL (SELECT CASE to_jsonb(d) ->> 'datlocprovider'
+                WHEN 'i' THEN false
+                WHEN 'b' THEN to_jsonb(d) ->> 'datlocale' IN ('C', 'POSIX') END AS own) AS l
             WHERE r.rolname = current_user AND d.datname = current_database()";
         let row = client.query_one(sql, &[]).await.map_err(|error| classify(&error, place))?;
         let version: i32 = row.get("version");

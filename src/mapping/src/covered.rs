@@ -128,7 +128,17 @@ const FORMS: &[(&str, &str)] = &[
     ("a = ANY (array)", "c25 = ANY (c1009)"),
     ("a [NOT] LIKE pattern [ESCAPE e]", "c25 LIKE 'a!%%' ESCAPE '!'"),
     ("a [NOT] ILIKE pattern", "c25 ILIKE 'a%'"),
-    ("a [NOT] SIMILAR TO pattern", "c25 SIMILAR TO 'a'"),
+    ("a [NOT] SIMILAR TO 'pattern' [ESCAPE 'e']", "c25 SIMILAR TO 'a'"),
+    ("a ~ 'pattern', a ~* 'pattern', a !~ 'pattern', a !~* 'pattern'", "c25 ~ 'a'"),
+    ("regexp_replace(a, 'pattern', b [, 'flags'])", "regexp_replace(c25, '(a)', c25, 'gi')"),
+    ("regexp_match(a, 'pattern' [, 'flags'])", "regexp_match(c25, '(a)', 'i')"),
+    ("regexp_split_to_array(a, 'pattern' [, 'flags'])", "regexp_split_to_array(c25, 'a')"),
+    ("substring(a FROM 'pattern')", "substring(c25 FROM 'a(.)')"),
+    (
+        "regexp_like(a, 'pattern' [, 'flags']), regexp_count(a, 'pattern'), \
+         regexp_substr(a, 'pattern'), regexp_instr(a, 'pattern'); from PostgreSQL 15",
+        "regexp_count(c25, 'a')",
+    ),
     ("CASE WHEN a THEN b … [ELSE c] END", "CASE WHEN c16 THEN 1 ELSE c23 END"),
     ("CASE a WHEN b THEN c … [ELSE d] END", "CASE c23 WHEN 1 THEN 2 END"),
     ("COALESCE(a, …)", "coalesce(c23, 0)"),
@@ -146,6 +156,15 @@ const FORMS: &[(&str, &str)] = &[
     ("INTERVAL 'literal'", "c1114 + interval '1 day'"),
     ("ARRAY[a, …]", "ARRAY[c23, 1]"),
     ("array[index]", "c1009[1]"),
+    ("a @? 'jsonpath', a @@ 'jsonpath'", "c3802 @? '$.a'"),
+    (
+        "jsonb_path_exists(a, 'jsonpath'), jsonb_path_match(a, 'jsonpath')",
+        "jsonb_path_exists(c3802, '$.a')",
+    ),
+    (
+        "jsonb_path_query_first(a, 'jsonpath'), jsonb_path_query_array(a, 'jsonpath')",
+        "jsonb_path_query_array(c3802, '$.a')",
+    ),
     ("jsonb_build_object(key, value, …)", "jsonb_build_object('a', c23)"),
     ("jsonb_build_array(value, …)", "jsonb_build_array(c23, c25)"),
 ];
@@ -162,15 +181,44 @@ pub fn set_functions(settings: &Settings) -> Vec<(&'static str, Vec<Oid>)> {
     let types = TypeNames::default();
     let probe = Probe { table: table(&types), settings };
     let mut found = Vec::new();
+    let mut note = |name: &'static str, arguments: Vec<Oid>| {
+        let list: Vec<_> = arguments.iter().map(|oid| format!("c{oid}")).collect();
+        let sql = format!("1 FROM s, {name}({}) AS x", list.join(", "));
+        if probe.accepts_select(&sql).is_some() {
+            found.push((name, arguments));
+        }
+    };
     for name in functions::SETS {
-        for column in &probe.table.columns {
-            let (oid, column) = (column.type_oid, &column.name);
-            if probe.accepts_select(&format!("1 FROM s, {name}({column}) AS x")).is_some() {
-                found.push((*name, vec![oid]));
+        match *name {
+            "generate_series" => {
+                for kinds in functions::series::SIGNATURES {
+                    note(name, kinds.iter().map(|kind| kind.oid()).collect());
+                }
             }
+            "string_to_table" => {
+                note(name, vec![25, 25]);
+                note(name, vec![25, 25, 25]);
+            }
+            _ => probe.table.columns.iter().for_each(|column| note(name, vec![column.type_oid])),
         }
     }
     found
+}
+
+/// What may stand in FROM and has a syntax or literals of its own, as SQL writes it.
+const FROM_FORMS: &[(&str, &str)] = &[
+    ("regexp_matches(a, 'pattern' [, 'flags'])", "regexp_matches(c25, '(a)', 'g')"),
+    ("regexp_split_to_table(a, 'pattern' [, 'flags'])", "regexp_split_to_table(c25, 'a')"),
+    ("jsonb_path_query(a, 'jsonpath')", "jsonb_path_query(c3802, '$.a')"),
+    ("[LATERAL] (VALUES (a, …), …) AS alias", "LATERAL (VALUES (c23, 1), (2, 3))"),
+];
+
+/// The items of FROM with a syntax of their own that compile.
+pub fn from_forms(settings: &Settings) -> Vec<&'static str> {
+    let types = TypeNames::default();
+    let probe = Probe { table: table(&types), settings };
+    let accepts = |sql: &str| probe.accepts_select(&format!("1 FROM s, {sql} AS x")).is_some();
+    FROM_FORMS.iter().filter(|(_, sql)| accepts(sql)).map(|(name, _)| *name).collect()
 }
 
 /// A table with a column of each built-in type and of each enum.

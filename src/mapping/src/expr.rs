@@ -1,6 +1,7 @@
 //! The typed form of an expression, and its evaluation.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::sync::Arc;
 
 use regraft_core::{Cell, Tuple};
@@ -15,6 +16,13 @@ use crate::value::{Evaluated, Fail, Value};
 
 /// A function over values; arguments may be taken out of the slice.
 pub(crate) type Run = for<'v> fn(&mut [Value<'v>]) -> Evaluated<'v>;
+
+/// A function with something that was made of its constant arguments when the mapping was compiled.
+/// It gives NULL for a NULL among the others.
+pub(crate) trait Prepared: fmt::Debug + Send + Sync {
+    /// The value for arguments that are not NULL.
+    fn run<'v>(&self, arguments: &mut [Value<'v>]) -> Evaluated<'v>;
+}
 
 /// What a comparison asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +124,10 @@ pub(crate) enum Expr {
     Call {
         run: Run,
         strict: bool,
+        arguments: Vec<Expr>,
+    },
+    Prepared {
+        function: Arc<dyn Prepared>,
         arguments: Vec<Expr>,
     },
     Cast {
@@ -256,7 +268,10 @@ impl Expr {
             Expr::In { order, operand, list, negated } => {
                 in_list(order, operand, list, *negated, env)
             }
-            Expr::Call { run, strict, arguments } => call(*run, *strict, arguments, env),
+            Expr::Call { run, strict, arguments } => call(run, *strict, arguments, env),
+            Expr::Prepared { function, arguments } => {
+                call(|values: &mut [Value<'e>]| function.run(values), true, arguments, env)
+            }
             Expr::Cast { cast, operand } => {
                 let value = operand.eval(env)?;
                 if value.is_null() { Ok(value) } else { cast.apply(value) }
@@ -337,6 +352,7 @@ impl Expr {
             }
             Expr::Extreme { list, .. }
             | Expr::Call { arguments: list, .. }
+            | Expr::Prepared { arguments: list, .. }
             | Expr::Array { arguments: list, .. } => {
                 list.iter().for_each(|e| e.walk(visit));
             }
@@ -420,7 +436,12 @@ fn in_list<'e>(
     Ok(if null { Value::Null } else { Value::Bool(negated) })
 }
 
-fn call<'e>(run: Run, strict: bool, arguments: &'e [Expr], env: &Env<'e>) -> Evaluated<'e> {
+fn call<'e>(
+    run: impl Fn(&mut [Value<'e>]) -> Evaluated<'e>,
+    strict: bool,
+    arguments: &'e [Expr],
+    env: &Env<'e>,
+) -> Evaluated<'e> {
     let mut values: SmallVec<[Value<'e>; 4]> = SmallVec::new();
     for argument in arguments {
         values.push(argument.eval(env)?);

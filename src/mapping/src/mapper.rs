@@ -37,11 +37,11 @@ pub(crate) struct Placed {
     pub(crate) literal: Option<String>,
 }
 
-/// One set-returning function of FROM.
+/// One set-returning function of FROM, or VALUES.
 #[derive(Clone, Debug)]
 pub(crate) struct Level {
     pub(crate) function: SetFunction,
-    pub(crate) input: Placed,
+    pub(crate) inputs: Vec<Placed>,
     pub(crate) ordinality: bool,
     pub(crate) left: bool,
     /// Number of its columns, the ordinality included.
@@ -167,13 +167,23 @@ impl CompiledMapper {
     /// no more.
     fn level<'m>(&'m self, number: usize, env: &Env<'_>, out: &mut Rows) -> Outcome<'m> {
         let Some(level) = self.levels.get(number) else { return self.row(env, out) };
-        let place = level.input.place.as_str();
-        let input = level.input.expr.eval(env).map_err(|fail| (place, fail))?;
+        let mut inputs: SmallVec<[Value<'_>; 4]> = SmallVec::new();
+        for input in &level.inputs {
+            inputs.push(input.expr.eval(env).map_err(|fail| {
+                // PostgreSQL may pull VALUES up, and need not compute what nobody reads.
+                let fail = match (&level.function, fail) {
+                    (SetFunction::Values(_), Fail::Error { .. }) => Fail::Doubt,
+                    (_, fail) => fail,
+                };
+                (input.place.as_str(), fail)
+            })?);
+        }
+        let place = level.inputs.first().map_or("", |input| input.place.as_str());
         let mut matched = false;
         // The place of a failure inside the rows; the iteration itself carries only the failure.
         let mut inner: Option<&'m str> = None;
         let mut ordinal = 0;
-        let result = level.function.each(&input, &mut |columns: &[Value<'_>]| {
+        let result = level.function.each(&inputs, &mut |columns: &[Value<'_>]| {
             ordinal += 1;
             let mut values: SmallVec<[Value<'_>; 4]> = columns.iter().map(Value::share).collect();
             if level.ordinality {

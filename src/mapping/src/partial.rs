@@ -41,7 +41,7 @@ impl CompiledMapper {
         let levels = self.levels.iter();
         let rows_stay = self.filters.iter().all(|filter| self.stays(filter, env))
             && levels.clone().all(|level| {
-                self.stays(&level.input, env)
+                level.inputs.iter().all(|input| self.stays(input, env))
                     && level.condition.iter().all(|condition| self.stays(condition, env))
                     && level.filters.iter().all(|filter| self.stays(filter, env))
             });
@@ -52,7 +52,7 @@ impl CompiledMapper {
         let reads_key = |part: &Placed| part.reads.slots.iter().any(|slot| self.is_key(*slot));
         patch.assumes_key = self.filters.iter().any(reads_key)
             || self.levels.iter().any(|level| {
-                reads_key(&level.input)
+                level.inputs.iter().any(reads_key)
                     || level.condition.iter().any(reads_key)
                     || level.filters.iter().any(reads_key)
             });
@@ -76,7 +76,8 @@ impl CompiledMapper {
     fn stays(&self, part: &Placed, env: &Env<'_>) -> bool {
         part.reads.slots.iter().all(|slot| self.is_stable(*slot, env))
             && part.reads.levels.iter().all(|level| {
-                self.levels.get(*level).is_some_and(|level| self.stays(&level.input, env))
+                let inputs = self.levels.get(*level).map(|level| &level.inputs);
+                inputs.is_some_and(|inputs| inputs.iter().all(|input| self.stays(input, env)))
             })
     }
 }

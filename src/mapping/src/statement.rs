@@ -292,8 +292,8 @@ pub(crate) fn source_tables(tokens: &[Token]) -> Vec<TableRef> {
                     i += 1;
                     continue;
                 }
-                "select" | "where" | "group" | "having" | "order" | "limit" | "union"
-                | "window" | "intersect" | "except" => {
+                "select" | "values" | "where" | "group" | "having" | "order" | "limit"
+                | "union" | "window" | "intersect" | "except" => {
                     if let Some(top) = stack.last_mut() {
                         *top = false;
                     }

@@ -1,5 +1,6 @@
 //! Servers that cannot be reached, refuse, or lack something.
 
+use regraft_postgres::slot::Server;
 use regraft_testkit::{Auth, Certificates, Cluster, ClusterOptions, TlsFiles, certificates};
 
 use crate::support::{
@@ -42,6 +43,20 @@ async fn a_source_without_logical_wal_is_refused_with_the_setting() {
     let case = Case::between(&source, &servers().await.1, Given::default()).await;
     let parts = ["wal_level is replica", "ALTER SYSTEM SET wal_level = logical", "restart"];
     case.refused(3, "RG2005", "source (127.0.0.1:", &parts).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_whose_locale_is_of_icu_is_not_of_locale_c() {
+    let source = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let client = source.client("postgres").await.unwrap();
+    let version = Server::ask(&client, "source").await.unwrap().version;
+    let provider = if version < 150_000 { "" } else { "LOCALE_PROVIDER icu ICU_LOCALE 'en'" };
+    let sql = format!("CREATE DATABASE other {provider} LOCALE 'C' TEMPLATE template0");
+    client.batch_execute(&sql).await.unwrap();
+    let other = source.client("other").await.unwrap();
+    let found = Server::ask(&other, "source").await.unwrap();
+    // lower('Ä') is not 'Ä' there.
+    assert_eq!((found.collation_is_c, found.ctype_is_c), (version < 150_000, version < 150_000));
 }
 
 #[tokio::test(flavor = "multi_thread")]

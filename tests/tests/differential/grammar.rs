@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use regraft_mapping::{Covered, Form};
 
-use crate::values;
+use crate::{formats, paths, patterns, values};
 
 pub(crate) type Oid = u32;
 
@@ -74,7 +74,24 @@ impl fmt::Display for Tree {
 enum Hole {
     Of(Oid),
     Any,
+    /// A literal that the compiler has to know.
+    Literal(Literal),
 }
+
+/// Literals of a grammar of their own: how a template names them, how they are made, and one that
+/// compiles.
+type Literal = (&'static str, fn(&mut StdRng) -> String, &'static str);
+
+const LITERALS: &[Literal] = &[
+    ("pattern", patterns::pattern, "a"),
+    ("flags", |random| patterns::flags(random).to_owned(), ""),
+    ("replacement", |random| patterns::replacement(random).to_owned(), "x"),
+    ("similar", patterns::similar, "a"),
+    ("path", paths::path, "$"),
+    ("format", formats::stamp, "YYYY"),
+    ("number_format", formats::number, "9"),
+    ("full_format", |random| formats::full(random).to_owned(), "YYYYMMDD"),
+];
 
 #[derive(Clone, Debug)]
 enum Piece {
@@ -83,7 +100,8 @@ enum Piece {
 }
 
 /// Forms with a syntax of their own. `{=}` is the type of the result, `{*}` any one type, `{?}` any
-/// type each time; `->` begins a result that is not `{=}`. Those that do not compile are left out.
+/// type each time, a name one of [`LITERALS`]; `->` begins a result that is not `{=}`. Those that do
+/// not compile are left out.
 const TEMPLATES: &[&str] = &[
     "coalesce({=}, {=})",
     "coalesce({=}, {=}, {=})",
@@ -117,7 +135,45 @@ const TEMPLATES: &[&str] = &[
     "16->{25} LIKE {25} ESCAPE ''",
     "16->{25} ILIKE {25}",
     "16->{25} NOT ILIKE {25}",
-    "16->{25} SIMILAR TO {25}",
+    "16->{25} SIMILAR TO {similar}",
+    "16->{1042} NOT SIMILAR TO {similar} ESCAPE '#'",
+    "25->to_char({1114}, {format})",
+    "25->to_char({1184}, {format})",
+    "25->to_char({1082}, {format})",
+    "1082->to_date(to_char({1114}, {full_format}), {full_format})",
+    "1082->to_date(to_char({1082}, 'YYYY-MM-DD'), 'YYYY-MM-DD')",
+    "1082->to_date({25}, 'YYYY-MM-DD')",
+    "1184->to_timestamp(to_char({1184}, {full_format}), {full_format})",
+    "1184->to_timestamp(to_char({1114}, 'YYYY-MM-DD HH24:MI:SS.US'), 'YYYY-MM-DD HH24:MI:SS.US')",
+    "25->to_char({23}, {number_format})",
+    "25->to_char({21}, {number_format})",
+    "25->to_char({20}, {number_format})",
+    "25->to_char({1700}, {number_format})",
+    "25->to_char({1700}::numeric(9,3), {number_format})",
+    "16->{3802} @? {path}",
+    "16->{3802} @@ {path}",
+    "16->jsonb_path_exists({3802}, {path})",
+    "16->jsonb_path_match({3802}, {path})",
+    "3802->jsonb_path_query_first({3802}, {path})",
+    "3802->jsonb_path_query_array({3802}, {path})",
+    "16->{25} ~ {pattern}",
+    "16->{1042} ~* {pattern}",
+    "16->{1043} !~ {pattern}",
+    "16->{25} !~* {pattern}",
+    "25->regexp_replace({25}, {pattern}, {replacement})",
+    "25->regexp_replace({25}, {pattern}, {replacement}, {flags})",
+    "25->regexp_replace({25}, {pattern}, {25}, 'g')",
+    "1009->regexp_match({25}, {pattern})",
+    "1009->regexp_match({25}, {pattern}, {flags})",
+    "1009->regexp_split_to_array({25}, {pattern})",
+    "1009->regexp_split_to_array({25}, {pattern}, {flags})",
+    "25->substring({25}, {pattern})",
+    "25->substring({25} FROM {pattern})",
+    "16->regexp_like({25}, {pattern}, {flags})",
+    "16->regexp_like({25}, {pattern})",
+    "23->regexp_count({25}, {pattern})",
+    "25->regexp_substr({25}, {pattern})",
+    "23->regexp_instr({25}, {pattern})",
     "16->{25} = ANY ({1009})",
     "16->{23} = ANY ({1007})",
     "16->{25} <> ALL ({1009})",
@@ -230,6 +286,9 @@ fn pieces(template: &str, result: Oid, any: Oid) -> Vec<Piece> {
             "=" => Hole::Of(result),
             "*" => Hole::Of(any),
             "?" => Hole::Any,
+            name if name.starts_with(|c: char| c.is_ascii_lowercase()) => {
+                Hole::Literal(*LITERALS.iter().find(|known| known.0 == name).unwrap())
+            }
             oid => Hole::Of(oid.parse().unwrap()),
         }));
         rest = &rest[end + 1..];
@@ -300,6 +359,7 @@ impl Grammar {
             Piece::Text(text) => text.clone(),
             Piece::Hole(Hole::Of(oid)) => column(oid).to_owned(),
             Piece::Hole(Hole::Any) => column(&25).to_owned(),
+            Piece::Hole(Hole::Literal((_, _, usual))) => quoted(usual),
         };
         rule.iter().map(piece).collect()
     }
@@ -349,8 +409,19 @@ impl Grammar {
         }
     }
 
-    /// An expression of some type.
-    pub(crate) fn any(&self, random: &mut StdRng) -> Tree {
+    /// An expression of some type; with `only`, by a rule whose name has that in it.
+    pub(crate) fn any(&self, random: &mut StdRng, only: Option<&str>) -> Tree {
+        if let Some(only) = only {
+            let rules = self.rules.iter().flat_map(|(kind, groups)| {
+                groups.iter().filter(|group| group.0.contains(only)).map(|group| (*kind, group))
+            });
+            let mut rules: Vec<_> = rules.collect();
+            rules.sort_by_key(|(kind, group)| (*kind, &group.0));
+            let (kind, (name, rules)) = rules.choose(random).expect("REGRAFT_ONLY names no rule");
+            let depth = random.random_range(1..=2);
+            let rule = rules.choose(random).unwrap();
+            return self.instance(random, (*kind, name), rule, depth);
+        }
         let depth = random.random_range(1..=DEPTH);
         let kind = *self.kinds.choose(random).unwrap();
         self.expression(random, kind, depth)
@@ -411,6 +482,7 @@ impl Grammar {
         let kind = match hole {
             Hole::Of(kind) => self.implicit(random, kind),
             Hole::Any => *self.kinds.choose(random).unwrap(),
+            Hole::Literal((_, make, _)) => return Tree::leaf(25, quoted(&make(random))),
         };
         let deeper = if random.random_range(0..100) < 45 { depth - 1 } else { 0 };
         let inner = self.expression(random, kind, deeper);

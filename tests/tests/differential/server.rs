@@ -79,7 +79,7 @@ pub(crate) struct Server {
     pub(crate) settings: Settings,
     /// Names of types, as casts name them.
     pub(crate) names: HashMap<Oid, String>,
-    sends: HashMap<Oid, String>,
+    pub(crate) sends: HashMap<Oid, String>,
     pub(crate) labels: Oid,
     /// Columns and the types that expressions see.
     pub(crate) columns: Vec<(String, Oid)>,

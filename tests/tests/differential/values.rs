@@ -5,6 +5,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
 use crate::grammar::Oid;
+use crate::patterns;
 
 /// The test's enum; its OID is the server's choice.
 pub(crate) const LABELS: &[&str] = &["sad", "ok", "very happy", "it's"];
@@ -138,6 +139,9 @@ const ALPHABET: &[char] = &[
 ];
 
 pub(crate) fn text(random: &mut StdRng) -> String {
+    if random.random_range(0..100) < 15 {
+        return patterns::subject(random);
+    }
     if random.random_range(0..100) < 70 {
         return (*TEXTS.choose(random).unwrap()).to_owned();
     }

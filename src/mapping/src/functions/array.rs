@@ -429,16 +429,30 @@ fn split<'v>(
     separator: &Value<'_>,
     null: Option<&Value<'_>>,
 ) -> Evaluated<'v> {
-    let Value::Text(text) = text else { return Ok(Value::Null) };
-    let parts: Vec<Cow<'_, str>> = match separator {
+    if text.is_null() {
+        return Ok(Value::Null);
+    }
+    let item = |part: Option<Cow<'_, str>>| part.map(|part| part.into_owned().into_bytes().into());
+    let parts = split_parts(text, separator, null);
+    Ok(element.done(&Array::list(parts.into_iter().map(item).collect())))
+}
+
+/// The parts of a text as `string_to_array` and `string_to_table` divide it; none of NULL.
+pub(super) fn split_parts<'t>(
+    text: &'t Value<'_>,
+    separator: &Value<'_>,
+    null: Option<&Value<'_>>,
+) -> Vec<Option<Cow<'t, str>>> {
+    let Value::Text(text) = text else { return Vec::new() };
+    let parts: Vec<Cow<'t, str>> = match separator {
         _ if text.is_empty() => Vec::new(),
         Value::Text(separator) if separator.is_empty() => vec![Cow::Borrowed(text.as_ref())],
         Value::Text(separator) => text.split(separator.as_ref()).map(Cow::Borrowed).collect(),
         _ => text.chars().map(|c| Cow::Owned(c.to_string())).collect(),
     };
-    let item = |part: Cow<'_, str>| match null {
+    let item = |part: Cow<'t, str>| match null {
         Some(Value::Text(null)) if *null == part => None,
-        _ => Some(Cow::Owned(part.into_owned().into_bytes())),
+        _ => Some(part),
     };
-    Ok(element.done(&Array::list(parts.into_iter().map(item).collect())))
+    parts.into_iter().map(item).collect()
 }

@@ -48,7 +48,7 @@ fn date_part_of_date<'v>(arguments: &mut [Value<'v>]) -> Evaluated<'v> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+pub(super) enum Unit {
     Microseconds,
     Milliseconds,
     Second,
@@ -246,7 +246,7 @@ fn infinite<'v>(unit: Unit, high: bool, exact: bool) -> Evaluated<'v> {
 }
 
 /// Fields of a day since 2000-01-01.
-fn day_field(unit: Unit, days: i64) -> Option<i64> {
+pub(super) fn day_field(unit: Unit, days: i64) -> Option<i64> {
     let (year, month, day) = civil_from_days(days + EPOCH);
     let block = |size: i64| {
         if year > 0 { (year + size - 1) / size } else { -((size - 1 - (year - 1)) / size) }

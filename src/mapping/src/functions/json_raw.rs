@@ -71,17 +71,17 @@ fn value_end(bytes: &[u8], at: usize) -> usize {
 }
 
 /// A document without the white space around it.
-fn document(text: &str) -> &str {
+pub(super) fn document(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\n', '\r'])
 }
 
 /// Members or elements of a value that has no white space around it.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     text: &'a str,
     at: usize,
 }
 
-fn parts(text: &str) -> Parts<'_> {
+pub(super) fn parts(text: &str) -> Parts<'_> {
     let container = text.starts_with(['{', '[']);
     Parts { text, at: if container { 1 } else { text.len() } }
 }
@@ -113,7 +113,7 @@ impl<'a> Iterator for Parts<'a> {
 
 /// PostgreSQL resolves the escapes of the whole document, and fails for those that have no
 /// character: zero, and halves of pairs. Documents with such escapes are left to it.
-fn checked(text: &str) -> Result<(), Fail> {
+pub(super) fn checked(text: &str) -> Result<(), Fail> {
     let mut at = 0;
     while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
         at += found;
@@ -206,7 +206,7 @@ fn json<'v>(found: Option<Cow<'v, str>>) -> Evaluated<'v> {
     Ok(found.map_or(Value::Null, Value::Text))
 }
 
-fn text<'v>(found: Option<Cow<'v, str>>) -> Evaluated<'v> {
+pub(super) fn text<'v>(found: Option<Cow<'v, str>>) -> Evaluated<'v> {
     let Some(found) = found else { return Ok(Value::Null) };
     if found.starts_with('n') {
         return Ok(Value::Null);

@@ -9,11 +9,17 @@ pub(crate) mod digest;
 pub(crate) mod encoding;
 pub(crate) mod fields;
 pub(crate) mod format;
+pub(crate) mod from_text;
+pub(crate) mod hash;
 pub(crate) mod json;
 pub(crate) mod json_build;
 pub(crate) mod json_edit;
 pub(crate) mod json_raw;
+pub(crate) mod jsonpath;
 pub(crate) mod number;
+pub(crate) mod number_format;
+pub(crate) mod regex;
+pub(crate) mod series;
 pub(crate) mod set;
 pub(crate) mod text;
 pub(crate) mod to_char;
@@ -48,7 +54,18 @@ const TABLES: &[&[Entry]] = &[
     json_raw::ENTRIES,
     calendar::ENTRIES,
     fields::ENTRIES,
+    hash::ENTRIES,
+    number_format::ENTRIES,
+    from_text::ENTRIES,
 ];
+
+/// Functions that came with a version of PostgreSQL, as `server_version_num`.
+const SINCE: &[(&str, u32)] = &[("crc32", 180_000), ("crc32c", 180_000)];
+
+/// True when a server of this version has the function.
+pub(crate) fn is_known_to(name: &str, server_version: u32) -> bool {
+    SINCE.iter().all(|(newer, since)| *newer != name || server_version >= *since)
+}
 
 /// All functions that are known here, those to be refused among them.
 pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
@@ -64,23 +81,30 @@ pub(crate) fn select(name: &str, kinds: &[Option<Type>]) -> Option<&'static Entr
     if name == "substring" && kinds.get(1) == Some(&None) {
         return None;
     }
-    let mut best: Option<(usize, &'static Entry)> = None;
+    let named = entries().filter(|entry| entry.name == name);
+    best(named, |entry| entry.arguments, kinds).filter(|entry| entry.result != REFUSED)
+}
+
+/// The one among candidates whose argument types fit best, if it is one.
+pub(crate) fn best<C: Copy>(
+    candidates: impl Iterator<Item = C>,
+    arguments: impl Fn(C) -> &'static [Type],
+    kinds: &[Option<Type>],
+) -> Option<C> {
+    let mut best: Option<(usize, C)> = None;
     let mut tie = false;
-    for entry in entries() {
-        if entry.name != name || entry.arguments.len() != kinds.len() {
-            continue;
-        }
-        let Some(score) = score(entry.arguments, kinds) else { continue };
+    for candidate in candidates.filter(|candidate| arguments(*candidate).len() == kinds.len()) {
+        let Some(score) = score(arguments(candidate), kinds) else { continue };
         match best {
             Some((other, _)) if other > score => {}
             Some((other, _)) if other == score => tie = true,
             _ => {
-                best = Some((score, entry));
+                best = Some((score, candidate));
                 tie = false;
             }
         }
     }
-    best.filter(|(_, entry)| !tie && entry.result != REFUSED).map(|(_, entry)| entry)
+    best.filter(|_| !tie).map(|(_, candidate)| candidate)
 }
 
 /// How well types fit: exact matches first, then arguments of a preferred type.

@@ -1,14 +1,16 @@
 //! Set-returning functions of FROM.
 
+use std::sync::Arc;
+
+use super::{array, json_raw, regex, series};
 use crate::jsonb::{Kind, as_text, kind, parts, unescape};
-use crate::resolve::Resolved;
-use crate::syntax::Stop;
-use crate::syntax::parser::later;
-use crate::types::{SourceTable, Type};
+use crate::jsonpath::Path;
+use crate::regex::Pattern;
+use crate::types::Type;
 use crate::value::{Fail, Value};
 
-/// A function that gives a row for each part of its argument.
-#[derive(Clone, Copy, Debug)]
+/// What gives rows of its own for a row of the table.
+#[derive(Clone, Debug)]
 pub(crate) enum SetFunction {
     Each,
     EachText,
@@ -16,69 +18,95 @@ pub(crate) enum SetFunction {
     ElementsText,
     Keys,
     Unnest(Type),
+    /// One of those above over json, whose values keep their text.
+    Raw(Box<SetFunction>),
+    /// generate_series of this type.
+    Series(Type),
+    /// string_to_table
+    Split,
+    /// regexp_matches; with `true` all of them.
+    Matches(Arc<Pattern>, bool),
+    /// regexp_split_to_table
+    Parts(Arc<Pattern>),
+    /// jsonb_path_query
+    Path(Arc<Path>),
+    /// VALUES with so many columns.
+    Values(usize),
 }
 
 /// Names and types of a function's columns. A column without a name is called like the function's
 /// alias.
 pub(crate) type Columns = Vec<(String, Type)>;
 
-/// The function of this name over these arguments, with its input and its columns.
-pub(crate) fn resolve(
-    name: &str,
-    mut arguments: Vec<Resolved>,
-    at: usize,
-    table: &SourceTable,
-) -> Result<(SetFunction, Resolved, Columns), Stop> {
-    let columns = |list: &[(&str, Type)]| -> Columns {
-        list.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect()
-    };
-    let (Some(input), true) = (arguments.pop(), arguments.is_empty()) else {
-        return Err(later(at, &format!("{name}() with these arguments")));
-    };
-    let (function, columns) = match name {
-        "jsonb_each" => {
-            (SetFunction::Each, columns(&[("key", Type::Text), ("value", Type::Jsonb)]))
-        }
-        "jsonb_each_text" => {
-            (SetFunction::EachText, columns(&[("key", Type::Text), ("value", Type::Text)]))
-        }
-        "jsonb_array_elements" => (SetFunction::Elements, columns(&[("value", Type::Jsonb)])),
-        "jsonb_array_elements_text" => {
-            (SetFunction::ElementsText, columns(&[("value", Type::Text)]))
-        }
-        "jsonb_object_keys" => (SetFunction::Keys, columns(&[("", Type::Text)])),
-        "unnest" => {
-            let element = input.kind.and_then(|kind| kind.element(&table.types));
-            let Some(element) = element else {
-                return Err(later(at, "unnest() of something other than an array column"));
-            };
-            (SetFunction::Unnest(element), columns(&[("", element)]))
-        }
-        _ => return Err(later(at, &format!("the function {name}() in FROM"))),
-    };
-    if !matches!(function, SetFunction::Unnest(_)) && input.kind != Some(Type::Jsonb) {
-        return Err(Stop::new(at, format!("{name}() needs a value of type jsonb"))
-            .remedy("cast its argument to jsonb"));
-    }
-    Ok((function, input, columns))
-}
-
-type Visit<'f> = dyn FnMut(&[Value<'_>]) -> Result<(), Fail> + 'f;
+pub(crate) type Visit<'f> = dyn FnMut(&[Value<'_>]) -> Result<(), Fail> + 'f;
 
 impl SetFunction {
     /// Calls `visit` with the columns of each row in order.
-    pub(crate) fn each(self, input: &Value<'_>, visit: &mut Visit<'_>) -> Result<(), Fail> {
-        match (self, input) {
-            (_, Value::Null) => Ok(()),
-            (SetFunction::Unnest(element), Value::Bytes(bytes)) => unnest(element, bytes, visit),
-            (_, Value::Text(document)) => self.each_part(document, visit),
+    pub(crate) fn each(&self, inputs: &[Value<'_>], visit: &mut Visit<'_>) -> Result<(), Fail> {
+        match (self, inputs) {
+            (SetFunction::Values(width), _) => inputs.chunks(*width).try_for_each(visit),
+            (SetFunction::Split, [text, separator, null @ ..]) => {
+                for part in array::split_parts(text, separator, null.first()) {
+                    visit(&[part.map_or(Value::Null, Value::Text)])?;
+                }
+                Ok(())
+            }
+            _ if inputs.iter().any(Value::is_null) => Ok(()),
+            (SetFunction::Series(kind), _) => series::each(*kind, inputs, visit),
+            (SetFunction::Unnest(element), [Value::Bytes(bytes)]) => unnest(*element, bytes, visit),
+            (SetFunction::Raw(function), [Value::Text(document)]) => {
+                function.each_raw(document, visit)
+            }
+            (SetFunction::Matches(pattern, true), [Value::Text(text)]) => {
+                regex::every(pattern, text, &mut |span| {
+                    visit(&[regex::groups(pattern, text, span)?])
+                })
+            }
+            (SetFunction::Matches(pattern, false), [Value::Text(text)]) => {
+                match pattern.find(text, 0)? {
+                    Some(span) => visit(&[regex::groups(pattern, text, span)?]),
+                    None => Ok(()),
+                }
+            }
+            (SetFunction::Parts(pattern), [Value::Text(text)]) => {
+                regex::split(pattern, text, &mut |part| visit(&[Value::text(part)]))
+            }
+            (SetFunction::Path(path), [Value::Text(document)]) => {
+                path.items(document)?.into_iter().try_for_each(|item| visit(&[Value::Text(item)]))
+            }
+            (_, [Value::Text(document)]) => self.each_part(document, visit),
             _ => Err(Fail::Wire(
                 "a set-returning function got another type than it was compiled for",
             )),
         }
     }
 
-    fn each_part(self, document: &str, visit: &mut Visit<'_>) -> Result<(), Fail> {
+    /// Over json.
+    fn each_raw(&self, document: &str, visit: &mut Visit<'_>) -> Result<(), Fail> {
+        let document = json_raw::document(document);
+        let object = matches!(self, SetFunction::Each | SetFunction::EachText | SetFunction::Keys);
+        // Escapes are resolved while the document is read, before its kind is looked at.
+        if !matches!(self, SetFunction::Elements) {
+            json_raw::checked(document)?;
+        }
+        if !document.starts_with(if object { '{' } else { '[' }) {
+            return Err(Fail::error("22023", "json of another kind than the function takes"));
+        }
+        for (key, value) in json_raw::parts(document) {
+            match self {
+                SetFunction::Each => visit(&[Value::Text(unescape(key)), Value::text(value)])?,
+                SetFunction::EachText => {
+                    visit(&[Value::Text(unescape(key)), json_raw::text(Some(value.into()))?])?;
+                }
+                SetFunction::Keys => visit(&[Value::Text(unescape(key))])?,
+                SetFunction::Elements => visit(&[Value::text(value)])?,
+                _ => visit(&[json_raw::text(Some(value.into()))?])?,
+            }
+        }
+        Ok(())
+    }
+
+    fn each_part(&self, document: &str, visit: &mut Visit<'_>) -> Result<(), Fail> {
         let wanted = match self {
             SetFunction::Each | SetFunction::EachText | SetFunction::Keys => Kind::Object,
             _ => Kind::Array,
@@ -99,7 +127,7 @@ impl SetFunction {
         Ok(())
     }
 
-    fn misfit(self, found: Kind) -> &'static str {
+    fn misfit(&self, found: Kind) -> &'static str {
         match (self, found) {
             (SetFunction::Each, _) => "cannot call jsonb_each on a non-object",
             (SetFunction::EachText, _) => "cannot call jsonb_each_text on a non-object",

@@ -1,9 +1,13 @@
 //! Operators of jsonb and json.
 
+use std::sync::Arc;
+
 use super::expression::{Resolved, later};
 use super::scope::Scope;
 use crate::expr::{Expr, Run};
+use crate::functions::jsonpath::{self, Query};
 use crate::functions::{json, json_edit, json_raw};
+use crate::jsonpath::Path;
 use crate::syntax::Stop;
 use crate::types::Type;
 use crate::value::Value;
@@ -79,6 +83,44 @@ impl Scope<'_> {
             if wanted == PATH { self.path(right)? } else { self.convert(right, wanted, at)? };
         let expr = Expr::Call { run, strict: true, arguments: vec![left.expr, right.expr] };
         Ok(Resolved::new(expr, kind, at))
+    }
+
+    /// A literal as a jsonpath; `None` for NULL.
+    pub(super) fn json_path(&self, value: &Resolved) -> Result<Option<Arc<Path>>, Stop> {
+        match (&value.expr, value.kind) {
+            (Expr::Const(Value::Null), None) => Ok(None),
+            (Expr::Const(Value::Text(text)), None) => match Path::new(text) {
+                Some(path) => Ok(Some(Arc::new(path))),
+                None => Err(later(value.at, "such a jsonpath").remedy(
+                    "write it in lax mode with members, subscripts, filters, .type() and .size()",
+                )),
+            },
+            _ => Err(later(value.at, "a jsonpath that is no literal")),
+        }
+    }
+
+    /// An operator or function of a jsonb and a jsonpath, `None` when there is none of this name.
+    pub(super) fn path_query(
+        &self,
+        name: &str,
+        arguments: &[Resolved],
+        at: usize,
+    ) -> Option<Found> {
+        let (usage, kind) = jsonpath::usage(name)?;
+        let [document, path] = arguments else { return None };
+        if document.kind != Some(Type::Jsonb) {
+            return None;
+        }
+        Some(self.json_path(path).map(|path| {
+            let expr = match path {
+                Some(path) => Expr::Prepared {
+                    function: Arc::new(Query { usage, path }),
+                    arguments: vec![document.expr.clone()],
+                },
+                None => Expr::Const(Value::Null),
+            };
+            Resolved::new(expr, kind, at)
+        }))
     }
 
     /// A text array: a literal `{a,b}` as the binary form of one, or a column.

@@ -94,6 +94,9 @@ impl Scope<'_> {
             Ast::Like { operand, pattern, escape, insensitive } => {
                 self.like(operand, pattern, escape.as_deref(), *insensitive, at)
             }
+            Ast::Similar { operand, pattern, escape } => {
+                self.similar(operand, pattern, escape.as_deref(), at)
+            }
             Ast::Array(items) => self.array(items, None, at),
             Ast::Subscript(base, indexes) => self.subscript(base, indexes, at),
             Ast::Quantified { left, operator, right, all } => {

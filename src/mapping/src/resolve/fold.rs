@@ -12,7 +12,7 @@ use crate::expr::{Env, Expr};
 use crate::syntax::Stop;
 use crate::value::{Fail, Value};
 
-fn is_constant(expr: &Expr) -> bool {
+pub(super) fn is_constant(expr: &Expr) -> bool {
     let mut constant = true;
     expr.walk(&mut |part| {
         constant &= !matches!(part, Expr::Column { .. } | Expr::Lateral { .. } | Expr::Stable(_));
@@ -23,7 +23,9 @@ fn is_constant(expr: &Expr) -> bool {
 /// True when a constant NULL operand makes the whole NULL.
 fn is_null_by_operand(expr: &Expr) -> bool {
     match expr {
-        Expr::Call { strict: true, arguments, .. } => arguments.iter().any(is_null_constant),
+        Expr::Call { strict: true, arguments, .. } | Expr::Prepared { arguments, .. } => {
+            arguments.iter().any(is_null_constant)
+        }
         Expr::Array { op, arguments, .. } if op.is_strict() => {
             arguments.iter().any(is_null_constant)
         }

@@ -6,14 +6,15 @@ mod documents;
 mod expression;
 mod fold;
 mod operators;
+mod regex;
 mod scope;
+mod sets;
 mod variadic;
 
 use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Error};
 
 use crate::expr::Expr;
-use crate::functions::set;
 use crate::mapper::{Level, Placed, ReadColumn};
 use crate::partial::Reads;
 use crate::statement::Statement;
@@ -129,14 +130,19 @@ impl Planner<'_> {
     }
 
     fn level(&mut self, lateral: &Lateral) -> Result<Level, Stop> {
-        let mut arguments = Vec::new();
-        for node in &lateral.arguments {
-            arguments.push(self.scope.resolve(node)?);
-        }
-        let (function, input, mut columns) =
-            set::resolve(&lateral.function, arguments, lateral.at, self.scope.table)?;
-        let input = self.placed(input, None);
-        let scalar = columns.len() == 1 && !lateral.ordinality;
+        let at = lateral.at;
+        let (function, inputs, mut columns) = match &lateral.values {
+            Some(rows) => self.scope.values(rows, lateral.explicit, at)?,
+            None => {
+                let mut arguments = Vec::new();
+                for node in &lateral.arguments {
+                    arguments.push(self.scope.resolve(node)?);
+                }
+                self.scope.set_function(&lateral.function, arguments, at)?
+            }
+        };
+        let inputs = inputs.into_iter().map(|input| self.placed(input, None)).collect();
+        let scalar = columns.len() == 1 && !lateral.ordinality && lateral.values.is_none();
         let alias = lateral.alias.clone().unwrap_or_else(|| lateral.function.clone());
         if columns.len() == 1 && columns[0].0.is_empty() {
             columns[0].0 = alias.clone();
@@ -159,7 +165,7 @@ impl Planner<'_> {
         };
         Ok(Level {
             function,
-            input,
+            inputs,
             ordinality: lateral.ordinality,
             left: lateral.left,
             width,

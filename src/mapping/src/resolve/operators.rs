@@ -1,10 +1,12 @@
 //! Operators and functions: which of PostgreSQL's is meant, given the types.
 
 use super::expression::{Resolved, later};
+use super::is_null_constant;
 use super::scope::Scope;
 use crate::expr::{Compare, Expr, Order, Run};
 use crate::functions::{
-    self, Entry, bytes, calendar, cast::implicit, fields, number, text, to_char, variadic,
+    self, Entry, bytes, calendar, cast::implicit, fields, from_text, number, number_format, text,
+    to_char, variadic,
 };
 use crate::syntax::Stop;
 use crate::syntax::ast::Node;
@@ -70,6 +72,11 @@ impl Scope<'_> {
             "-" if left.kind == Some(Type::Jsonb) => self.json_operator(operator, left, right, at),
             "&" | "|" | "#" | "<<" | ">>" => self.bits(operator, left, right, at),
             "+" | "-" | "*" | "/" | "%" => self.arithmetic(operator, left, right, at),
+            "@?" | "@@" => {
+                let no_operator = self.no_operator(operator, left.kind, right.kind, at);
+                self.path_query(operator, &[left, right], at).unwrap_or(Err(no_operator))
+            }
+            "~" | "~*" | "!~" | "!~*" => self.regex_operator(operator, left, right, at),
             _ => self.json_operator(operator, left, right, at),
         }
     }
@@ -317,6 +324,10 @@ impl Scope<'_> {
         if let Some(found) = variadic::find(name, arguments.len()) {
             return self.variadic(found, arguments, at);
         }
+        let by_literal = self.regex_function(name, &arguments, at);
+        if let Some(found) = by_literal.or_else(|| self.path_query(name, &arguments, at)) {
+            return found;
+        }
         if let [argument] = arguments.as_slice() {
             match name {
                 "quote_literal" => return self.quoted(argument.clone(), false, at),
@@ -334,7 +345,8 @@ impl Scope<'_> {
         }
         let arguments = if name == "timezone" { self.zone(arguments, at)? } else { arguments };
         let kinds: Vec<Option<Type>> = arguments.iter().map(|argument| argument.kind).collect();
-        let Some(entry) = functions::select(name, &kinds) else {
+        let known = functions::is_known_to(name, self.settings.server_version);
+        let Some(entry) = functions::select(name, &kinds).filter(|_| known) else {
             let list: Vec<_> = kinds.iter().map(|kind| self.type_name(*kind)).collect();
             return Err(later(at, &format!("the function {name}({})", list.join(", "))));
         };
@@ -344,7 +356,11 @@ impl Scope<'_> {
             return Err(later(at, &format!("{name}() in a session whose time zone is not UTC")));
         }
         let (pattern, known): (usize, fn(&str) -> bool) = match name {
-            "to_char" => (1, to_char::is_known),
+            "to_char" if matches!(entry.arguments[0], Type::Timestamp | Type::Timestamptz) => {
+                (1, to_char::is_known)
+            }
+            "to_char" => (1, number_format::is_known),
+            "to_date" | "to_timestamp" => (1, from_text::is_known),
             "date_trunc" | "date_part" | "extract" => (0, fields::is_known),
             _ => (usize::MAX, |_| true),
         };
@@ -359,8 +375,16 @@ impl Scope<'_> {
             let argument = if *kind == Type::Other(1009) { self.path(argument)? } else { argument };
             list.push(self.convert(argument, *kind, at)?.expr);
         }
+        // PostgreSQL inlines the one over dates, and sees that the one inside it is strict.
+        if name == "date_part" && !entry.strict && is_null_constant(&list[0]) {
+            return Ok(Resolved::new(Expr::Const(Value::Null), entry.result, at));
+        }
         let Entry { run, strict, result, .. } = *entry;
-        Ok(Resolved::new(Expr::Call { run, strict, arguments: list }, result, at))
+        let stable =
+            matches!(name, "to_char" | "to_date") || (name == "to_timestamp" && list.len() == 2);
+        let call = Expr::Call { run, strict, arguments: list };
+        let expr = if stable { Expr::Stable(Box::new(call)) } else { call };
+        Ok(Resolved::new(expr, result, at))
     }
 
     /// The arguments of AT TIME ZONE, the zone as its offset from UTC. What other names mean, the

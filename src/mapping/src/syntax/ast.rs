@@ -80,6 +80,11 @@ pub(crate) enum Ast {
         /// ILIKE.
         insensitive: bool,
     },
+    Similar {
+        operand: Box<Node>,
+        pattern: Box<Node>,
+        escape: Option<Box<Node>>,
+    },
     Cast(Box<Node>, TypeRef),
     Case {
         operand: Option<Box<Node>>,
@@ -110,12 +115,16 @@ pub(crate) enum Item {
     Star { at: usize, of: Option<String> },
 }
 
-/// A set-returning function in FROM.
+/// A set-returning function in FROM, or VALUES.
 #[derive(Clone, Debug)]
 pub(crate) struct Lateral {
     pub(crate) at: usize,
     pub(crate) function: String,
     pub(crate) arguments: Vec<Node>,
+    /// Of VALUES, in place of the function.
+    pub(crate) values: Option<Vec<Vec<Node>>>,
+    /// LATERAL is written.
+    pub(crate) explicit: bool,
     pub(crate) ordinality: bool,
     pub(crate) alias: Option<String>,
     pub(crate) columns: Vec<String>,

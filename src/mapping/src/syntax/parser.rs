@@ -372,17 +372,26 @@ impl<'a> Parser<'a> {
                 if self.word_is("any") || self.word_is("all") || self.word_is("some") {
                     return Err(later(word.start, "LIKE ANY or ALL"));
                 }
-                let pattern = Box::new(self.binary(power::BETWEEN)?);
-                let escape = if self.take_word("escape") {
-                    Some(Box::new(self.binary(power::BETWEEN)?))
-                } else {
-                    None
-                };
+                let (pattern, escape) = self.pattern()?;
                 let like = Ast::Like { operand, pattern, escape, insensitive };
                 Ok(negation(like, negated, at))
             }
-            _ => Err(later(word.start, "SIMILAR TO")),
+            _ => {
+                self.expect_word("to")?;
+                let (pattern, escape) = self.pattern()?;
+                Ok(negation(Ast::Similar { operand, pattern, escape }, negated, at))
+            }
         }
+    }
+
+    /// A pattern and the ESCAPE after it.
+    fn pattern(&mut self) -> Parsed<(Box<Node>, Option<Box<Node>>)> {
+        let pattern = Box::new(self.binary(power::BETWEEN)?);
+        let escape = match self.take_word("escape") {
+            true => Some(Box::new(self.binary(power::BETWEEN)?)),
+            false => None,
+        };
+        Ok((pattern, escape))
     }
 
     /// Expressions up to a closing parenthesis, at least one.

@@ -193,7 +193,16 @@ fn function(parser: &mut Parser<'_>) -> Result<Lateral, Stop> {
     let explicit = parser.take_word("lateral");
     let at = parser.offset();
     if parser.peek().is_some_and(|token| token.is_mark("(")) {
-        return Err(later(at, "a subquery in FROM"));
+        if !parser.ahead(1).is_some_and(|token| token.is_word("values")) {
+            return Err(later(at, "a subquery in FROM"));
+        }
+        let values = Some(values(parser)?);
+        let (alias, columns) = names(parser)?;
+        if alias.is_none() {
+            return Err(parser.unexpected("an alias for VALUES"));
+        }
+        let function = String::new();
+        return Ok(Lateral { values, function, ..lateral(at, explicit, alias, columns) });
     }
     if parser.word_is("rows") && parser.ahead(1).is_some_and(|token| token.is_word("from")) {
         return Err(later(at, "ROWS FROM"));
@@ -226,6 +235,44 @@ fn function(parser: &mut Parser<'_>) -> Result<Lateral, Stop> {
         parser.advance();
         parser.advance();
     }
+    let (alias, columns) = names(parser)?;
+    let found = lateral(at, explicit, alias, columns);
+    Ok(Lateral { function: name, arguments, ordinality, ..found })
+}
+
+fn lateral(at: usize, explicit: bool, alias: Option<String>, columns: Vec<String>) -> Lateral {
+    Lateral {
+        at,
+        function: String::new(),
+        arguments: Vec::new(),
+        values: None,
+        explicit,
+        ordinality: false,
+        alias,
+        columns,
+        left: false,
+        condition: None,
+    }
+}
+
+/// `(VALUES (…), …)`
+fn values(parser: &mut Parser<'_>) -> Result<Vec<Vec<Node>>, Stop> {
+    parser.advance();
+    parser.advance();
+    let mut rows = Vec::new();
+    loop {
+        parser.expect_mark("(")?;
+        rows.push(parser.list()?);
+        if !parser.take_mark(",") {
+            break;
+        }
+    }
+    parser.expect_mark(")")?;
+    Ok(rows)
+}
+
+/// An alias and names for columns.
+fn names(parser: &mut Parser<'_>) -> Result<(Option<String>, Vec<String>), Stop> {
     let alias = alias(parser)?;
     let mut columns = Vec::new();
     if alias.is_some() && parser.take_mark("(") {
@@ -239,15 +286,5 @@ fn function(parser: &mut Parser<'_>) -> Result<Lateral, Stop> {
             return Err(later(parser.offset(), "a column definition list"));
         }
     }
-    let lateral = Lateral {
-        at,
-        function: name,
-        arguments,
-        ordinality,
-        alias,
-        columns,
-        left: false,
-        condition: None,
-    };
-    Ok(lateral)
+    Ok((alias, columns))
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::differential::C;
 use crate::{
-    Covered, Form, Settings, TypeKind, TypeNames, UserType, covered, forms, set_functions, sql_name,
+    Covered, Form, Settings, TypeKind, TypeNames, UserType, covered, forms, from_forms,
+    set_functions, sql_name,
 };
 
 const MOOD: u32 = 100_001;
@@ -89,16 +90,24 @@ fn document() -> String {
         writeln!(out, "- `{form}`").unwrap();
     }
     out.push_str("\n## Functions\n\n");
-    let mut functions: Vec<_> = all.iter().filter(|c| c.form == Form::Function).collect();
+    let newest = covered(&types(), &Settings { server_version: 180_000, ..C });
+    let mut functions: Vec<_> = newest.iter().filter(|c| c.form == Form::Function).collect();
     functions.sort_by(|a, b| a.name.cmp(&b.name));
     for function in functions {
-        let note = if other.contains(function) { "" } else { "; in a database of locale C" };
+        let note = match function {
+            newer if !all.contains(newer) => "; from PostgreSQL 18",
+            own if !other.contains(own) => "; in a database of locale C",
+            _ => "",
+        };
         let (list, result) = (names(&function.arguments), name(function.result));
         writeln!(out, "- `{}({list})` → {result}{note}", function.name).unwrap();
     }
     out.push_str("\n## Set-returning functions in FROM\n\n");
     for (function, arguments) in set_functions(&C) {
         writeln!(out, "- `{function}({})`", names(&arguments)).unwrap();
+    }
+    for form in from_forms(&C) {
+        writeln!(out, "- `{form}`").unwrap();
     }
     out.push('\n');
     operators(&mut out, &all);

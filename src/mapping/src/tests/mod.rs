@@ -4,4 +4,6 @@ mod conformance;
 mod covered;
 mod differential;
 mod found;
+mod jsonpath;
 mod mapping;
+mod regex;
