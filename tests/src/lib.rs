@@ -199,6 +199,21 @@ impl Site {
         .await
     }
 
+    /// Rows of all target tables.
+    pub async fn rows(&self) -> u64 {
+        let target = self.at_target().await;
+        let mut tables: Vec<_> =
+            mapped_tables(&self.mapping).into_iter().map(|t| t.target).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        let mut rows = 0;
+        for table in tables {
+            let count = number(&target, &format!("SELECT count(*) FROM {table}")).await;
+            rows += u64::try_from(count).unwrap();
+        }
+        rows
+    }
+
     /// Asserts that every target table holds what its SELECT gives; where several statements fill a
     /// table, what they give together.
     pub async fn assert_equal(&self) {

@@ -173,9 +173,11 @@ impl Windows {
         self.next += 1;
     }
 
-    /// Forgets commits that a snapshot sees: every later snapshot sees them too.
+    /// Forgets commits that a snapshot sees: every later snapshot sees them too. The snapshot of a window
+    /// that is open may be an earlier one: what was committed before the window is kept.
     pub(crate) fn seen_by(&mut self, snapshot: &Snapshot) {
-        self.unseen.retain(|&(_, xid)| !snapshot.sees(xid));
+        let open = self.open.values().map(|window| window.opened_at).max().unwrap_or(0);
+        self.unseen.retain(|&(number, xid)| number < open || !snapshot.sees(xid));
     }
 
     /// Closes the window at its watermark, given the snapshot of the chunk. `None` when there is no
@@ -250,6 +252,18 @@ mod tests {
         assert_eq!(windows.close(2, &snapshot(5, 9, &[5])), Some(Closed::Stale), "still running");
         windows.open(3, 0, None);
         joined(windows.close(3, &snapshot(9, 9, &[])));
+        assert_eq!(windows.unseen.len(), 0);
+    }
+
+    #[test]
+    fn a_later_snapshot_does_not_speak_for_that_of_an_open_window() {
+        let mut windows = Windows::new(0);
+        windows.commit(5);
+        windows.open(1, 0, None);
+        // The chunk was read without 5; then somebody else's snapshot sees it.
+        windows.seen_by(&snapshot(9, 9, &[]));
+        assert_eq!(windows.close(1, &snapshot(5, 9, &[5])), Some(Closed::Stale));
+        windows.seen_by(&snapshot(9, 9, &[]));
         assert_eq!(windows.unseen.len(), 0);
     }
 

@@ -359,7 +359,6 @@ mod tests {
     use std::time::Duration;
 
     use regraft_core::contract::Phase;
-    use regraft_core::verify::Recorded;
 
     use super::*;
 
