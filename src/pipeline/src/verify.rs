@@ -33,7 +33,7 @@ use regraft_core::verify::{
     Compare, Difference, Digest, Finding, Outcome, Request, Settled, Sweep, Verified, Verifier,
     VerifyScope,
 };
-use regraft_core::{Code, Error, Key, Kind, Result, Traced};
+use regraft_core::{Code, Error, Key, Kind, Lsn, Position, Result, Traced};
 use regraft_reconcile::{Comparison, Left, Look, Looks, Sum, row_digest};
 use regraft_telemetry::record;
 use tokio::sync::{mpsc, oneshot};
@@ -64,6 +64,8 @@ const TELL_AFTER: Duration = Duration::from_secs(10);
 const ORPHANS: usize = 5_000;
 /// Tokens of windows, apart from those of the backfill.
 const FIRST_TOKEN: u64 = 1 << 62;
+/// Before everything.
+const START: Position = Position::Lsn(Lsn(0));
 /// Stands for the owner of all rows of a statement that has no owner columns.
 const WHOLE: &[u8] = &[0];
 
@@ -169,6 +171,11 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let mut looks = Looks::default();
         for (statement, owners) in known.unsettled.into_iter().chain(known.open) {
             owners.into_iter().for_each(|owner| looks.add(statement, owner, now));
+        }
+        if !self.statements.is_empty() {
+            // Nothing is settled with it; it tells how many are open.
+            let recorded = self.verifier.record_owners(0, &[], START).await?;
+            self.progress.findings(&recorded);
         }
         let oldest = known.sweeps.iter().map(|sweep| [sweep.oldest, sweep.oldest]).collect();
         Ok(State {
@@ -371,7 +378,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         &mut self,
         statement: usize,
         settled: Vec<Settled>,
-        position: regraft_core::Position,
+        position: Position,
     ) -> Result<()> {
         if settled.is_empty() {
             return Ok(());
@@ -466,8 +473,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             unsettled: Vec::new(),
         };
         let Some(owner) = &watch.owner else {
-            let position = regraft_core::Position::Lsn(regraft_core::Lsn(0));
-            return Ok((VerifyScope::Whole, (empty(position), Left::default(), Duration::ZERO)));
+            return Ok((VerifyScope::Whole, (empty(START), Left::default(), Duration::ZERO)));
         };
         let rows = self.options.chunk_rows;
         let upto = self.reader.boundary(&watch.source, after.as_deref(), rows).await?;
@@ -507,8 +513,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             pass.settled(at, &Key::default(), &[], &found);
         }
         let settled = Settled { owner: Key::default(), equal: Vec::new(), found };
-        let position = self.progress.status().position;
-        let position = position.unwrap_or(regraft_core::Position::Lsn(regraft_core::Lsn(0)));
+        let position = self.progress.status().position.unwrap_or(START);
         self.found(at, vec![settled], position).await?;
         Ok(all)
     }

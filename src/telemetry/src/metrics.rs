@@ -359,6 +359,7 @@ mod tests {
     use std::time::Duration;
 
     use regraft_core::contract::Phase;
+    use regraft_core::verify::Recorded;
 
     use super::*;
 
@@ -389,6 +390,9 @@ mod tests {
         record::reconnect(&Error::new(Code::Unreachable, "gone").at("target (host:5432)"));
         record::phase(Phase::CatchingUp);
         record::error(Code::SlotMissing);
+        record::verified(&table, 11);
+        record::unverified(Duration::from_secs(90));
+        record::findings(&Recorded { new: 3, gone: 1, repaired: 2, open: 4 });
     }
 
     /// Name and labels, and the value, of a line that is no comment.
@@ -445,6 +449,12 @@ mod tests {
             "regraft_phase{phase=\"catching_up\"} 1",
             "regraft_phase{phase=\"streaming\"} 0",
             "regraft_errors_total{code=\"RG2008\"} 1",
+            "regraft_verified_rows_total{table=\"public.to\\\"dos\"} 11",
+            "regraft_unverified_seconds 90",
+            "regraft_findings_total{event=\"found\"} 3",
+            "regraft_findings_total{event=\"gone\"} 1",
+            "regraft_findings_total{event=\"repaired\"} 2",
+            "regraft_findings_open 4",
         ];
         for line in want {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
