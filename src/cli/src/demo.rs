@@ -46,6 +46,10 @@ struct Summary {
     lag_p50_seconds: f64,
     /// 99 % of the source transactions were in the target within this time of their commit.
     lag_p99_seconds: f64,
+    /// Rows that the daemon itself compared meanwhile and found equal.
+    verified: u64,
+    /// Rows that it found to differ.
+    findings: u64,
     /// Rows of the target tables, by the SELECTs.
     compared: u64,
     /// Rows that one side has and the other has not.
@@ -246,6 +250,8 @@ async fn summarize(
         rows_per_second,
         lag_p50_seconds: lag.p50,
         lag_p99_seconds: lag.p99,
+        verified: status.verification.rows,
+        findings: status.verification.findings_open,
         compared,
         differences,
     })
@@ -255,7 +261,7 @@ async fn keep(stage: &Stage, cancel: &CancellationToken) {
     println!("Everything is still running. To look around:");
     println!("  psql '{}'", stage.cluster.url(SOURCE));
     println!("  psql '{}'", stage.cluster.url(TARGET));
-    println!("  in the second: SELECT * FROM regraft.pipelines;");
+    println!("  in the second: SELECT * FROM regraft.pipelines; SELECT * FROM regraft.findings;");
     println!(
         "Change rows in the first, and see them in the second. Ctrl-C ends and removes it all."
     );
@@ -278,6 +284,8 @@ fn print(summary: &Summary, as_json: bool) {
         summary.lag_p50_seconds * 1e3,
         summary.lag_p99_seconds * 1e3
     );
+    let Summary { verified, findings, .. } = summary;
+    println!("verified         {verified} rows by the daemon meanwhile, {findings} findings");
     println!("rows compared    {compared}");
     println!("differences      {differences}");
 }

@@ -58,7 +58,7 @@ async fn nothing_to_copy(source: &Side, table: &TableName) -> Result<bool> {
     Ok(row.map_err(|error| classify(&error, &source.place))?.get(0))
 }
 
-/// Every row of the pipeline is copied.
+/// Every range of the pipeline is copied. Keys that are still to be read come and go at any time.
 async fn copied(side: &Side, name: &str) -> Result<bool> {
     let fail = |error: tokio_postgres::Error| classify(&error, &side.place);
     let exists = "SELECT to_regclass('regraft.tables') IS NOT NULL";
@@ -66,7 +66,7 @@ async fn copied(side: &Side, name: &str) -> Result<bool> {
         return Ok(false);
     }
     let sql = "SELECT coalesce(bool_and(t.fully_planned), false) AND NOT EXISTS \
-               (SELECT FROM regraft.chunks c WHERE c.pipeline = $1 AND c.done_at IS NULL) \
+               (SELECT FROM regraft.chunks c WHERE c.pipeline = $1 AND c.done_at IS NULL AND c.keys IS NULL) \
                FROM regraft.tables t WHERE t.pipeline = $1";
     Ok(side.client.query_one(sql, &[&name]).await.map_err(fail)?.get(0))
 }
