@@ -26,6 +26,8 @@ use crate::status::table;
 
 /// Between looks at how far it is.
 const LOOK: Duration = Duration::from_millis(200);
+/// Looks at a pipeline that is held, before it is given up.
+const HELD_LOOKS: u32 = 50;
 /// Findings that are printed for people; the table has all.
 const PRINTED: i64 = 20;
 /// Findings in a JSON report.
@@ -156,7 +158,17 @@ pub(crate) async fn drive(
         here = Some(AbortOnDropHandle::new(tokio::spawn(run)));
     }
     let bar = (on_terminal() && !quiet).then(bar);
+    let mut held = 0;
     loop {
+        held = if is_held(target, &settings.name).await.map_err(one)? { held + 1 } else { 0 };
+        if held > HELD_LOOKS {
+            let what = "an error holds the pipeline, so that nothing can be compared";
+            return Err(vec![
+                Error::new(Code::VerificationRefused, what)
+                    .at(target.place.clone())
+                    .remedy("see `regraft status`; once it is mended, verify again"),
+            ]);
+        }
         match look(target, &settings.name, until).await.map_err(one)? {
             Looked::Done(outcomes) => {
                 cancel.cancel();
@@ -198,6 +210,12 @@ pub(crate) async fn drive(
             ]);
         }
     }
+}
+
+async fn is_held(target: &Side, name: &str) -> Result<bool> {
+    let sql = "SELECT phase = 'held' FROM regraft.pipelines WHERE name = $1";
+    let row = target.client.query_opt(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
+    Ok(row.is_some_and(|row| row.get(0)))
 }
 
 fn bar() -> ProgressBar {

@@ -118,3 +118,49 @@ async fn a_daemon_verifies_and_repairs_on_demand() {
     assert_eq!((code, counts(&mended)), (0, WHOLE.to_vec()), "{mended:#}");
     assert!(daemon.ended().is_none(), "{}", daemon.log());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_keys_and_samples_are_taken_as_asked() {
+    let site = site().await;
+    let daemon = site.run();
+    break_rows(&site).await;
+    let (code, one) = run(&site, &["verify", "--tables", "tags", "--keys", "7", "--json"]).await;
+    assert_eq!((code, counts(&one)), (1, vec![[1, 1, 1, 0]]), "{one:#}\n{}", daemon.log());
+    let (code, none) = run(&site, &["verify", "--keys", "8", "--keys", "77777", "--json"]).await;
+    assert_eq!((code, counts(&none)), (0, vec![[1, 0, 0, 0], [2, 0, 0, 0]]), "{none:#}");
+    // Seven ranges of 300 source rows: half of them are compared, about.
+    let (_, half) =
+        run(&site, &["verify", "--tables", "public.goods", "--sample", "50", "--json"]).await;
+    let rows = half["tables"][0]["rows"].as_u64().unwrap();
+    assert!(rows < 1797, "{half:#}");
+    for (arguments, says) in [
+        (&["verify", "--tables", "items"][..], "fills no table items"),
+        (&["verify", "--keys", "seven"], "no statement has a source key of this form"),
+        (&["verify", "--keys", "[1, 2]"], "no statement has a source key of this form"),
+        (&["verify", "--keys", "[1"], "no JSON array"),
+        (&["repair", "--tables", "nothing"], "fills no table nothing"),
+    ] {
+        let finished = site.installation.command(arguments, DEADLINE).await;
+        assert_eq!(finished.code(), 2, "{arguments:?}: {}{}", finished.stdout, finished.stderr);
+        assert!(finished.stderr.contains("RG6002"), "{arguments:?}: {}", finished.stderr);
+        assert!(finished.stderr.contains(says), "{arguments:?}: {}", finished.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_for_people() {
+    let site = site().await;
+    break_rows(&site).await;
+    let finished = site.installation.command(&["verify"], DEADLINE).await;
+    assert_eq!(finished.code(), 1, "{}", finished.stderr);
+    for line in [
+        "different public.goods {\"id\":\"302\"} in title",
+        "missing public.tags {\"tag\":\"a\",\"item\":\"7\"}",
+        "`regraft repair` brings them in line",
+    ] {
+        assert!(finished.stdout.contains(line), "{line}:\n{}", finished.stdout);
+    }
+    let dry = site.installation.command(&["repair"], DEADLINE).await;
+    assert_eq!(dry.code(), 1, "{}", dry.stderr);
+    assert!(dry.stdout.contains("would repair 10 rows; --apply does it"), "{}", dry.stdout);
+}
