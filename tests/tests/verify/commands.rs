@@ -155,7 +155,7 @@ async fn a_report_is_for_people() {
     assert_eq!(finished.code(), 1, "{}", finished.stderr);
     for line in [
         "different public.goods {\"id\":\"302\"} in title",
-        "missing public.tags {\"tag\":\"a\",\"item\":\"7\"}",
+        "missing public.tags {\"item\":\"7\",\"tag\":\"a\"}",
         "`regraft repair` brings them in line",
     ] {
         assert!(finished.stdout.contains(line), "{line}:\n{}", finished.stdout);

@@ -24,6 +24,9 @@ pub(crate) use syntax::Options;
 
 /// Bytes that a compiled pattern may take, for each automaton of it.
 const SIZE_MAX: usize = 1 << 20;
+/// Characters of a pattern whose repetitions are written out. PostgreSQL refuses what gets too many states
+/// and arcs (`REG_MAX_COMPILE_SPACE`), some thousands of these.
+const ATOMS_MAX: usize = 500;
 
 type Caches = Pool<
     Cache,
@@ -145,6 +148,9 @@ impl Pattern {
             return Err("flags that exclude each other");
         }
         let read = syntax::read(pattern, options)?;
+        if read.node.atoms() > ATOMS_MAX {
+            return Err(LARGE);
+        }
         let ascii = read.localized && !options.c_ctype;
         let plain = captures::ungrouped(&read.node);
         let first = regex(&hir(&plain)).ok_or(LARGE)?;

@@ -32,6 +32,21 @@ pub(super) enum Node {
     },
 }
 
+impl Node {
+    /// Characters, with repetitions written out.
+    pub(super) fn atoms(&self) -> usize {
+        match self {
+            Self::Empty | Self::Set(_) | Self::Look(_) => 1,
+            Self::Concat(nodes) | Self::Alternate(nodes) => nodes.iter().map(Self::atoms).sum(),
+            Self::Group(_, node) => node.atoms(),
+            Self::Repeat { node, min, max, .. } => {
+                let times = max.unwrap_or(*min).max(1);
+                node.atoms().saturating_mul(times as usize)
+            }
+        }
+    }
+}
+
 /// What flags and the database decide.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {

@@ -33,6 +33,8 @@ fn what_is_not_certain_is_refused() {
         ("regexp_match(t, '(a|ab)(c|bcd)(d*)')", "groups that can divide"),
         ("regexp_match(t, '(a*)*')", "groups that can divide"),
         ("regexp_replace(t, '(?:(a)|b)*', '\\1')", "groups that can divide"),
+        ("t ~ repeat('x*y*z*', 1000)", "a pattern as large"),
+        ("t ~ '(a{200}){200}'", "a pattern as large"),
         ("t similar to '%[[:alpha:]]%'", "such a SIMILAR TO pattern"),
     ] {
         let found = refusal(sql, &C).unwrap_or_else(|| panic!("{sql} is taken"));
