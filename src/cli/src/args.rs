@@ -98,6 +98,7 @@ pub struct StatusArgs {
 
 /// `regraft verify`.
 #[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("audits").multiple(true)))]
 pub struct VerifyArgs {
     /// The configuration file.
     #[command(flatten)]
@@ -112,9 +113,40 @@ pub struct VerifyArgs {
     /// Compare only about this share of the rows, in percent: ranges of keys, drawn by lot.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub sample: Option<u8>,
+    /// Compare figures of each column, too: counts, distinct values, minimum, mean, quantiles.
+    #[arg(long, group = "audits")]
+    pub statistics: bool,
+    /// Try these rules, too: files of SQL, or folders with them. May be given several times.
+    #[arg(long, value_name = "PATH", group = "audits")]
+    pub rules: Vec<PathBuf>,
+    /// Compare digests of the values of --column, too, row by row.
+    #[arg(long, value_name = "ALGORITHM", requires = "column", group = "audits")]
+    pub checksum: Option<ChecksumAlgorithm>,
+    /// A column for --checksum. May be given several times.
+    #[arg(long, value_name = "TABLE.COLUMN", requires = "checksum")]
+    pub column: Vec<String>,
+    /// Only --statistics, --rules and --checksum: do not compare row by row.
+    #[arg(long, requires = "audits", conflicts_with_all = ["keys", "sample"])]
+    pub without_rows: bool,
+    /// Have writers of the published tables wait for the moment that it takes to bring the target to the
+    /// same position, so that --statistics, --rules and --checksum are exact under load.
+    #[arg(long, requires = "audits")]
+    pub pause_writes: bool,
+    /// Print values and rows that --statistics and --rules find, too.
+    #[arg(long, requires = "audits")]
+    pub show_values: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// A digest that both servers can compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ChecksumAlgorithm {
+    /// SHA-256.
+    Sha256,
+    /// MD5.
+    Md5,
 }
 
 /// `regraft repair`.

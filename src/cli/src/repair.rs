@@ -33,7 +33,7 @@ pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
     let mut asked = 0;
     if args.apply && !open.is_empty() {
         asked = ask(&settings, mappers, &args.tables).await?;
-        drive((&settings, mappers), &target, &args.config.config, Until::Repaired, true).await?;
+        drive((&settings, mappers), &target, &args.config.config, Until::Repaired).await?;
     }
     let left = match args.apply {
         true => findings(&target, &settings.name, &args.tables, LISTED).await.map_err(one)?,

@@ -39,6 +39,7 @@ pub use named::NamedMapper;
 pub use read::{KeyedRead, Named};
 pub use resolve::Refusal;
 pub use statement::{Statement, TableRef, WRAPPED, parse};
+pub use syntax::{Outline, outline};
 pub use trace::TraceComment;
 pub use types::{Settings, SourceTable, TypeKind, TypeNames, UserType};
 

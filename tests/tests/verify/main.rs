@@ -2,18 +2,41 @@
 //! not, and what was found is brought in line.
 
 mod automatic;
+mod checksum;
 mod commands;
 mod faults;
 mod keys;
 mod large;
 mod quiet;
+mod rules;
+mod statistics;
 
 use regraft_testkit::{Daemon, wait_until};
 use regraft_tests::{DEADLINE, Site, number};
+use serde_json::Value;
+use tokio_postgres::Client;
+use tokio_util::task::AbortOnDropHandle;
 
 /// As fast as it goes, in small ranges.
 const FAST: &str =
     "[backfill]\nchunk_rows = 500\n[verify]\nrows_per_second = 100000000\nsource_percent = 100\n";
+
+/// Runs `regraft verify` with these arguments and `--json`; gives the exit status, and the report.
+async fn verify(site: &Site, arguments: &[&str]) -> (i32, Value) {
+    let arguments = [&["verify", "--json"], arguments].concat();
+    let finished = site.installation.command(&arguments, DEADLINE).await;
+    assert!(finished.code() < 2, "{arguments:?}: {}\n{}", finished.stdout, finished.stderr);
+    (finished.code(), finished.json())
+}
+
+/// Changes rows at the source, one after the other, until it is dropped.
+fn write(client: Client, sql: &'static str) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            client.batch_execute(sql).await.unwrap();
+        }
+    }))
+}
 
 /// Waits until every statement was swept once more, from its beginning, and nothing is left to be looked
 /// at.

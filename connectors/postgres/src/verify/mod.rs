@@ -5,11 +5,14 @@
 //! both servers then send it in the same binary form. Types whose binary form holds OIDs, or that are
 //! not built in, are compared as text.
 
+mod digests;
 mod form;
 mod mapped;
+mod moment;
 mod record;
 mod repair;
 mod rows;
+mod statistics;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +31,10 @@ use crate::chunks::{KeyColumn, ReadStatement, parse_snapshot};
 use crate::classify;
 use crate::raw::RawArray;
 
+pub use digests::{Algorithm, KeyDigest};
 pub use form::{OwnerColumn, TypeOf, VerifyColumn};
+pub use moment::{Audit, Moment};
+pub use statistics::{ColumnStatistics, Figure};
 
 /// How long the target may take to come to the position that a comparison needs, between looks.
 const POSITION_WAIT: Duration = Duration::from_millis(5);

@@ -69,13 +69,13 @@ pub(super) async fn of_target<C: Compare>(
 }
 
 /// A row as it came.
-enum Came {
+pub(super) enum Came {
     /// A message of COPY, which may begin with the header.
     Copied(Bytes),
     Queried(Row),
 }
 
-async fn rows<'a>(
+pub(super) async fn rows<'a>(
     client: &'a Client,
     sql: &str,
     scope: &VerifyScope,
@@ -93,7 +93,7 @@ async fn rows<'a>(
     Ok(rows.map_ok(Came::Queried).boxed())
 }
 
-fn tuple(came: Came) -> Result<Option<Bytes>> {
+pub(super) fn tuple(came: Came) -> Result<Option<Bytes>> {
     let broken = || Error::new(Code::Protocol, "COPY gives a row of unknown form");
     match came {
         Came::Queried(row) => bytes(&row).map(Some),

@@ -40,3 +40,38 @@ pub(crate) fn line_and_column(text: &str, at: usize) -> (u32, u32) {
     let column = before[line_start..].chars().count() + 1;
     (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
 }
+
+/// A query from outside of the mapping, as far as its words tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// Words, literals, and marks.
+    pub tokens: usize,
+    /// Byte offset of its end, without a semicolon and what follows that.
+    pub end: usize,
+    /// Byte offset of a second statement.
+    pub more: Option<usize>,
+    /// It has an ORDER BY outside of parentheses.
+    pub ordered: bool,
+}
+
+/// The outline of a query. What cannot be read as SQL is one token: a server will say what is wrong.
+pub fn outline(sql: &str) -> Outline {
+    let Ok(tokens) = lexer::lex(sql) else {
+        return Outline { tokens: 1, end: sql.len(), ..Outline::default() };
+    };
+    let semicolon = tokens.iter().position(|token| token.is_mark(";"));
+    let more = semicolon.and_then(|at| tokens[at..].iter().find(|token| !token.is_mark(";")));
+    let own = &tokens[..semicolon.unwrap_or(tokens.len())];
+    let mut depth = 0_i32;
+    let mut ordered = false;
+    for pair in own.windows(2) {
+        depth += i32::from(pair[0].is_mark("(")) - i32::from(pair[0].is_mark(")"));
+        ordered |= depth == 0 && pair[0].is_word("order") && pair[1].is_word("by");
+    }
+    Outline {
+        tokens: own.len(),
+        end: own.last().map_or(0, |token| token.end),
+        more: more.map(|token| token.start),
+        ordered,
+    }
+}

@@ -2,7 +2,15 @@
 //! differs in line.
 //!
 //! The daemon that runs the pipeline does the work; where none runs, this process follows the stream
-//! itself until it is done.
+//! itself until it is done. What is compared beside the rows ([`audit`]) asks both servers itself, and needs
+//! only that the target follows.
+
+mod audit;
+mod checksum;
+mod follower;
+mod rule_file;
+mod rules;
+mod statistics;
 
 use std::time::Duration;
 
@@ -13,21 +21,19 @@ use regraft_postgres::classify;
 use regraft_postgres::ledger::PgLedger;
 use regraft_settings::Settings;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::args::{RunArgs, VerifyArgs};
+use crate::args::VerifyArgs;
 use crate::load;
 use crate::mappers::Mappers;
 use crate::resolve::Side;
-use crate::run::{on_terminal, prepare, run_args};
-use crate::setup::{lock, migrate_existing};
+use crate::run::on_terminal;
+use crate::setup::migrate_existing;
 use crate::status::table;
+use audit::Asked;
+use follower::Follower;
 
 /// Between looks at how far it is.
 const LOOK: Duration = Duration::from_millis(200);
-/// Looks at a pipeline that is held, before it is given up.
-const HELD_LOOKS: u32 = 50;
 /// Findings that are printed for people; the table has all.
 const PRINTED: i64 = 20;
 /// Findings in a JSON report.
@@ -45,23 +51,39 @@ pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
     let keys = keys(&args.keys).map_err(one)?;
     known_tables(&target, &settings.name, &args.tables).await.map_err(one)?;
     let request = Request { tables: args.tables.clone(), keys, sample: args.sample.map(f64::from) };
-    let request = serde_json::to_string(&request).unwrap_or_else(|_| "{}".to_owned());
-    let sql = "INSERT INTO regraft.verifications (pipeline, request) VALUES ($1, $2::text::jsonb) \
-               RETURNING id";
-    let row = target.client.query_one(sql, &[&settings.name, &request]).await;
-    let id: i64 = row.map_err(|error| one(fail(&target, &error)))?.get(0);
-    let done = Until::Verified(id);
-    let outcomes =
-        drive((&settings, mappers), &target, &args.config.config, done, args.json).await?;
-    let limit = if args.json { REPORTED } else { PRINTED };
-    let findings = findings(&target, &settings.name, &args.tables, limit).await.map_err(one)?;
+    let asked = Asked::read(args)?;
+    let mut follower = Follower::start((&settings, mappers), &target, &args.config.config).await?;
+    let (mut outcomes, mut open) = (Vec::new(), Vec::new());
+    if !args.without_rows {
+        let until = Until::Verified(ask(&target, &settings.name, &request).await.map_err(one)?);
+        let bar = (on_terminal() && !args.json).then(bar);
+        outcomes = wait(&mut follower, &target, &settings.name, until, bar).await.map_err(one)?;
+        let limit = if args.json { REPORTED } else { PRINTED };
+        open = findings(&target, &settings.name, &args.tables, limit).await.map_err(one)?;
+    }
+    let audited = asked.carry_out((&settings, mappers), args, &target, &mut follower).await?;
+    follower.stop().await;
     if args.json {
-        println!("{:#}", report(&outcomes, &findings));
+        let mut report = report(&outcomes, &open);
+        audited.add_to(&mut report);
+        println!("{report:#}");
     } else {
-        print(&outcomes, &findings);
+        if !args.without_rows {
+            print(&outcomes, &open);
+        }
+        audited.print();
     }
     let differ = outcomes.iter().any(|o| o.missing + o.surplus + o.different > 0);
-    Ok(u8::from(differ))
+    Ok(u8::from(differ || audited.differs()))
+}
+
+/// Asks the pipeline for a comparison; gives its id.
+async fn ask(target: &Side, name: &str, request: &Request) -> Result<i64> {
+    let request = serde_json::to_string(request).unwrap_or_else(|_| "{}".to_owned());
+    let sql = "INSERT INTO regraft.verifications (pipeline, request) VALUES ($1, $2::text::jsonb) \
+               RETURNING id";
+    let row = target.client.query_one(sql, &[&name, &request]).await;
+    Ok(row.map_err(|error| fail(target, &error))?.get(0))
 }
 
 /// A connection to the ledger of a pipeline that exists.
@@ -134,47 +156,28 @@ pub(crate) enum Until {
 
 /// Waits until the daemon is done with it; runs the pipeline here where no daemon does.
 pub(crate) async fn drive(
-    (settings, mappers): (&Settings, &Mappers),
+    pipeline: (&Settings, &Mappers),
     target: &Side,
     config: &std::path::Path,
     until: Until,
-    quiet: bool,
-) -> Result<Vec<Outcome>, Vec<Error>> {
-    let one = |error| vec![error];
-    let cancel = CancellationToken::new();
-    crate::on_signal(cancel.clone());
-    let mut here = None;
-    if lock(target, &settings.name).await.map_err(one)? {
-        let sql = "SELECT pg_advisory_unlock(hashtextextended('regraft:' || $1, 0))";
-        let unlocked = target.client.execute(sql, &[&settings.name]).await;
-        unlocked.map_err(|error| one(fail(target, &error)))?;
-        let mut settings = settings.clone();
-        settings.http.enabled = false;
-        settings.verify.enabled = false;
-        let args: RunArgs = run_args(config.to_owned());
-        let pipeline = prepare(&settings, &args, mappers).await?;
-        let cancel = cancel.clone();
-        let run = async move { pipeline.run(&settings, false, cancel).await };
-        here = Some(AbortOnDropHandle::new(tokio::spawn(run)));
-    }
-    let bar = (on_terminal() && !quiet).then(bar);
-    let mut held = 0;
+) -> Result<(), Vec<Error>> {
+    let mut follower = Follower::start(pipeline, target, config).await?;
+    let waited = wait(&mut follower, target, &pipeline.0.name, until, None).await;
+    waited.map_err(|error| vec![error])?;
+    follower.stop().await;
+    Ok(())
+}
+
+async fn wait(
+    follower: &mut Follower,
+    target: &Side,
+    name: &str,
+    until: Until,
+    bar: Option<ProgressBar>,
+) -> Result<Vec<Outcome>> {
     loop {
-        held = if is_held(target, &settings.name).await.map_err(one)? { held + 1 } else { 0 };
-        if held > HELD_LOOKS {
-            let what = "an error holds the pipeline, so that nothing can be compared";
-            return Err(vec![
-                Error::new(Code::VerificationRefused, what)
-                    .at(target.place.clone())
-                    .remedy("see `regraft status`; once it is mended, verify again"),
-            ]);
-        }
-        match look(target, &settings.name, until).await.map_err(one)? {
+        match look(target, name, until).await? {
             Looked::Done(outcomes) => {
-                cancel.cancel();
-                if let Some(run) = here {
-                    drop(run.await);
-                }
                 bar.inspect(ProgressBar::finish_and_clear);
                 return Ok(outcomes);
             }
@@ -184,38 +187,8 @@ pub(crate) async fn drive(
                 }
             }
         }
-        tokio::select! {
-            () = cancel.cancelled() => {
-                let what = "stopped before it was done";
-                return Err(vec![Error::new(Code::VerificationRefused, what).at("verification")]);
-            }
-            () = tokio::time::sleep(LOOK) => {}
-        }
-        let ended = here.as_ref().is_some_and(AbortOnDropHandle::is_finished);
-        if let Some(run) = here.take_if(|_| ended) {
-            let result = run.await.map_err(|error| {
-                vec![Error::new(Code::Internal, "the pipeline ended").because(error)]
-            })?;
-            result.map_err(one)?;
-        } else if here.is_none()
-            && !PgLedger::is_running(&target.client, &target.place, &settings.name)
-                .await
-                .map_err(one)?
-        {
-            let what = "the daemon ended before it was done";
-            return Err(vec![
-                Error::new(Code::VerificationRefused, what)
-                    .at(target.place.clone())
-                    .remedy("start it again: it goes on with what was asked for"),
-            ]);
-        }
+        follower.pause(target, LOOK).await?;
     }
-}
-
-async fn is_held(target: &Side, name: &str) -> Result<bool> {
-    let sql = "SELECT phase = 'held' FROM regraft.pipelines WHERE name = $1";
-    let row = target.client.query_opt(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
-    Ok(row.is_some_and(|row| row.get(0)))
 }
 
 fn bar() -> ProgressBar {

@@ -1,0 +1,110 @@
+//! Somebody has to follow the source while it is verified: the daemon, or this process.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use regraft_core::{Code, Error, Result};
+use regraft_pipeline::Ending;
+use regraft_postgres::ledger::PgLedger;
+use regraft_settings::Settings;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::fail;
+use crate::mappers::Mappers;
+use crate::resolve::Side;
+use crate::run::{prepare, run_args};
+use crate::setup::lock;
+
+/// A pipeline that is held for longer is given up.
+const HELD_MAX: Duration = Duration::from_secs(10);
+
+/// The pipeline that follows.
+pub(super) struct Follower {
+    name: String,
+    /// It runs here: no daemon does.
+    here: Option<AbortOnDropHandle<Result<Ending>>>,
+    cancel: CancellationToken,
+    /// Since when an error holds it.
+    held: Option<Instant>,
+}
+
+impl Follower {
+    /// Runs the pipeline here where no daemon does.
+    pub(super) async fn start(
+        (settings, mappers): (&Settings, &Mappers),
+        target: &Side,
+        config: &Path,
+    ) -> Result<Self, Vec<Error>> {
+        let one = |error| vec![error];
+        let cancel = CancellationToken::new();
+        crate::on_signal(cancel.clone());
+        let mut here = None;
+        if lock(target, &settings.name).await.map_err(one)? {
+            let sql = "SELECT pg_advisory_unlock(hashtextextended('regraft:' || $1, 0))";
+            let unlocked = target.client.execute(sql, &[&settings.name]).await;
+            unlocked.map_err(|error| one(fail(target, &error)))?;
+            let mut settings = settings.clone();
+            settings.http.enabled = false;
+            settings.verify.enabled = false;
+            let pipeline = prepare(&settings, &run_args(config.to_owned()), mappers).await?;
+            let cancel = cancel.clone();
+            let run = async move { pipeline.run(&settings, false, cancel).await };
+            here = Some(AbortOnDropHandle::new(tokio::spawn(run)));
+        }
+        Ok(Self { name: settings.name.clone(), here, cancel, held: None })
+    }
+
+    /// Waits a little.
+    ///
+    /// # Errors
+    /// When nobody follows any more, or this process is told to stop.
+    pub(super) async fn pause(&mut self, target: &Side, time: Duration) -> Result<()> {
+        tokio::select! {
+            () = self.cancel.cancelled() => {
+                let what = "stopped before it was done";
+                return Err(Error::new(Code::VerificationRefused, what).at("verification"));
+            }
+            () = tokio::time::sleep(time) => {}
+        }
+        self.held = match is_held(target, &self.name).await? {
+            true => Some(self.held.unwrap_or_else(Instant::now)),
+            false => None,
+        };
+        if self.held.is_some_and(|since| since.elapsed() > HELD_MAX) {
+            let what = "an error holds the pipeline, so that nothing can be compared";
+            return Err(Error::new(Code::VerificationRefused, what)
+                .at(target.place.clone())
+                .remedy("see `regraft status`; once it is mended, verify again"));
+        }
+        let ended = self.here.as_ref().is_some_and(AbortOnDropHandle::is_finished);
+        if let Some(run) = self.here.take_if(|_| ended) {
+            let result = run.await;
+            result.map_err(|error| {
+                Error::new(Code::Internal, "the pipeline ended").because(error)
+            })??;
+        } else if self.here.is_none()
+            && !PgLedger::is_running(&target.client, &target.place, &self.name).await?
+        {
+            let what = "the daemon ended before it was done";
+            return Err(Error::new(Code::VerificationRefused, what)
+                .at(target.place.clone())
+                .remedy("start it again: it goes on with what was asked for"));
+        }
+        Ok(())
+    }
+
+    /// Ends what runs here.
+    pub(super) async fn stop(self) {
+        self.cancel.cancel();
+        if let Some(run) = self.here {
+            drop(run.await);
+        }
+    }
+}
+
+async fn is_held(target: &Side, name: &str) -> Result<bool> {
+    let sql = "SELECT phase = 'held' FROM regraft.pipelines WHERE name = $1";
+    let row = target.client.query_opt(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
+    Ok(row.is_some_and(|row| row.get(0)))
+}
