@@ -6,6 +6,7 @@ mod drain;
 mod mapper;
 mod read;
 mod report;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +51,22 @@ enum Measure {
         #[command(flatten)]
         common: Common,
     },
+    /// A whole pass of verification, beside COPY of the same rows out of both servers to /dev/null and an
+    /// md5 aggregate in both; and the lag of a pipeline under a steady writer, with the continuous
+    /// verification and without.
+    Verify {
+        /// Rows of the source table that is verified.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+        /// Transactions per second of the writer.
+        #[arg(long, default_value_t = 300)]
+        transactions: u32,
+        /// For how long it writes, each time; 0 leaves the lag out.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 #[derive(Args)]
@@ -70,13 +87,17 @@ async fn main() -> ExitCode {
     let measure = Arguments::parse().measure;
     let (Measure::Backlog { common, .. }
     | Measure::Mapper { common, .. }
-    | Measure::Read { common, .. }) = &measure;
+    | Measure::Read { common, .. }
+    | Measure::Verify { common, .. }) = &measure;
     let Common { rounds, pg_bin, json } = common;
     let pg_bin = pg_bin.as_deref();
     let report = match measure {
         Measure::Backlog { changes, .. } => backlog::run(changes, *rounds, pg_bin).await,
         Measure::Mapper { rows, .. } => mapper::run(rows, *rounds, pg_bin).await,
         Measure::Read { changes, .. } => read::run(changes, *rounds, pg_bin).await,
+        Measure::Verify { rows, transactions, seconds, .. } => {
+            verify::run((rows, transactions, seconds), *rounds, pg_bin).await
+        }
     };
     match report {
         Ok(report) => {

@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{FromSql, Type};
 
 use crate::drain::{one, sql};
-use crate::report::{Group, Report, Way};
+use crate::report::{Group, Measured, Report, Way};
 
 const DATABASE: &str = "mapper";
 /// A row of many applications: key, references, names, states, amounts, times, a document.
@@ -96,7 +96,7 @@ pub(crate) async fn run(rows: u64, rounds: usize, pg_bin: Option<&Path>) -> Resu
             map(&mapper, &images, |_| Ok(()))?;
             ways[1].seconds.push(started.elapsed().as_secs_f64());
         }
-        groups.push(Group { title, ways: ways.into() });
+        groups.push(Group { title, measured: Measured::Work, ways: ways.into() });
     }
     Ok(Report { unit: "rows", count: rows, groups })
 }
