@@ -29,6 +29,8 @@ pub struct Comparison {
 #[derive(Debug)]
 struct Waiting {
     side: usize,
+    /// Of the row: the table grows without reading the rows again.
+    hash: u64,
     row: Bytes,
 }
 
@@ -97,15 +99,14 @@ impl Comparison {
     /// Matches a row with those that wait, or has it wait. It counts as held.
     fn settle(&mut self, side: usize, row: Bytes) {
         let hash = self.hasher.hash_one(&row);
-        let like = |waiting: &Waiting| waiting.side != side && waiting.row == row;
+        let like = |w: &Waiting| w.side != side && w.hash == hash && w.row == row;
         if let Ok(entry) = self.waiting.find_entry(hash, like) {
             entry.remove();
             self.held -= 2 * row.len();
             self.matched(&row);
             return;
         }
-        let hasher = &self.hasher;
-        self.waiting.insert_unique(hash, Waiting { side, row }, |w| hasher.hash_one(&w.row));
+        self.waiting.insert_unique(hash, Waiting { side, hash, row }, |waiting| waiting.hash);
     }
 
     fn matched(&mut self, row: &[u8]) {
@@ -121,7 +122,7 @@ impl Comparison {
             }
         }
         let mut left = Left::default();
-        for Waiting { side, row } in self.waiting.drain() {
+        for Waiting { side, row, .. } in self.waiting.drain() {
             if side == SOURCE { left.source.push(row) } else { left.target.push(row) }
         }
         self.held = 0;
