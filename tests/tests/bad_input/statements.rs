@@ -243,8 +243,8 @@ async fn check_says_who_evaluates_a_statement_and_why() {
     let statement = &check.json()["statements"][0];
     assert_eq!(statement["mode"], "read", "{statement}");
     let message = statement["message"].as_str().unwrap();
-    assert!(message.contains("mapping.sql:2:12"), "{message}");
-    assert!(message.contains("regexp_replace"), "{message}");
+    assert!(message.contains("mapping.sql:2:33"), "{message}");
+    assert!(message.contains("a back reference"), "{message}");
 }
 
 /// PostgreSQL takes the function, operator or cast that fits best, wherever in the search path it is.
