@@ -39,6 +39,10 @@ pub trait Compare: Send {
     fn source(&mut self, row: Bytes);
     /// A row of the target.
     fn target(&mut self, row: Bytes);
+    /// No more rows can be held: the comparison is given up.
+    fn is_full(&self) -> bool {
+        false
+    }
 }
 
 /// What both sides were when they were read.
@@ -196,6 +200,9 @@ pub trait Verifier: Send {
 
     /// Reads the rows of one statement on both sides, the target's in one snapshot with its position,
     /// which is at least `not_before`.
+    ///
+    /// # Errors
+    /// [`crate::Code::ChunkTooLarge`] when `into` is full before both sides are through.
     fn compare<C: Compare>(
         &mut self,
         statement: usize,

@@ -66,6 +66,8 @@ const ORPHANS: usize = 5_000;
 const FIRST_TOKEN: u64 = 1 << 62;
 /// Before everything.
 const START: Position = Position::Lsn(Lsn(0));
+/// Bytes of rows without their like that a comparison holds at once.
+const HELD_MAX: usize = 16 << 20;
 /// Stands for the owner of all rows of a statement that has no owner columns.
 const WHOLE: &[u8] = &[0];
 
@@ -81,6 +83,8 @@ pub(crate) struct Verify<V, R> {
     pub(crate) traces: Vec<Trace>,
     pub(crate) watermark: String,
     pub(crate) cancel: CancellationToken,
+    /// Source rows per range of a statement, where they had to be fewer than the options say.
+    pub(crate) range_rows: HashMap<usize, u64>,
     /// When the log told of findings.
     pub(crate) told: Option<Instant>,
 }
@@ -475,11 +479,21 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let Some(owner) = &watch.owner else {
             return Ok((VerifyScope::Whole, (empty(START), Left::default(), Duration::ZERO)));
         };
-        let rows = self.options.chunk_rows;
-        let upto = self.reader.boundary(&watch.source, after.as_deref(), rows).await?;
-        let scope = VerifyScope::Range { after, upto };
-        let mut comparison = Comparison::default();
-        let seen = self.verifier.compare(at, &scope, None, &mut comparison).await?;
+        let (scope, seen, mut comparison) = loop {
+            let rows = *self.range_rows.entry(at).or_insert(self.options.chunk_rows);
+            let upto = self.reader.boundary(&watch.source, after.as_deref(), rows).await?;
+            let scope = VerifyScope::Range { after: after.clone(), upto };
+            // A single row passes whatever its size.
+            let bounded = Comparison::bounded(HELD_MAX);
+            let mut comparison = if rows > 1 { bounded } else { Comparison::default() };
+            match self.verifier.compare(at, &scope, None, &mut comparison).await {
+                // Rows are wide, or many came to the end of the table since it was asked for.
+                Err(error) if error.code() == Code::ChunkTooLarge && rows > 1 => {
+                    self.range_rows.insert(at, rows / 2);
+                }
+                seen => break (scope, seen?, comparison),
+            }
+        };
         let left = comparison.left();
         let (rows, digest) = comparison.equal();
         self.count(at, rows);
@@ -522,10 +536,21 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
     /// of the source table was touched meanwhile. Gives the number of rows.
     async fn whole(&mut self, state: &mut State, at: usize) -> Result<u64> {
         let watch = self.statements[at].clone();
-        let mut both = Comparison::default();
+        let mut both = Comparison::bounded(HELD_MAX);
         let scope = VerifyScope::Whole;
-        let Some((seen, watched)) = self.exactly(state, at, &scope, &mut both).await? else {
-            return Ok(0);
+        let (seen, watched) = match self.exactly(state, at, &scope, &mut both).await {
+            Ok(Some(seen)) => seen,
+            Ok(None) => return Ok(0),
+            Err(error) if error.code() == Code::ChunkTooLarge => {
+                // Too much differs at this moment to say which rows do.
+                if let Some(pass) = &mut state.pass
+                    && pass.todo.last() == Some(&at)
+                {
+                    pass.outcome(at).0.unsettled += 1;
+                }
+                return Ok(0);
+            }
+            Err(error) => return Err(error),
         };
         let left = both.left();
         let (rows, digest) = both.equal();

@@ -24,6 +24,8 @@ pub struct Comparison {
     hasher: DefaultHashBuilder,
     /// Bytes of rows that have not met their like.
     held: usize,
+    /// It is full with more of them.
+    held_max: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,11 @@ pub struct Pair {
 }
 
 impl Comparison {
+    /// One that holds at most about so many bytes of rows that wait for their like.
+    pub fn bounded(held_max: usize) -> Self {
+        Self { held_max: Some(held_max), ..Self::default() }
+    }
+
     /// Rows that are equal, and the sum of their digests, so far.
     pub fn equal(&self) -> (u64, Digest) {
         (self.rows, self.sum.digest())
@@ -137,6 +144,10 @@ impl Compare for Comparison {
 
     fn target(&mut self, row: Bytes) {
         self.arrived(TARGET, row);
+    }
+
+    fn is_full(&self) -> bool {
+        self.held_max.is_some_and(|max| self.held > max)
     }
 }
 

@@ -114,6 +114,13 @@ impl PgVerifier {
         classify(error, &format!("{}, verifying", self.target.1))
     }
 
+    async fn roll_back(&self) -> Result<()> {
+        for (client, place) in [&self.source, &self.target] {
+            client.batch_execute("ROLLBACK").await.map_err(|error| classify(&error, place))?;
+        }
+        Ok(())
+    }
+
     /// Whether values of the tables are stored out of line on either side.
     async fn look_for_large_values(&mut self) -> Result<()> {
         let sql = "SELECT coalesce(sum(pg_relation_size(c.reltoastrelid)), 0) > 0 FROM pg_class c \
@@ -306,9 +313,7 @@ impl Verifier for PgVerifier {
     }
 
     async fn load(&mut self) -> Result<VerifyState> {
-        for (client, place) in [&self.source, &self.target] {
-            client.batch_execute("ROLLBACK").await.map_err(|error| classify(&error, place))?;
-        }
+        self.roll_back().await?;
         self.look_for_large_values().await?;
         self.load_state().await
     }
@@ -351,18 +356,26 @@ impl Verifier for PgVerifier {
         seen.snapshot = parse_snapshot(snapshot.get(0))?;
         let target = (statement.target_sql(target_scope, large), target_scope);
         let target = (target.0.as_str(), target.1);
-        let time = match statement.read.mapper.clone() {
+        let read = match statement.read.mapper.clone() {
             Some(mapper) => {
                 let begun = Instant::now();
                 self.mapped((statement, mapper.as_ref()), scope, large, into).await?;
                 let time = begun.elapsed();
                 rows::of_target(self, target, into).await?;
-                Some(time)
+                Ok(Some(time))
             }
             None => {
                 let sql = statement.source_sql(scope, large)?;
-                rows::both(self, (&sql, scope), target, into).await?
+                rows::both(self, (&sql, scope), target, into).await
             }
+        };
+        let time = match read {
+            // The rest of the rows is dropped as it comes.
+            Err(error) if error.code() == Code::ChunkTooLarge => {
+                self.roll_back().await?;
+                return Err(error);
+            }
+            read => read?,
         };
         source.batch_execute("COMMIT").await.map_err(|error| self.at_source(&error))?;
         self.end_target().await?;

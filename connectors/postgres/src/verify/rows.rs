@@ -34,6 +34,10 @@ pub(super) async fn both<C: Compare>(
     let mut target = pin!(target.ready_chunks(RUN).fuse());
     let (mut source_ended, mut target_ended) = (None, false);
     while source_ended.is_none() || !target_ended {
+        if into.is_full() {
+            let what = "too many rows without their like for one comparison";
+            return Err(Error::new(Code::ChunkTooLarge, what));
+        }
         tokio::select! {
             rows = source.next(), if source_ended.is_none() => match rows {
                 None => source_ended = Some(started.elapsed()),
