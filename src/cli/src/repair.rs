@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Error, Kind, Result};
 use regraft_postgres::verify::PgVerifier;
 use regraft_settings::Settings;
 use serde_json::json;
@@ -17,6 +17,8 @@ use crate::verify::{Until, drive, findings, known_tables, ledger, print_findings
 const LISTED: i64 = 10_000;
 /// Findings that are printed for people.
 const PRINTED: usize = 20;
+/// How often the pipeline is asked, when a server ends the transaction in favour of another one.
+const ASKS: u32 = 5;
 
 /// Says what would be repaired, or has it repaired and waits for it. Exit status 1 when rows that differ
 /// are left.
@@ -32,7 +34,7 @@ pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
     let open = findings(&target, &settings.name, &args.tables, LISTED).await.map_err(one)?;
     let mut asked = 0;
     if args.apply && !open.is_empty() {
-        asked = ask(&settings, mappers, &args.tables).await?;
+        asked = ask_again(&settings, mappers, &args.tables).await?;
         drive((&settings, mappers), &target, &args.config.config, Until::Repaired).await?;
     }
     let left = match args.apply {
@@ -49,6 +51,26 @@ pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
         print_findings(&left[..left.len().min(PRINTED)]);
     }
     Ok(u8::from(!left.is_empty()))
+}
+
+/// Asks until it is done: a transaction that lost a deadlock, or its connection, has changed nothing.
+async fn ask_again(
+    settings: &Settings,
+    mappers: &Mappers,
+    tables: &[String],
+) -> Result<u64, Vec<Error>> {
+    let mut left = ASKS;
+    loop {
+        left -= 1;
+        match ask(settings, mappers, tables).await {
+            Err(errors)
+                if left > 0 && errors.iter().all(|error| error.kind() == Kind::Unavailable) =>
+            {
+                errors.iter().for_each(|error| tracing::warn!("the repair begins again: {error}"));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Asks the pipeline for the repair.

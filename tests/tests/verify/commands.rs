@@ -1,5 +1,6 @@
 //! `regraft verify` and `regraft repair`, with a daemon and without.
 
+use regraft_testkit::wait_until;
 use regraft_tests::{DEADLINE, Site, SiteOptions, number};
 use serde_json::{Value, json};
 
@@ -103,6 +104,38 @@ async fn what_differs_is_found_told_and_repaired_without_a_daemon() {
                AND (difference = 'surplus') = (after_digest IS NULL) \
                AND (after_digest IS NULL OR after_digest = source_digest)";
     assert_eq!(number(&target, sql).await, 10);
+}
+
+/// Somebody else locks the same findings in the opposite order, and the server ends the repair's
+/// transaction rather than theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_that_loses_a_deadlock_begins_again() {
+    let site = site().await;
+    break_rows(&site).await;
+    run(&site, &["verify", "--json"]).await;
+    let (other, watcher) = (site.at_target().await, site.at_target().await);
+    // Long enough to close the circle; the other one never gives in.
+    let slow = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 5000', current_database()); END $$; \
+                SET deadlock_timeout = '1h'";
+    other.batch_execute(slow).await.unwrap();
+    let last = "BEGIN; SELECT FROM regraft.findings WHERE target = 'public.goods' ORDER BY ctid DESC LIMIT 1 FOR UPDATE";
+    other.batch_execute(last).await.unwrap();
+    let repair =
+        async { site.installation.command(&["repair", "--apply", "--json"], DEADLINE).await };
+    let circle = async {
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0";
+        wait_until("the repair to wait", DEADLINE, async || {
+            if number(&watcher, waits).await > 0 { Ok(()) } else { Err("nobody waits".to_owned()) }
+        })
+        .await;
+        let all = "UPDATE regraft.findings SET last_seen = now(); COMMIT";
+        other.batch_execute(all).await.unwrap();
+    };
+    let (repaired, ()) = tokio::join!(repair, circle);
+    assert_eq!(repaired.code(), 0, "{}{}", repaired.stdout, repaired.stderr);
+    assert!(repaired.stderr.contains("deadlock detected"), "{}", repaired.stderr);
+    site.assert_equal().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

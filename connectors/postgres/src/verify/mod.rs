@@ -157,6 +157,16 @@ impl PgVerifier {
         }
     }
 
+    /// Begins a transaction that writes findings. One at a time does, of each pipeline: a daemon and
+    /// `regraft repair` come to them in different orders, and would wait for each other.
+    async fn begin_findings(&self) -> Result<()> {
+        let begin = self.target.0.batch_execute("BEGIN").await;
+        begin.map_err(|error| self.at_target(&error))?;
+        let sql = "SELECT pg_advisory_xact_lock(hashtextextended('regraft.findings:' || $1, 0))";
+        let locked = self.target.0.execute(sql, &[&self.name]).await;
+        locked.map(drop).map_err(|error| self.at_target(&error))
+    }
+
     async fn end_target(&self) -> Result<()> {
         let end = self.target.0.batch_execute("COMMIT").await;
         end.map_err(|error| self.at_target(&error))

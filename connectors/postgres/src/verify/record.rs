@@ -98,8 +98,7 @@ impl PgVerifier {
         position: Position,
     ) -> Result<Recorded> {
         let statement = self.statement(at)?;
-        let begin = self.target.0.batch_execute("BEGIN").await;
-        begin.map_err(|error| self.at_target(&error))?;
+        self.begin_findings().await?;
         let mut recorded = Recorded::default();
         for owner in settled {
             for finding in &owner.found {

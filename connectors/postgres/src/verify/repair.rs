@@ -19,8 +19,7 @@ impl PgVerifier {
     /// When a server cannot be asked.
     pub async fn repair(&self, targets: &[String]) -> Result<u64> {
         let mut asked = 0;
-        let begin = self.target.0.batch_execute("BEGIN").await;
-        begin.map_err(|error| self.at_target(&error))?;
+        self.begin_findings().await?;
         for statement in self.statements.iter() {
             let names = [statement.target.to_string(), statement.target.name.clone()];
             let named = targets.is_empty() || targets.iter().any(|name| names.contains(name));
