@@ -2,7 +2,8 @@
 //! out of both servers and beside an md5 aggregate in both; and the lag of a running pipeline with the
 //! continuous verification, beside the lag without it.
 //!
-//! The keys are random: at the source, rows lie in another order than that of the key.
+//! Keys are numbers in the order in which rows were written, or random: then rows lie in another order
+//! than that of the key, in another one on each server.
 
 use std::fs::File;
 use std::path::Path;
@@ -23,7 +24,13 @@ const SOURCE: &str = "legacy";
 const TARGET: &str = "modern";
 /// Of what verification is compared with, and of the mapping.
 const SELECT: &str = "SELECT id, trim(title) AS title, created_at, amount, details FROM documents";
-const TABLE: &str = "id uuid PRIMARY KEY, title text NOT NULL, created_at timestamptz NOT NULL, \
+/// What a group is called, the type of its keys, and the key of row `n`.
+const KEYS: [(&str, &str, &str); 2] = [
+    ("compared at rest, keys in order", "bigint", "n"),
+    ("compared at rest, random keys", "uuid", "md5(n::text)::uuid"),
+];
+/// The other columns.
+const TABLE: &str = "title text NOT NULL, created_at timestamptz NOT NULL, \
                      amount numeric(12, 2), details jsonb NOT NULL";
 /// Source rows of the pipeline that is written to.
 const ROWS_WRITTEN_TO: u64 = 100_000;
@@ -50,7 +57,10 @@ pub(crate) async fn run(
         ],
         ..ClusterOptions::default()
     };
-    let mut groups = vec![pass(&options, rows, rounds).await?];
+    let mut groups = Vec::new();
+    for keys in KEYS {
+        groups.push(pass(&options, keys, rows, rounds).await?);
+    }
     if seconds > 0 {
         let lag = lag(&options, transactions, Duration::from_secs(seconds), rounds);
         groups.push(lag.await?);
@@ -93,19 +103,25 @@ async fn regraft(installation: &Installation, arguments: &[&str]) -> Result<Valu
     Err(Error::new(Code::Internal, format!("regraft: {}{}", done.stdout, done.stderr)))
 }
 
-async fn pass(options: &ClusterOptions, rows: u64, rounds: usize) -> Result<Group> {
+async fn pass(
+    options: &ClusterOptions,
+    (title, key_type, key): (&'static str, &str, &str),
+    rows: u64,
+    rounds: usize,
+) -> Result<Group> {
     eprintln!("making {rows} rows");
     let (source, target) = servers(options).await?;
     let (legacy, modern) = (source.client(SOURCE).await?, target.client(TARGET).await?);
+    let table = format!("id {key_type} PRIMARY KEY, {TABLE}");
     let fill = format!(
-        "CREATE TABLE documents ({TABLE}); INSERT INTO documents SELECT md5(n::text)::uuid, \
+        "CREATE TABLE documents ({table}); INSERT INTO documents SELECT {key}, \
          'Document ' || n || repeat(' of many', 3 + (n % 5)::int), \
          timestamptz '2020-01-01 00:00:00Z' + n * interval '97 seconds', n % 100000 / 100.0, \
          jsonb_build_object('author', md5((n % 1000)::text), 'pages', n % 700, 'draft', n % 3 = 0) \
          FROM generate_series(1::bigint, {rows}) AS n"
     );
     sql(&legacy, &fill).await?;
-    sql(&modern, &format!("CREATE TABLE documents ({TABLE})")).await?;
+    sql(&modern, &format!("CREATE TABLE documents ({table})")).await?;
     let mapping = format!("INSERT INTO documents {SELECT}");
     let off = "[verify]\nenabled = false";
     let installation = installation((&source, &target), &mapping, off);
@@ -150,7 +166,7 @@ async fn pass(options: &ClusterOptions, rows: u64, rounds: usize) -> Result<Grou
         ways[2].seconds.push(seconds);
     }
     daemon.terminate(DEADLINE).await;
-    Ok(Group { title: "compared at rest", measured: Measured::Work, ways: ways.into() })
+    Ok(Group { title, measured: Measured::Work, ways: ways.into() })
 }
 
 /// The rows of a SELECT in binary form, to /dev/null.

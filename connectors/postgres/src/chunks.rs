@@ -224,6 +224,26 @@ fn trace_sql(table: &ReadTable, trace: &ReadTrace, values: bool) -> String {
     )
 }
 
+/// About how many rows of a table take `bytes`.
+pub(crate) async fn rows_in(
+    client: &Client,
+    table: &TableName,
+    bytes: usize,
+) -> Result<u64, tokio_postgres::Error> {
+    // Statistics where there are some; else a count that ends early.
+    let sql = format!(
+        "SELECT pg_table_size(c.oid), \
+                CASE WHEN c.reltuples > 0 THEN c.reltuples::bigint ELSE \
+                     (SELECT count(*) FROM (SELECT FROM {} LIMIT 100000) few) END \
+         FROM pg_class c WHERE c.oid = $1::text::regclass",
+        table.quoted()
+    );
+    let row = client.query_opt(&sql, &[&table.quoted()]).await?;
+    let (size, rows) = row.map_or((0, 0), |row| (row.get::<_, i64>(0), row.get::<_, i64>(1)));
+    let width = u64::try_from(size / rows.max(1)).unwrap_or(0).max(1);
+    Ok((bytes as u64 / width).max(1))
+}
+
 impl ChunkReader for PgReader {
     async fn boundary(
         &mut self,
@@ -250,20 +270,7 @@ impl ChunkReader for PgReader {
 
     async fn rows_in(&mut self, name: &TableName, bytes: usize) -> Result<u64> {
         let table = self.table(name)?;
-        // Statistics where there are some; else a count that ends early.
-        let sql = format!(
-            "SELECT pg_table_size(c.oid), \
-                    CASE WHEN c.reltuples > 0 THEN c.reltuples::bigint ELSE \
-                         (SELECT count(*) FROM (SELECT FROM {} LIMIT 100000) few) END, \
-                    c.reltuples > 0 \
-             FROM pg_class c WHERE c.oid = $1::text::regclass",
-            table.table.quoted()
-        );
-        let row = self.client.query_opt(&sql, &[&table.table.quoted()]).await;
-        let row = row.map_err(|error| self.error(&error, table))?;
-        let (size, rows) = row.map_or((0, 0), |row| (row.get::<_, i64>(0), row.get::<_, i64>(1)));
-        let width = u64::try_from(size / rows.max(1)).unwrap_or(0).max(1);
-        Ok((bytes as u64 / width).max(1))
+        rows_in(&self.client, name, bytes).await.map_err(|error| self.error(&error, table))
     }
 
     async fn read(

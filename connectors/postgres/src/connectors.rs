@@ -11,8 +11,8 @@ use crate::chunks::{PgReader, ReadTable, ReadTrace};
 use crate::ledger::{Fence, PgLedger};
 use crate::replication::PgStream;
 use crate::slot::{Server, Slot};
-use crate::verify::{PgVerifier, VerifyStatement};
-use crate::{Endpoint, ReplicationConnection};
+use crate::verify::{PgVerifier, VerifySide, VerifyStatement};
+use crate::{Endpoint, WireConnection};
 use tokio_postgres::Client;
 
 /// Reads the address of a server anew, so that a changed secret is taken up at the next attempt.
@@ -98,7 +98,13 @@ impl Connectors for PgConnectors {
     }
 
     async fn verifier(&mut self) -> Result<PgVerifier> {
-        let (source, target) = (self.connect("source").await?, self.connect("target").await?);
+        let side = async |role, address: &Address| {
+            let (client, place) = self.connect(role).await?;
+            let (address, application) = (Arc::clone(address), self.application());
+            Ok(VerifySide { client, place, address, application })
+        };
+        let source = side("source", &self.source).await?;
+        let target = side("target", &self.target).await?;
         let statements = Arc::clone(&self.verify);
         PgVerifier::new(source, target, &self.name, statements, self.verify_values).await
     }
@@ -107,7 +113,7 @@ impl Connectors for PgConnectors {
         let endpoint = (self.source)()?;
         self.continues(endpoint.database(), from.lsn()).await?;
         let connection = endpoint.connect_replication(&self.application()).await;
-        let mut connection: ReplicationConnection =
+        let mut connection: WireConnection =
             connection.map_err(|error| of_role("source", error))?;
         // Errors of the stream name the role, too.
         connection.place = place("source", &endpoint);

@@ -16,7 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::classify::classify;
 use crate::dsn;
-use crate::replication::ReplicationConnection;
+use crate::replication::WireConnection;
 use crate::replication::socket::{self, Dial};
 use crate::replication::startup::{self, Startup};
 use crate::tls::{self, TlsMode, TlsSettings};
@@ -157,13 +157,27 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`Endpoint::connect`].
-    pub async fn connect_replication(&self, application: &str) -> Result<ReplicationConnection> {
+    pub async fn connect_replication(&self, application: &str) -> Result<WireConnection> {
+        self.connect_wire(application, true).await
+    }
+
+    /// Opens a session of the simple protocol with the same settings.
+    ///
+    /// # Errors
+    /// As [`Endpoint::connect`].
+    pub(crate) async fn connect_plain(&self, application: &str) -> Result<WireConnection> {
+        let mut connection = self.connect_wire(application, false).await?;
+        connection.simple_query(&session()).await?;
+        Ok(connection)
+    }
+
+    async fn connect_wire(&self, application: &str, replication: bool) -> Result<WireConnection> {
         let mut failed = None;
         for attempt in self.attempts() {
             if attempt.fallback && !failed.as_ref().is_some_and(is_tls_failure) {
                 continue;
             }
-            let opening = self.connect_replication_once(&attempt, application);
+            let opening = self.connect_wire_once(&attempt, application, replication);
             match self.in_time(&attempt, opening).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failed = Some(self.go_on(&attempt, error)?),
@@ -244,18 +258,16 @@ impl Endpoint {
             let opened = config.connect(tokio_postgres::NoTls).await;
             spawn_connection(opened.map_err(|error| classify(&error, &place))?, place.clone())
         };
-        // SET rather than the startup packet's options, which connection poolers refuse.
-        let settings: String =
-            SESSION.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect();
-        client.batch_execute(&settings).await.map_err(|error| classify(&error, &place))?;
+        client.batch_execute(&session()).await.map_err(|error| classify(&error, &place))?;
         Ok(client)
     }
 
-    async fn connect_replication_once(
+    async fn connect_wire_once(
         &self,
         attempt: &Attempt<'_>,
         application: &str,
-    ) -> Result<ReplicationConnection> {
+        replication: bool,
+    ) -> Result<WireConnection> {
         let place = self.place(attempt.server);
         let dial = Dial {
             host: &attempt.server.host,
@@ -272,6 +284,7 @@ impl Endpoint {
             database: self.database(),
             application: self.config.get_application_name().unwrap_or(application),
             options: self.config.get_options(),
+            replication,
             channel_binding: self.config.get_channel_binding(),
         };
         let mut connection = startup::open(dialled, &startup, &place).await?;
@@ -299,6 +312,11 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Endpoint({self}, sslmode={:?})", self.tls.mode)
     }
+}
+
+/// [`SESSION`] as SET rather than in the startup packet, which connection poolers refuse.
+fn session() -> String {
+    SESSION.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect()
 }
 
 fn is_tls_failure(error: &Error) -> bool {

@@ -25,4 +25,4 @@ pub mod verify;
 
 pub use classify::{ServerError, classify, classify_server};
 pub use endpoint::Endpoint;
-pub use replication::{PgStream, ReplicationConnection};
+pub use replication::{PgStream, WireConnection};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use regraft_core::{Code, Error, Kind, Result};
-use regraft_postgres::verify::PgVerifier;
+use regraft_postgres::verify::{PgVerifier, VerifySide};
 use regraft_settings::Settings;
 use serde_json::json;
 
@@ -90,7 +90,13 @@ async fn ask(settings: &Settings, mappers: &Mappers, tables: &[String]) -> Resul
         ]);
     };
     let statements = Arc::clone(&resolved.verify);
-    let sides = ((source.client, source.place), (target.client, target.place));
-    let verifier = PgVerifier::new(sides.0, sides.1, &settings.name, statements, false).await;
+    let side = |side: Side| VerifySide {
+        client: side.client,
+        place: side.place,
+        address: Arc::new(move || Ok(side.endpoint.clone())),
+        application: format!("regraft {}", settings.name),
+    };
+    let (source, target) = (side(source), side(target));
+    let verifier = PgVerifier::new(source, target, &settings.name, statements, false).await;
     verifier.map_err(one)?.repair(tables).await.map_err(one)
 }

@@ -16,23 +16,6 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::position::Position;
 
-/// What a comparison looks at, of the rows of one statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VerifyScope {
-    /// The rows of source keys with `after < key <= upto` in the source's order, as text; an absent
-    /// bound is open.
-    Range {
-        /// Exclusive lower bound.
-        after: Option<Vec<String>>,
-        /// Inclusive upper bound.
-        upto: Option<Vec<String>>,
-    },
-    /// The rows with these owner values, in the form of the target.
-    Owners(Vec<Key>),
-    /// All rows: of a statement without owner columns.
-    Whole,
-}
-
 /// Takes the rows of both sides, in any order.
 pub trait Compare: Send {
     /// A row that the SELECT gives.
@@ -56,6 +39,24 @@ pub struct Seen {
     pub pending: Vec<Key>,
     /// It is not known which rows lag behind.
     pub all_pending: bool,
+}
+
+/// How many rows a range has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeRows {
+    /// Source rows, at most.
+    pub max: u64,
+    /// The target is to have no more rows in it either. Always so at the end of the table.
+    pub at_target: bool,
+}
+
+/// Source keys with `after < key <= upto`, whose rows were read as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Inclusive upper bound, as text; `None` at the end of the table.
+    pub upto: Option<Vec<String>>,
+    /// The position that the target's snapshot had.
+    pub position: Position,
     /// How long the source was busy with it.
     pub source_time: Duration,
 }
@@ -114,11 +115,15 @@ pub struct Finding {
     pub rows: (Option<Bytes>, Option<Bytes>),
 }
 
-/// Rows that were compared as one.
+/// The rows of a range that were compared as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// Index of the statement in the mapping.
     pub statement: usize,
+    /// Exclusive lower bound of the source keys, as text; absent at the start of the table.
+    pub after: Option<Vec<String>>,
+    /// Inclusive upper bound; absent at the end.
+    pub upto: Option<Vec<String>>,
     /// Rows that are equal.
     pub rows: u64,
     /// Sum of the digests of these rows.
@@ -186,8 +191,10 @@ pub struct VerifyState {
     pub sweeps: Vec<Sweep>,
     /// Owners that were not settled, by statement.
     pub unsettled: BTreeMap<usize, Vec<Key>>,
-    /// Owners with open findings, by statement.
+    /// Owners with open findings, by statement; not all of them where they are very many.
     pub open: BTreeMap<usize, Vec<Key>>,
+    /// Findings that are open.
+    pub findings: u64,
 }
 
 /// Reads both sides, and remembers what came of it.
@@ -198,18 +205,39 @@ pub trait Verifier: Send {
     /// What the ledger knows. Ends what an error left unfinished.
     fn load(&mut self) -> impl Future<Output = Result<VerifyState>> + Send;
 
-    /// Reads the rows of one statement on both sides, the target's in one snapshot with its position,
-    /// which is at least `not_before`.
+    /// Reads the rows of one statement on both sides: those of owners, in the form of the target, or all
+    /// of a statement without owner columns. The target is read in one snapshot with its position, which
+    /// is at least `not_before`.
     ///
     /// # Errors
     /// [`crate::Code::ChunkTooLarge`] when `into` is full before both sides are through.
     fn compare<C: Compare>(
         &mut self,
         statement: usize,
-        scope: &VerifyScope,
-        not_before: Option<Position>,
+        owners: Option<Vec<Key>>,
+        not_before: Position,
         into: &mut C,
     ) -> impl Future<Output = Result<Seen>> + Send;
+
+    /// Reads the rows of the next source keys after `after` on both sides, of a statement with owner
+    /// columns: so many source rows, or all that are left.
+    ///
+    /// # Errors
+    /// [`crate::Code::ChunkTooLarge`] when `into` is full before both sides are through.
+    fn range<C: Compare>(
+        &mut self,
+        statement: usize,
+        after: Option<Vec<String>>,
+        rows: RangeRows,
+        into: &mut C,
+    ) -> impl Future<Output = Result<Range>> + Send;
+
+    /// About how many source rows of a statement take `bytes`; at least 1.
+    fn rows_in(
+        &mut self,
+        statement: usize,
+        bytes: usize,
+    ) -> impl Future<Output = Result<u64>> + Send;
 
     /// The owner values, in the form of the target, of source keys in binary form, in their order.
     fn owners(
@@ -247,7 +275,6 @@ pub trait Verifier: Send {
         &mut self,
         verified: &Verified,
         sweep: u64,
-        scope: &VerifyScope,
     ) -> impl Future<Output = Result<()>> + Send;
 
     /// Records what was found in the rows of owners that are settled now. Open findings of theirs that

@@ -176,7 +176,7 @@ async fn attempt<C: Connectors>(
         traces: plan.traces.clone(),
         watermark: watermark.clone(),
         cancel: attempt_over.clone(),
-        range_rows: Default::default(),
+        range_limits: Default::default(),
         told: None,
     });
     let mut verify = AbortOnDropHandle::new(tokio::spawn(async move {

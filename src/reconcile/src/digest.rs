@@ -37,6 +37,16 @@ impl Sum {
         }
     }
 
+    /// Takes away a digest that was added.
+    pub(crate) fn subtract(&mut self, digest: Digest) {
+        let mut borrow = false;
+        for (word, other) in self.words.iter_mut().zip(Self::of(digest).words) {
+            let (rest, first) = word.overflowing_sub(other);
+            let (rest, second) = rest.overflowing_sub(u64::from(borrow));
+            (*word, borrow) = (rest, first || second);
+        }
+    }
+
     /// The sum as bytes.
     pub fn digest(&self) -> Digest {
         let mut digest = [0; 32];

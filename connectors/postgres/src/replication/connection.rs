@@ -1,4 +1,4 @@
-//! A replication session before it streams.
+//! A session on the wire, before it streams.
 
 use std::io;
 use std::time::Duration;
@@ -47,17 +47,17 @@ impl Default for StreamOptions {
     }
 }
 
-/// A replication session (`replication=database`): knows plain SQL by the simple protocol and the
-/// replication commands.
+/// A session that knows plain SQL by the simple protocol, and the replication commands where it was
+/// opened for them (`replication=database`).
 ///
 /// <https://www.postgresql.org/docs/current/protocol-replication.html>
-pub struct ReplicationConnection {
+pub struct WireConnection {
     pub(super) socket: Box<dyn Socket>,
     pub(super) buffer: FrameBuffer,
     pub(crate) place: String,
 }
 
-impl ReplicationConnection {
+impl WireConnection {
     pub(crate) fn new(socket: Box<dyn Socket>, place: &str) -> Self {
         Self { socket, buffer: FrameBuffer::default(), place: place.to_owned() }
     }
@@ -175,7 +175,7 @@ impl ReplicationConnection {
         classify_server(&ServerError::parse(body), &self.place)
     }
 
-    pub(super) fn protocol(&self, what: &str) -> Error {
+    pub(crate) fn protocol(&self, what: &str) -> Error {
         Error::new(Code::Protocol, what).at(self.place.as_str())
     }
 }

@@ -1,8 +1,10 @@
-//! The streaming replication protocol: a connection that speaks it, and the change stream on top.
+//! A connection that speaks the wire protocol, streaming replication included, and the change stream on
+//! top.
 //!
 //! <https://www.postgresql.org/docs/current/protocol-replication.html>
 
 mod connection;
+pub(crate) mod copy;
 mod frame;
 mod reader;
 mod restful;
@@ -10,7 +12,7 @@ pub(crate) mod socket;
 pub(crate) mod startup;
 mod stream;
 
-pub use connection::{ReplicationConnection, StreamOptions};
+pub use connection::{StreamOptions, WireConnection};
 pub use stream::PgStream;
 
 #[cfg(test)]

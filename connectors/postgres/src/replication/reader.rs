@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::connection::{ReplicationConnection, StreamOptions, closed};
+use super::connection::{StreamOptions, WireConnection, closed};
 use super::frame::Frame;
 use super::stream::{Chunk, Shared};
 use crate::classify::{classify_io, classify_notice};
@@ -29,7 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const EPOCH: Duration = Duration::from_secs(946_684_800);
 
 pub(super) struct Reader {
-    connection: ReplicationConnection,
+    connection: WireConnection,
     options: StreamOptions,
     decoder: Decoder,
     shared: Arc<Shared>,
@@ -52,7 +52,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(
-        connection: ReplicationConnection,
+        connection: WireConnection,
         start: Lsn,
         options: StreamOptions,
         shared: Arc<Shared>,
@@ -272,7 +272,7 @@ impl Reader {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let ReplicationConnection { socket, place, .. } = &mut self.connection;
+        let WireConnection { socket, place, .. } = &mut self.connection;
         let sent = async {
             while self.out.has_remaining() {
                 if socket.write_buf(&mut self.out).await? == 0 {

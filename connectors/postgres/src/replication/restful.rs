@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 /// Anything that bytes can be exchanged over.
-pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {
     /// Nobody reads or writes for a moment. Reading or writing goes on as if nothing had happened.
     /// False when a pause does not pay: the socket then stays as it is.
     fn rest(&mut self) -> bool {

@@ -1,4 +1,4 @@
-//! Log-in of a replication session.
+//! Log-in of a session.
 //!
 //! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>
 
@@ -11,7 +11,7 @@ use postgres_protocol::message::frontend;
 use regraft_core::{Code, Error, Result};
 use tokio_postgres::config::ChannelBinding;
 
-use super::connection::ReplicationConnection;
+use super::connection::WireConnection;
 use super::frame::Frame;
 use super::socket::Dialled;
 use crate::endpoint::SESSION;
@@ -23,6 +23,8 @@ pub(crate) struct Startup<'a> {
     pub(crate) database: &'a str,
     pub(crate) application: &'a str,
     pub(crate) options: Option<&'a str>,
+    /// For the replication commands.
+    pub(crate) replication: bool,
     pub(crate) channel_binding: ChannelBinding,
 }
 
@@ -31,20 +33,22 @@ pub(crate) async fn open(
     dialled: Dialled,
     startup: &Startup<'_>,
     place: &str,
-) -> Result<ReplicationConnection> {
+) -> Result<WireConnection> {
     let Dialled { socket, encrypted, binding } = dialled;
-    let mut connection = ReplicationConnection::new(socket, place);
+    let mut connection = WireConnection::new(socket, place);
     let mut parameters = vec![
         ("user", startup.user),
         ("database", startup.database),
-        ("replication", "database"),
         ("application_name", startup.application),
         // A warning may say that changes are left out.
         ("client_min_messages", "warning"),
         ("client_encoding", "UTF8"),
     ];
     parameters.extend(startup.options.map(|options| ("options", options)));
-    parameters.extend(SESSION);
+    if startup.replication {
+        parameters.push(("replication", "database"));
+        parameters.extend(SESSION);
+    }
     connection.send(|out| frontend::startup_message(parameters, out)).await?;
 
     let mut login = Login { connection: &mut connection, startup, encrypted, binding };
@@ -54,7 +58,7 @@ pub(crate) async fn open(
 }
 
 struct Login<'a> {
-    connection: &'a mut ReplicationConnection,
+    connection: &'a mut WireConnection,
     startup: &'a Startup<'a>,
     encrypted: bool,
     binding: Option<Vec<u8>>,

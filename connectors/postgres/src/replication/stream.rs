@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connection::{ReplicationConnection, StreamOptions, closed};
+use super::connection::{StreamOptions, WireConnection, closed};
 use super::reader::Reader;
 
 /// What the task that owns the socket and its consumer both see.
@@ -58,11 +58,7 @@ pub struct PgStream {
 }
 
 impl PgStream {
-    pub(super) fn spawn(
-        connection: ReplicationConnection,
-        start: Lsn,
-        options: StreamOptions,
-    ) -> Self {
+    pub(super) fn spawn(connection: WireConnection, start: Lsn, options: StreamOptions) -> Self {
         let shared = Arc::new(Shared::new(start));
         let place = connection.place().to_owned();
         let (sender, chunks) = mpsc::unbounded_channel();

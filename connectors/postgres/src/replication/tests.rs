@@ -7,7 +7,7 @@ use regraft_core::contract::ChangeStream;
 use regraft_core::{Change, Code, Event, Lsn, Position};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use super::connection::{ReplicationConnection, StreamOptions};
+use super::connection::{StreamOptions, WireConnection};
 use super::stream::PgStream;
 
 const START: Lsn = Lsn(0x100);
@@ -103,7 +103,7 @@ async fn begin_with(
     options: StreamOptions,
 ) -> (regraft_core::Result<PgStream>, Server) {
     let (near, far) = tokio::io::duplex(1 << 20);
-    let connection = ReplicationConnection::new(Box::new(near), "here");
+    let connection = WireConnection::new(Box::new(near), "here");
     let mut server = Server(far);
     let names = ["p".to_owned()];
     let start = connection.start("s", START, &names, options);
@@ -337,7 +337,7 @@ async fn refusals_of_the_start_have_their_codes() {
 #[tokio::test]
 async fn a_query_gives_rows_and_the_connection_outlives_a_refusal() {
     let (near, far) = tokio::io::duplex(4096);
-    let mut connection = ReplicationConnection::new(Box::new(near), "here");
+    let mut connection = WireConnection::new(Box::new(near), "here");
     let mut server = Server(far);
     let script = async {
         server.receive().await;

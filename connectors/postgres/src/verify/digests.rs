@@ -8,9 +8,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
-use regraft_core::verify::{Difference, VerifyScope};
+use regraft_core::verify::Difference;
 use regraft_core::{Code, Error, Result, Row};
 
+use super::sql::Scope;
 use super::{Audit, VerifyStatement, rows};
 
 /// Which digest.
@@ -84,7 +85,7 @@ impl Audit {
                 order.join(", ")
             )
         };
-        let whole = VerifyScope::Whole;
+        let whole = Scope::Whole;
         let sql =
             [of(&statement.source_sql(&whole, false)?), of(&statement.target_sql(&whole, false))];
         let (source, target) = tokio::join!(

@@ -5,11 +5,12 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt;
 use regraft_core::chunk::StatementRows;
-use regraft_core::verify::{Compare, VerifyScope};
+use regraft_core::verify::Compare;
 use regraft_core::{Mapper, Result, Row};
 use tokio_postgres::types::ToSql;
 
 use super::rows::bytes;
+use super::sql::Scope;
 use super::{PgVerifier, VerifyStatement, arrays, parameters};
 use crate::raw::RawParameter;
 
@@ -19,19 +20,17 @@ impl PgVerifier {
     pub(super) async fn mapped<C: Compare>(
         &self,
         (statement, mapper): (&VerifyStatement, &dyn Mapper),
-        scope: &VerifyScope,
+        scope: &Scope,
         large: bool,
         into: &mut C,
     ) -> Result<()> {
         let failed = |error| self.at_source(&error);
         let arrays = match scope {
-            VerifyScope::Owners(owners) => {
-                arrays(owners, statement.owner.as_ref().map_or(0, Vec::len))
-            }
+            Scope::Owners(owners) => arrays(owners, statement.owner.as_ref().map_or(0, Vec::len)),
             _ => Vec::new(),
         };
         let sql = (statement.read.select)(&statement.restriction(scope))?;
-        let rows = self.source.0.query_raw(&sql, parameters(&arrays)).await.map_err(failed)?;
+        let rows = self.source.client.query_raw(&sql, parameters(&arrays)).await.map_err(failed)?;
         let mut rows = pin!(rows);
         // The connection is busy until the last of them is read.
         let mut unconverted = StatementRows::default();
@@ -55,11 +54,11 @@ impl PgVerifier {
             column.of_source(&format!("${}::{sql_type}", at + 1), large)
         });
         let sql = format!("SELECT {}", columns.collect::<Vec<_>>().join(", "));
-        let convert = self.source.0.prepare(&sql).await.map_err(failed)?;
+        let convert = self.source.client.prepare(&sql).await.map_err(failed)?;
         for row in unconverted.rows.iter() {
             let cells = cells(row);
             let cells: Vec<_> = cells.iter().map(|cell| cell as &(dyn ToSql + Sync)).collect();
-            let converted = self.source.0.query_one(&convert, &cells).await.map_err(failed)?;
+            let converted = self.source.client.query_one(&convert, &cells).await.map_err(failed)?;
             into.source(bytes(&converted)?);
         }
         Ok(())

@@ -21,7 +21,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
-use super::POSITION_WAIT;
+use super::read::{BEGIN, POSITION_WAIT};
 use crate::chunks::parse_snapshot;
 use crate::classify;
 
@@ -31,7 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(10);
 /// The pipeline passes over messages of other prefixes than its own.
 const PREFIX: &str = "regraft audit";
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// What the two snapshots are to each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

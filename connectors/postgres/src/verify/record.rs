@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use regraft_core::sql::literal;
 use regraft_core::verify::{
-    Finding, Outcome, Recorded, Request, Settled, Sweep, Verified, VerifyScope, VerifyState,
+    Finding, Outcome, Recorded, Request, Settled, Sweep, Verified, VerifyState,
 };
 use regraft_core::{Key, Position, Result};
 use tokio_postgres::types::{PgLsn, ToSql};
@@ -14,9 +14,12 @@ use super::{PgVerifier, VerifyStatement, arrays, parameters};
 /// Owners of open findings that a daemon looks at again; more are left to the sweep.
 const OPEN_MAX: i64 = 100_000;
 
+/// How many findings are open.
+const OPEN: &str = "SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'open'";
+
 impl PgVerifier {
     pub(super) async fn load_state(&self) -> Result<VerifyState> {
-        let client = &self.target.0;
+        let client = &self.target.client;
         let fail = |error: tokio_postgres::Error| self.at_target(&error);
         let mut state = VerifyState::default();
         let prints: Vec<_> = self.statements.iter().map(|s| s.fingerprint.as_str()).collect();
@@ -53,17 +56,13 @@ impl PgVerifier {
             let rows = client.query(sql, &[&self.name, &statement.fingerprint, &OPEN_MAX]).await;
             state.open.insert(at, keys(rows.map_err(fail)?));
         }
+        let row = client.query_one(OPEN, &[&self.name]).await.map_err(fail)?;
+        state.findings = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
         Ok(state)
     }
 
-    pub(super) async fn note_range(
-        &self,
-        verified: &Verified,
-        sweep: u64,
-        scope: &VerifyScope,
-    ) -> Result<()> {
+    pub(super) async fn note_range(&self, verified: &Verified, sweep: u64) -> Result<()> {
         let statement = self.statement(verified.statement)?;
-        let VerifyScope::Range { after, upto } = scope else { return Ok(()) };
         let (sweep, rows) = (number(sweep), number(verified.rows));
         let digest = verified.digest.as_slice();
         let position = lsn(verified.position);
@@ -80,14 +79,14 @@ impl PgVerifier {
             &statement.fingerprint,
             &target,
             &sweep,
-            after,
-            upto,
+            &verified.after,
+            &verified.upto,
             &rows,
             &digest,
             &position,
             &owners,
         ];
-        let done = self.target.0.execute(sql, &parameters).await;
+        let done = self.target.client.execute(sql, &parameters).await;
         done.map(drop).map_err(|error| self.at_target(&error))
     }
 
@@ -107,11 +106,11 @@ impl PgVerifier {
         }
         (recorded.gone, recorded.repaired) = self.over(statement, settled).await?;
         let owners: Vec<_> = settled.iter().map(|owner| owner.owner.0.as_ref()).collect();
-        let sql = "WITH u AS (DELETE FROM regraft.unsettled WHERE pipeline = $1 AND fingerprint = $2 \
-                   AND owner = ANY($3)) \
-                   SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'open'";
-        let row =
-            self.target.0.query_one(sql, &[&self.name, &statement.fingerprint, &owners]).await;
+        let sql = "DELETE FROM regraft.unsettled WHERE pipeline = $1 AND fingerprint = $2 AND owner = ANY($3)";
+        let target = &self.target.client;
+        let done = target.execute(sql, &[&self.name, &statement.fingerprint, &owners]).await;
+        done.map_err(|error| self.at_target(&error))?;
+        let row = self.target.client.query_one(OPEN, &[&self.name]).await;
         let row = row.map_err(|error| self.at_target(&error))?;
         recorded.open = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
         self.end_target().await?;
@@ -170,7 +169,7 @@ impl PgVerifier {
             &source_row,
             &target_row,
         ];
-        let row = self.target.0.query_one(sql, &parameters).await;
+        let row = self.target.client.query_one(sql, &parameters).await;
         Ok(u64::from(row.map_err(|error| self.at_target(&error))?.get::<_, bool>(0)))
     }
 
@@ -191,7 +190,7 @@ impl PgVerifier {
                        AND row_key <> ALL($4) RETURNING state = 'gone'";
         let parameters: [&(dyn ToSql + Sync); 6] =
             [&self.name, &statement.fingerprint, &owners, &found, &keys, &digests];
-        let closed = self.target.0.query(sql, &parameters).await;
+        let closed = self.target.client.query(sql, &parameters).await;
         let closed = closed.map_err(|error| self.at_target(&error))?;
         let gone = closed.iter().filter(|row| row.get::<_, bool>(0)).count();
         Ok((gone as u64, (closed.len() - gone) as u64))
@@ -214,7 +213,7 @@ impl PgVerifier {
         let sql =
             format!("SELECT jsonb_object(ARRAY[{names}]::text[], ARRAY[{texts}]::text[])::text");
         let arrays = arrays(std::slice::from_ref(values), columns.len());
-        let row = self.target.0.query_one(&sql, &parameters(&arrays)).await;
+        let row = self.target.client.query_one(&sql, &parameters(&arrays)).await;
         Ok(row.map_err(|error| self.at_target(&error))?.get(0))
     }
 
@@ -222,7 +221,7 @@ impl PgVerifier {
         let sql = "UPDATE regraft.verifications SET started_at = now() WHERE id = \
                    (SELECT id FROM regraft.verifications WHERE pipeline = $1 AND finished_at IS NULL \
                     ORDER BY id LIMIT 1) RETURNING id, request::text";
-        let row = self.target.0.query_opt(sql, &[&self.name]).await;
+        let row = self.target.client.query_opt(sql, &[&self.name]).await;
         let row = row.map_err(|error| self.at_target(&error))?;
         Ok(row.map(|row| (row.get(0), serde_json::from_str(row.get(1)).unwrap_or_default())))
     }
@@ -236,7 +235,7 @@ impl PgVerifier {
         let outcomes = serde_json::to_string(outcomes).unwrap_or_else(|_| "[]".to_owned());
         let sql = "UPDATE regraft.verifications SET outcomes = $2::text::jsonb, \
                    finished_at = CASE WHEN $3 THEN now() END WHERE id = $1";
-        let done = self.target.0.execute(sql, &[&request, &outcomes, &finished]).await;
+        let done = self.target.client.execute(sql, &[&request, &outcomes, &finished]).await;
         done.map(drop).map_err(|error| self.at_target(&error))
     }
 }

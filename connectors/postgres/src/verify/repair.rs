@@ -5,6 +5,7 @@ use regraft_core::sql::quote;
 use regraft_core::{Key, Result};
 use tokio_postgres::types::ToSql;
 
+use super::sql::{numbered, owner_arrays};
 use super::{OwnerColumn, PgVerifier, VerifyStatement, arrays, parameters};
 
 /// Source rows per chunk.
@@ -29,7 +30,7 @@ impl PgVerifier {
             let sql = "UPDATE regraft.findings SET repair_at = now() WHERE pipeline = $1 \
                        AND fingerprint = $2 AND state = 'open' AND repair_at IS NULL \
                        RETURNING owner, row_key";
-            let rows = self.target.0.query(sql, &[&self.name, &statement.fingerprint]).await;
+            let rows = self.target.client.query(sql, &[&self.name, &statement.fingerprint]).await;
             let rows = rows.map_err(|error| self.at_target(&error))?;
             asked += rows.len() as u64;
             let key =
@@ -48,7 +49,7 @@ impl PgVerifier {
                 let source = &statement.source;
                 let parameters: [&(dyn ToSql + Sync); 4] =
                     [&self.name, &source.schema, &source.name, &keys];
-                let done = self.target.0.execute(sql, &parameters).await;
+                let done = self.target.client.execute(sql, &parameters).await;
                 done.map_err(|error| self.at_target(&error))?;
             }
         }
@@ -77,22 +78,17 @@ impl PgVerifier {
             types.join(", ")
         );
         let arrays = arrays(keys, columns.len());
-        let done = self.target.0.execute(&sql, &parameters(&arrays)).await;
+        let done = self.target.client.execute(&sql, &parameters(&arrays)).await;
         done.map(drop).map_err(|error| self.at_target(&error))
     }
 
     /// The source keys of owners in the form of the target.
     async fn source_keys(&self, statement: &VerifyStatement, owners: Vec<Key>) -> Result<Vec<Key>> {
-        let owner = statement.owner.as_deref().unwrap_or_default();
+        let owner = statement.owner();
         if owners.is_empty() || owner.iter().all(|column| column.same) {
             return Ok(owners);
         }
         // Where the source has the row it tells its key; where not, the value is converted back.
-        let types = owner.iter().enumerate();
-        let types: Vec<_> =
-            types.map(|(at, column)| format!("${}::{}[]", at + 1, column.form)).collect();
-        let values: Vec<_> = (0..owner.len()).map(|at| format!("v.v{at}")).collect();
-        let aliases: Vec<_> = (0..owner.len()).map(|at| format!("v{at}")).collect();
         let found: Vec<_> = owner.iter().map(|column| column.found_at("s")).collect();
         let key = |column: &OwnerColumn| format!("s.{}", quote(&column.key.name));
         let keys: Vec<_> = owner.iter().map(key).collect();
@@ -103,14 +99,14 @@ impl PgVerifier {
         let sql = format!(
             "SELECT {} FROM unnest({}) AS v({}) LEFT JOIN {} AS s ON ({}) = ({})",
             back.join(", "),
-            types.join(", "),
-            aliases.join(", "),
+            owner_arrays(owner),
+            numbered("v", owner.len()),
             statement.source.quoted(),
             found.join(", "),
-            values.join(", "),
+            numbered("v.v", owner.len()),
         );
         let arrays = arrays(&owners, owner.len());
-        let rows = self.source.0.query(&sql, &parameters(&arrays)).await;
+        let rows = self.source.client.query(&sql, &parameters(&arrays)).await;
         let rows = rows.map_err(|error| self.at_source(&error))?;
         rows.iter().map(|row| crate::chunks::key(row, owner.len())).collect()
     }
@@ -119,7 +115,7 @@ impl PgVerifier {
     pub(super) async fn under_repair(&self) -> Result<Vec<(usize, Key)>> {
         let sql = "SELECT DISTINCT fingerprint, owner FROM regraft.findings WHERE pipeline = $1 \
                    AND state = 'open' AND repair_at IS NOT NULL LIMIT 10000";
-        let rows = self.target.0.query(sql, &[&self.name]).await;
+        let rows = self.target.client.query(sql, &[&self.name]).await;
         let rows = rows.map_err(|error| self.at_target(&error))?;
         let of = |row: &tokio_postgres::Row| {
             let print: &str = row.get(0);

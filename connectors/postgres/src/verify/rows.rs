@@ -3,30 +3,28 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
-use regraft_core::verify::{Compare, VerifyScope};
+use regraft_core::verify::Compare;
 use regraft_core::{Code, Error, Result, row};
 use tokio_postgres::{Client, Row};
 
+use super::sql::Scope;
 use super::{PgVerifier, arrays, parameters};
+use crate::replication::copy::copied_row;
 
 /// Rows that are taken from a connection before the other one is looked at.
 const RUN: usize = 512;
-/// `src/backend/commands/copyto.c`: signature, flags, length of the extension.
-const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0";
-const HEADER_BYTES: usize = 19;
-
 /// Reads both sides; gives the time until the source was through.
 pub(super) async fn both<C: Compare>(
     verifier: &PgVerifier,
-    (source_sql, source_scope): (&str, &VerifyScope),
-    (target_sql, target_scope): (&str, &VerifyScope),
+    (source_sql, source_scope): (&str, &Scope),
+    (target_sql, target_scope): (&str, &Scope),
     into: &mut C,
 ) -> Result<Option<Duration>> {
     let started = Instant::now();
-    let source = rows(&verifier.source.0, source_sql, source_scope);
-    let target = rows(&verifier.target.0, target_sql, target_scope);
+    let source = rows(&verifier.source.client, source_sql, source_scope);
+    let target = rows(&verifier.target.client, target_sql, target_scope);
     let (source, target) = tokio::join!(source, target);
     let source = source.map_err(|error| verifier.at_source(&error))?;
     let target = target.map_err(|error| verifier.at_target(&error))?;
@@ -35,8 +33,7 @@ pub(super) async fn both<C: Compare>(
     let (mut source_ended, mut target_ended) = (None, false);
     while source_ended.is_none() || !target_ended {
         if into.is_full() {
-            let what = "too many rows without their like for one comparison";
-            return Err(Error::new(Code::ChunkTooLarge, what));
+            return Err(full());
         }
         tokio::select! {
             rows = source.next(), if source_ended.is_none() => match rows {
@@ -58,13 +55,19 @@ pub(super) async fn both<C: Compare>(
     Ok(source_ended)
 }
 
+/// A comparison is given up.
+pub(super) fn full() -> Error {
+    let what = "too many rows without their like for one comparison";
+    Error::new(Code::ChunkTooLarge, what)
+}
+
 /// Reads the target alone.
 pub(super) async fn of_target<C: Compare>(
     verifier: &PgVerifier,
-    (sql, scope): (&str, &VerifyScope),
+    (sql, scope): (&str, &Scope),
     into: &mut C,
 ) -> Result<()> {
-    let rows = rows(&verifier.target.0, sql, scope).await;
+    let rows = rows(&verifier.target.client, sql, scope).await;
     let mut rows = pin!(rows.map_err(|error| verifier.at_target(&error))?);
     while let Some(row) = rows.try_next().await.map_err(|error| verifier.at_target(&error))? {
         tuple(row)?.into_iter().for_each(|row| into.target(row));
@@ -82,9 +85,9 @@ pub(super) enum Came {
 pub(super) async fn rows<'a>(
     client: &'a Client,
     sql: &str,
-    scope: &VerifyScope,
+    scope: &Scope,
 ) -> Result<BoxStream<'a, Result<Came, tokio_postgres::Error>>, tokio_postgres::Error> {
-    let VerifyScope::Owners(owners) = scope else {
+    let Scope::Owners(owners) = scope else {
         let copy = format!("COPY ({sql}) TO STDOUT (FORMAT binary)");
         return Ok(client.copy_out(&copy).await?.map_ok(Came::Copied).boxed());
     };
@@ -98,25 +101,9 @@ pub(super) async fn rows<'a>(
 }
 
 pub(super) fn tuple(came: Came) -> Result<Option<Bytes>> {
-    let broken = || Error::new(Code::Protocol, "COPY gives a row of unknown form");
     match came {
         Came::Queried(row) => bytes(&row).map(Some),
-        Came::Copied(mut message) => {
-            if message.starts_with(HEADER) {
-                if message.len() < HEADER_BYTES {
-                    return Err(broken());
-                }
-                message.advance(HEADER_BYTES);
-            }
-            if message.is_empty() {
-                return Ok(None);
-            }
-            if message.len() < 2 {
-                return Err(broken());
-            }
-            // The number of columns, or -1 at the end.
-            Ok((message.get_i16() >= 0).then_some(message))
-        }
+        Came::Copied(message) => copied_row(message),
     }
 }
 

@@ -6,9 +6,9 @@
 
 use regraft_core::Result;
 use regraft_core::sql::quote;
-use regraft_core::verify::VerifyScope;
 use tokio_postgres::Row;
 
+use super::sql::Scope;
 use super::{Audit, VerifyStatement};
 
 /// Tables that seem to have more rows get an estimate of distinct values.
@@ -185,7 +185,7 @@ impl Audit {
         let names: Vec<_> = (0..asked.len()).map(|at| quote(&format!("c{at}"))).collect();
         let of =
             |rows: &str| format!("SELECT {lists} FROM (\n{rows}\n) AS v({})", names.join(", "));
-        let whole = VerifyScope::Whole;
+        let whole = Scope::Whole;
         let (of_source, of_target) =
             (of(&statement.source_sql(&whole, false)?), of(&statement.target_sql(&whole, false)));
         let (source, target) = tokio::join!(

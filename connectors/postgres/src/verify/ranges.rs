@@ -1,0 +1,156 @@
+//! Ranges of source keys, compared as they are: without regard to the stream, and as fast as both
+//! servers give their rows.
+//!
+//! The end of the next range is looked for while a range is read. Where that says nothing (at the first
+//! range, at the end of the table, and when a range turned out to be too much), it is found in the
+//! snapshots in which the range is read: then it has as many rows as it was to have, whatever was
+//! committed a moment ago.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use regraft_core::sql::literal;
+use regraft_core::verify::{Compare, Range, RangeRows};
+use regraft_core::{Lsn, Position, Result};
+use tokio_postgres::Client;
+
+use super::read::{self, BEGIN};
+use super::rows::full;
+use super::sql::Scope;
+use super::{VerifySide, VerifyStatement};
+use crate::WireConnection;
+use crate::connectors::of_role;
+use crate::replication::copy::CopyOut;
+
+/// One side is read no further ahead of the other than this, in bytes.
+const AHEAD_MAX: u64 = 4 << 20;
+
+/// Connections on which ranges are read. After an error they are used no more: rows may be on their way.
+pub(super) struct Wires {
+    source: WireConnection,
+    target: WireConnection,
+    ahead: Option<Ahead>,
+}
+
+/// Where the next range may end.
+struct Ahead {
+    fingerprint: String,
+    after: Vec<String>,
+    rows: u64,
+    upto: Vec<String>,
+}
+
+/// A statement of a pipeline, and whether values of it may be large.
+pub(super) type Asked<'a> = (&'a str, &'a VerifyStatement, bool);
+
+impl Wires {
+    pub(super) async fn open(source: &VerifySide, target: &VerifySide) -> Result<Self> {
+        let (source, target) = tokio::try_join!(wire("source", source), wire("target", target))?;
+        Ok(Self { source, target, ahead: None })
+    }
+
+    /// Reads the rows of the next source keys after `after`; looks for the end of the next range on
+    /// `other`, a connection to the source.
+    pub(super) async fn read<C: Compare>(
+        &mut self,
+        (pipeline, statement, large): Asked<'_>,
+        after: Option<Vec<String>>,
+        rows: RangeRows,
+        (other, into): (&Client, &mut C),
+    ) -> Result<Range> {
+        let begun = Instant::now();
+        let known = self.ahead.take().filter(|ahead| {
+            !rows.at_target
+                && ahead.fingerprint == statement.fingerprint
+                && Some(&ahead.after) == after.as_ref()
+                && ahead.rows == rows.max
+        });
+        let known = known.map(|ahead| ahead.upto);
+        let mut scope = Scope::Range { after: after.clone(), upto: None };
+        let source = match &known {
+            Some(_) => BEGIN.to_owned(),
+            None => format!("{BEGIN}; {}", statement.source_boundary(&scope, rows.max)),
+        };
+        let position =
+            format!("SELECT position FROM regraft.pipelines WHERE name = {}", literal(pipeline));
+        let target = format!("{BEGIN}; {position}");
+        let (bound, position) =
+            tokio::try_join!(self.source.simple_query(&source), self.target.simple_query(&target))?;
+        let mut upto = known.or_else(|| key_of(bound));
+        let position = position.into_iter().flatten().next().flatten();
+        let position = position.and_then(|text| text.parse::<Lsn>().ok());
+        let position = position.ok_or_else(|| self.target.protocol("a position is none"))?;
+        if upto.is_none() || rows.at_target {
+            scope = Scope::Range { after: after.clone(), upto: upto.clone() };
+            let boundary = statement.target_boundary(&scope, rows.max);
+            upto = key_of(self.target.simple_query(&boundary).await?).or(upto);
+        }
+        scope = Scope::Range { after, upto: upto.clone() };
+        let source = self.source.copy_out(&statement.source_sql(&scope, large)?, "COMMIT").await?;
+        let target = self.target.copy_out(&statement.target_sql(&scope, large), "COMMIT").await?;
+        let next = async {
+            let after = upto.clone()?;
+            let scope = Scope::Range { after: Some(after.clone()), upto: None };
+            let boundary = statement.source_boundary(&scope, rows.max);
+            // Without an answer, it is asked for again.
+            let upto = other.query_opt(&boundary, &[]).await.ok().and_then(read::key_of)?;
+            let fingerprint = statement.fingerprint.clone();
+            Some(Ahead { fingerprint, after, rows: rows.max, upto })
+        };
+        let (source_end, ahead) = tokio::join!(both(source, target, into), next);
+        let source_end = source_end?;
+        self.ahead = ahead;
+        let position = Position::Lsn(position);
+        Ok(Range { upto, position, source_time: source_end.duration_since(begun) })
+    }
+}
+
+async fn wire(role: &str, side: &VerifySide) -> Result<WireConnection> {
+    let opened = async {
+        let mut wire = (side.address)()?.connect_plain(&side.application).await?;
+        // A plan for a range is not worth compiling.
+        wire.simple_query("SET row_security = off; SET jit = off").await?;
+        Ok(wire)
+    };
+    let mut wire: WireConnection = opened.await.map_err(|error| of_role(role, error))?;
+    wire.place = format!("{}, verifying", side.place);
+    Ok(wire)
+}
+
+/// Takes the rows of both sides as they come; gives the time when the source was through.
+async fn both<C: Compare>(
+    mut source: CopyOut<'_>,
+    mut target: CopyOut<'_>,
+    into: &mut C,
+) -> Result<Instant> {
+    let (mut source_rows, mut target_rows) = (Vec::<Bytes>::new(), Vec::<Bytes>::new());
+    let (mut of_source, mut of_target, mut source_end) = (0_u64, 0_u64, None);
+    while !source.is_ended() || !target.is_ended() {
+        if into.is_full() {
+            return Err(full());
+        }
+        let source_waits = source.is_ended() || of_source > of_target + AHEAD_MAX;
+        let target_waits = target.is_ended() || of_target > of_source + AHEAD_MAX;
+        tokio::select! {
+            read = source.read(&mut source_rows), if !source_waits || target.is_ended() => read?,
+            read = target.read(&mut target_rows), if !target_waits || source.is_ended() => read?,
+        }
+        for row in source_rows.drain(..) {
+            of_source += row.len() as u64;
+            into.source(row);
+        }
+        for row in target_rows.drain(..) {
+            of_target += row.len() as u64;
+            into.target(row);
+        }
+        if source.is_ended() {
+            source_end.get_or_insert_with(Instant::now);
+        }
+    }
+    Ok(source_end.unwrap_or_else(Instant::now))
+}
+
+/// The key of a boundary; `None` without one, or with a NULL, which is no bound.
+fn key_of(rows: Vec<Vec<Option<String>>>) -> Option<Vec<String>> {
+    rows.into_iter().next()?.into_iter().collect()
+}

@@ -1,0 +1,194 @@
+//! What both sides are asked for, as SQL.
+
+use regraft_core::sql::{literal, quote};
+use regraft_core::{Key, Result};
+
+use super::{OwnerColumn, VerifyStatement};
+use crate::chunks::KeyColumn;
+
+/// What a comparison looks at, of the rows of one statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The rows of source keys with `after < key <= upto` in the source's order, as text; an absent
+    /// bound is open.
+    Range {
+        /// Exclusive lower bound.
+        after: Option<Vec<String>>,
+        /// Inclusive upper bound.
+        upto: Option<Vec<String>>,
+    },
+    /// The rows with these owner values, in the form of the target.
+    Owners(Vec<Key>),
+    /// All rows.
+    Whole,
+}
+
+impl VerifyStatement {
+    /// The columns that are the source's key, at the target; empty without owner columns.
+    pub(super) fn owner(&self) -> &[OwnerColumn] {
+        self.owner.as_deref().unwrap_or_default()
+    }
+
+    /// A condition for the source rows in `scope`.
+    pub(super) fn restriction(&self, scope: &Scope) -> String {
+        let reference = &self.read.source_ref;
+        match scope {
+            Scope::Owners(_) => {
+                let keys = self.owner().iter().map(|column| column.found_at(reference));
+                let keys: Vec<_> = keys.collect();
+                let arrays = owner_arrays(self.owner());
+                format!("({}) IN (SELECT * FROM unnest({arrays}))", keys.join(", "))
+            }
+            _ => range(&self.key_columns(reference), scope),
+        }
+    }
+
+    /// What the SELECT gives, in the form of the target.
+    pub(super) fn source_sql(&self, scope: &Scope, large: bool) -> Result<String> {
+        let columns = self.columns.iter().enumerate();
+        let columns: Vec<_> =
+            columns.map(|(at, column)| column.of_source(&format!("q.c{at}"), large)).collect();
+        let names = (0..self.key.len()).map(|at| format!("k{at}"));
+        let names = names.chain((0..self.columns.len()).map(|at| format!("c{at}")));
+        Ok(format!(
+            "SELECT {} FROM (\n{}\n) AS q({})",
+            columns.join(", "),
+            (self.read.select)(&self.restriction(scope))?,
+            names.collect::<Vec<_>>().join(", "),
+        ))
+    }
+
+    /// The statement's rows in the target.
+    pub(super) fn target_sql(&self, scope: &Scope, large: bool) -> String {
+        let columns = self.columns.iter();
+        let columns: Vec<_> = columns
+            .map(|column| column.of_target(&format!("t.{}", quote(&column.name)), large))
+            .collect();
+        let restriction = match scope {
+            Scope::Owners(_) => {
+                let owner = self.owner();
+                let values = owner.iter().enumerate();
+                let values: Vec<_> =
+                    values.map(|(at, column)| format!("v{at}::{}", column.column_type)).collect();
+                format!(
+                    "({}) IN (SELECT {} FROM unnest({}) AS v({}))",
+                    self.owner_names("t"),
+                    values.join(", "),
+                    owner_arrays(owner),
+                    numbered("v", owner.len())
+                )
+            }
+            _ => range(&self.owner_columns("t"), scope),
+        };
+        let (columns, own) = (columns.join(", "), self.own());
+        format!("SELECT {columns} FROM {} AS t WHERE {restriction}{own}", self.target.quoted())
+    }
+
+    /// The source keys in `scope`, as owner values.
+    pub(super) fn owners_in(&self, scope: &Scope) -> String {
+        let forms: Vec<_> = self.owner().iter().map(|column| column.of_key("s")).collect();
+        format!(
+            "SELECT {} FROM {} AS s WHERE {}",
+            forms.join(", "),
+            self.source.quoted(),
+            range(&self.key_columns("s"), scope),
+        )
+    }
+
+    /// ` AND …`: what tells the statement's rows in the target from those of others.
+    pub(super) fn own(&self) -> String {
+        self.only.iter().map(|only| format!(" AND {only}")).collect()
+    }
+
+    /// A range of source keys is a range of owners, in the same order, at the target.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.iter().all(|column| column.ordered))
+    }
+
+    /// The key at the end of the next `rows` source rows in `scope`.
+    pub(super) fn source_boundary(&self, scope: &Scope, rows: u64) -> String {
+        boundary(&self.source.quoted(), &self.key_columns("b"), scope, rows)
+    }
+
+    /// The owner at the end of the next `rows` rows of the target in `scope`.
+    pub(super) fn target_boundary(&self, scope: &Scope, rows: u64) -> String {
+        boundary(&self.target.quoted(), &self.owner_columns("b"), scope, rows)
+    }
+
+    /// The owner columns of the target, named `table`.
+    pub(super) fn owner_names(&self, table: &str) -> String {
+        let columns = self.owner_columns(table);
+        columns.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+    }
+
+    fn owner_columns(&self, table: &str) -> Vec<(String, String)> {
+        let column = |column: &OwnerColumn| {
+            (format!("{table}.{}", quote(&column.name)), column.column_type.clone())
+        };
+        self.owner().iter().map(column).collect()
+    }
+
+    /// The key columns of the source with the types in which bounds are given.
+    fn key_columns(&self, source: &str) -> Vec<(String, String)> {
+        let column = |column: &KeyColumn| {
+            (format!("{source}.{}", quote(&column.name)), column.sql_type.clone())
+        };
+        self.key.iter().map(column).collect()
+    }
+}
+
+/// `("w"."id") > ('…'::text::uuid)`; values are literals because COPY takes no parameters.
+fn range(columns: &[(String, String)], scope: &Scope) -> String {
+    let Scope::Range { after, upto } = scope else { return "true".to_owned() };
+    let names: Vec<_> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let bound = |texts: &Vec<String>, operator: &str| {
+        let values = texts.iter().zip(columns);
+        let values: Vec<_> =
+            values.map(|(text, (_, kind))| format!("{}::text::{kind}", literal(text))).collect();
+        format!("({}) {operator} ({})", names.join(", "), values.join(", "))
+    };
+    let bounds = after.iter().map(|after| bound(after, ">"));
+    let bounds: Vec<_> = bounds.chain(upto.iter().map(|upto| bound(upto, "<="))).collect();
+    if bounds.is_empty() { "true".to_owned() } else { bounds.join(" AND ") }
+}
+
+fn boundary(table: &str, columns: &[(String, String)], scope: &Scope, rows: u64) -> String {
+    let names: Vec<_> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let texts: Vec<_> = names.iter().map(|name| format!("{name}::text")).collect();
+    format!(
+        "SELECT {} FROM {table} AS b WHERE {} ORDER BY {} OFFSET {} LIMIT 1",
+        texts.join(", "),
+        range(columns, scope),
+        names.join(", "),
+        rows.saturating_sub(1),
+    )
+}
+
+/// `$1::bigint[], $2::text[]`: values of owner columns, in the form of the target.
+pub(super) fn owner_arrays(owner: &[OwnerColumn]) -> String {
+    let types = owner.iter().enumerate();
+    let types: Vec<_> =
+        types.map(|(at, column)| format!("${}::{}[]", at + 1, column.form)).collect();
+    types.join(", ")
+}
+
+/// `v0, v1`
+pub(super) fn numbered(before: &str, count: usize) -> String {
+    (0..count).map(|at| format!("{before}{at}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Owner values of source keys that are given as arrays.
+pub(super) fn owners_of_keys(
+    owner: &[OwnerColumn],
+    array: impl Fn(usize, &OwnerColumn) -> String,
+) -> String {
+    let arrays: Vec<_> = owner.iter().enumerate().map(|(at, column)| array(at, column)).collect();
+    let names: Vec<_> = owner.iter().map(|column| quote(&column.key.name)).collect();
+    let values: Vec<_> = owner.iter().map(|column| column.of_key("v")).collect();
+    format!(
+        "SELECT {} FROM unnest({}) WITH ORDINALITY AS v({}, \"regraft place\") ORDER BY \"regraft place\"",
+        values.join(", "),
+        arrays.join(", "),
+        names.join(", ")
+    )
+}

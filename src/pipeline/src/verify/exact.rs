@@ -1,0 +1,242 @@
+//! Rows that are compared so that the verdict is exact; see the module above.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hashbrown::{HashMap, HashSet};
+use regraft_core::contract::ChunkReader;
+use regraft_core::verify::{Compare, Difference, Digest, Finding, Seen, Settled, Verifier};
+use regraft_core::{Code, Key, Position, Result, Traced};
+use regraft_reconcile::{Comparison, Left, Look, row_digest};
+use regraft_telemetry::record;
+use tokio::sync::oneshot;
+
+use super::{HELD_MAX, OPEN_AFTER, RECENT_AFTER, State, TELL_AFTER, TRIES_MAX, Verify, Watch};
+use crate::follow::ChunkMessage;
+use crate::windows::Watched;
+
+/// Stands for the owner of all rows of a statement that has no owner columns.
+const WHOLE: &[u8] = &[0];
+
+/// All rows of a statement without owner columns.
+pub(super) struct Whole {
+    /// Rows that are equal, and the sum of their digests.
+    pub(super) equal: (u64, Digest),
+    /// Rows that differ.
+    pub(super) found: Vec<Finding>,
+    /// Nothing was touched meanwhile, so that they do.
+    pub(super) certain: bool,
+}
+
+impl<V: Verifier, R: ChunkReader> Verify<V, R> {
+    /// Looks at the rows of some owners, exactly.
+    pub(super) async fn look(
+        &mut self,
+        state: &mut State,
+        statement: usize,
+        owners: Vec<(Key, Look)>,
+    ) -> Result<()> {
+        let watch = self.statements[statement].clone();
+        let Some(owner_columns) = &watch.owner else { return Ok(()) };
+        let keys = owners.iter().map(|(owner, _)| owner.clone()).collect();
+        let mut both = Both::default();
+        let read = self.exactly(state, statement, Some(keys), &mut both).await?;
+        let Some((seen, watched)) = read else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        let touched = match &watched {
+            Some(watched) if !watched.touched.all && !seen.all_pending => {
+                let keys = self.touched(&watch, watched, seen.pending).await?;
+                Some(self.verifier.owners(statement, &keys).await?.into_iter().collect())
+            }
+            _ => None,
+        };
+        let is_touched =
+            |owner: &Key| touched.as_ref().is_none_or(|t: &HashSet<Key>| t.contains(owner));
+        let mut rows = both.by_owner(owner_columns, &watch.key);
+        let mut settled = Vec::new();
+        for (owner, look) in owners {
+            if is_touched(&owner) {
+                if look.tries >= TRIES_MAX
+                    && let Some(pass) = &mut state.pass
+                {
+                    pass.give_up(statement, &owner);
+                }
+                state.looks.again(statement, owner, look, now);
+                continue;
+            }
+            let (equal, found) = rows.remove(&owner).unwrap_or_default();
+            if let Some(pass) = &mut state.pass {
+                pass.settled(statement, &owner, &equal, &found);
+            }
+            if !found.is_empty() {
+                state.looks.add(statement, owner.clone(), now + OPEN_AFTER);
+            } else if look.twice {
+                state.looks.add(statement, owner.clone(), now + RECENT_AFTER[1]);
+            }
+            settled.push(Settled { owner, equal, found });
+        }
+        self.found(statement, settled, seen.position).await
+    }
+
+    /// Compares both sides inside of a window: what they were, and what the window saw, `None` when that
+    /// proves nothing. `None` when the follower is gone.
+    async fn exactly<C: Compare>(
+        &mut self,
+        state: &mut State,
+        statement: usize,
+        owners: Option<Vec<Key>>,
+        into: &mut C,
+    ) -> Result<Option<(Seen, Option<Watched>)>> {
+        let token = state.next_token;
+        state.next_token += 1;
+        let table = self.statements[statement].table;
+        let (opened, is_open) = oneshot::channel();
+        if self.follower.send(ChunkMessage::Watch { token, table, opened }).await.is_err() {
+            return Ok(None);
+        }
+        let Ok(position) = is_open.await else { return Ok(None) };
+        let seen = match self.verifier.compare(statement, owners, position, into).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                drop(self.follower.send(ChunkMessage::Cancel { token }).await);
+                return Err(error);
+            }
+        };
+        let (outcome, watched) = oneshot::channel();
+        let message = ChunkMessage::Watched { token, snapshot: seen.snapshot.clone(), outcome };
+        if self.follower.send(message).await.is_err() {
+            return Ok(None);
+        }
+        self.reader.mark(&format!("{}{token}", self.watermark)).await?;
+        let Ok(watched) = watched.await else { return Ok(None) };
+        Ok(Some((seen, watched)))
+    }
+
+    /// Source keys that a window saw touched, directly or by a trace, and those that are pending.
+    async fn touched(
+        &mut self,
+        watch: &Watch,
+        watched: &Watched,
+        pending: Vec<Key>,
+    ) -> Result<Vec<Key>> {
+        let touched = &watched.touched;
+        let direct = touched.complete.iter().chain(&touched.incomplete).chain(&touched.arrived);
+        let mut keys: BTreeSet<Key> = direct.cloned().chain(pending).collect();
+        for (&trace, values) in &watched.traced {
+            let trace = self.traces[trace].name.clone();
+            let traced = Traced { trace, values: Some(values.iter().cloned().collect()) };
+            keys.extend(self.reader.traced(&watch.source, &traced).await?);
+        }
+        Ok(keys.into_iter().collect())
+    }
+
+    pub(super) async fn found(
+        &mut self,
+        statement: usize,
+        settled: Vec<Settled>,
+        position: Position,
+    ) -> Result<()> {
+        if settled.is_empty() {
+            return Ok(());
+        }
+        let target = &self.statements[statement].target;
+        let recorded = self.verifier.record_owners(statement, &settled, position).await?;
+        let equal: usize = settled.iter().map(|owner| owner.equal.len()).sum();
+        self.count(statement, equal as u64);
+        self.progress.findings(&recorded);
+        if recorded.new > 0 && self.told.is_none_or(|told| told.elapsed() >= TELL_AFTER) {
+            self.told = Some(Instant::now());
+            tracing::warn!(
+                target_table = %target,
+                open = recorded.open,
+                "rows of the target are not what the SELECT gives: see regraft.findings; `regraft repair` \
+                 brings them in line"
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn count(&self, statement: usize, rows: u64) {
+        record::verified(&self.statements[statement].target, rows);
+        self.progress.verified(rows);
+    }
+
+    /// Compares all rows of a statement without owner columns. What differs is certain only if nothing
+    /// of the source table was touched meanwhile. `None` when too much differs at this moment to say
+    /// which rows do.
+    pub(super) async fn whole(&mut self, state: &mut State, at: usize) -> Result<Option<Whole>> {
+        let mut both = Comparison::bounded(HELD_MAX);
+        let (seen, watched) = match self.exactly(state, at, None, &mut both).await {
+            Ok(Some(seen)) => seen,
+            Ok(None) => return Ok(None),
+            Err(error) if error.code() == Code::ChunkTooLarge => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let left = both.left();
+        let equal = both.equal();
+        self.count(at, equal.0);
+        let quiet = watched.is_some_and(|watched| watched == Watched::default());
+        let certain = left.is_empty() || (quiet && !seen.all_pending && seen.pending.is_empty());
+        let pairs = left.pairs(&[], &self.statements[at].key);
+        let found: Vec<_> = pairs.into_iter().map(finding).collect();
+        if certain {
+            let owner = Key(WHOLE.into());
+            let settled = Settled { owner, equal: Vec::new(), found: found.clone() };
+            self.found(at, vec![settled], seen.position).await?;
+        }
+        Ok(Some(Whole { equal, found, certain }))
+    }
+}
+
+pub(super) fn finding(pair: regraft_reconcile::Pair) -> Finding {
+    let digest = |row: &Option<Bytes>| row.as_ref().map(|row| row_digest(row));
+    Finding {
+        difference: pair.difference,
+        key: pair.key,
+        columns: pair.columns,
+        source: digest(&pair.source),
+        target: digest(&pair.target),
+        rows: (pair.source, pair.target),
+    }
+}
+
+/// All rows of both sides.
+#[derive(Default)]
+struct Both {
+    source: Vec<Bytes>,
+    target: Vec<Bytes>,
+}
+
+impl Compare for Both {
+    fn source(&mut self, row: Bytes) {
+        self.source.push(row);
+    }
+
+    fn target(&mut self, row: Bytes) {
+        self.target.push(row);
+    }
+}
+
+type Told = (Vec<(Key, Digest)>, Vec<Finding>);
+
+impl Both {
+    /// For each owner, the rows that are equal, and what differs.
+    fn by_owner(self, owner: &[usize], key: &[usize]) -> HashMap<Key, Told> {
+        let mut told: HashMap<Key, Told> = HashMap::new();
+        for pair in (Left { source: self.source, target: self.target }).pairs(owner, key) {
+            let (equal, found) = told.entry(pair.owner.clone()).or_default();
+            match &pair.source {
+                Some(row)
+                    if pair.difference == Difference::Different && pair.columns.is_empty() =>
+                {
+                    equal.push((pair.key, row_digest(row)));
+                }
+                _ => found.push(finding(pair)),
+            }
+        }
+        told
+    }
+}

@@ -1,0 +1,251 @@
+//! Verification beside the stream: is the target what the SELECTs give?
+//!
+//! Two steps. *Ranges* of source keys are compared as they are, without regard to the stream: rows that
+//! are equal on both sides are equal, and what is not goes on the list of owners to be *looked at*. An
+//! owner's rows are compared so that the verdict is exact:
+//!
+//! ```text
+//!  stream   ──c1──┃───────c2────────────────╂──c3──▶
+//!             window opens at X        watermark: what the window saw
+//!  source           snapshot S
+//!  target                snapshot, at a position P of at least X
+//! ```
+//!
+//! - Every commit before the window must be visible in S (as for a chunk that joins, see
+//!   [`crate::windows`]), and is in the target, because P is at least X.
+//! - Owners touched in the window (c2), from the stream or by way of a trace, prove nothing: one side may
+//!   have seen the change. So do owners that the target still waits to have read. They are looked at
+//!   again a little later.
+//! - The watermark is written when both sides were read, so that nothing later (c3) was seen by either.
+//!   (Rows that were read by key may be newer than the target's position; but not newer than that.)
+//!
+//! All others were the same row all the time: a difference is one.
+
+mod exact;
+mod pass;
+mod ranges;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use hashbrown::HashMap;
+use regraft_core::contract::{ChunkReader, Phase};
+use regraft_core::verify::{Recorded, Sweep, Verifier};
+use regraft_core::{Code, Error, Kind, Lsn, Position, Result};
+use regraft_reconcile::Looks;
+use regraft_telemetry::record;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::pass::Pass;
+use crate::follow::ChunkMessage;
+use crate::plan::{Trace, VerifyOptions};
+use crate::progress::Progress;
+
+/// Owners that are looked at at once.
+const LOOK_OWNERS: usize = 500;
+/// With so many owners on the list, no further ranges are compared.
+const LOOKS_MAX: usize = 50_000;
+/// A request gives up on an owner that changed so often while it was looked at.
+const TRIES_MAX: u32 = 12;
+/// How often requests and changed keys are looked for.
+const TICK: Duration = Duration::from_millis(250);
+/// A changed row is looked at this long after its change, and once more later.
+const RECENT_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+/// Open findings are looked at again.
+const OPEN_AFTER: Duration = Duration::from_secs(30);
+/// After an error that is not about a connection.
+const ERROR_WAIT: Duration = Duration::from_secs(30);
+/// New findings are logged at most this often.
+const TELL_AFTER: Duration = Duration::from_secs(10);
+/// Tokens of windows, apart from those of the backfill.
+const FIRST_TOKEN: u64 = 1 << 62;
+/// Before everything.
+const START: Position = Position::Lsn(Lsn(0));
+/// Bytes of rows without their like that a comparison holds at once.
+const HELD_MAX: usize = 64 << 20;
+
+/// See the module.
+pub(crate) struct Verify<V, R> {
+    pub(crate) verifier: V,
+    /// Plans ranges, follows traces, writes watermarks.
+    pub(crate) reader: R,
+    pub(crate) follower: mpsc::Sender<ChunkMessage>,
+    pub(crate) options: VerifyOptions,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) statements: Vec<Watch>,
+    pub(crate) traces: Vec<Trace>,
+    pub(crate) watermark: String,
+    pub(crate) cancel: CancellationToken,
+    /// Source rows per range of a statement, where they had to be fewer than was wanted.
+    pub(crate) range_limits: HashMap<usize, u64>,
+    /// When the log told of findings.
+    pub(crate) told: Option<Instant>,
+}
+
+/// A statement, as it is verified.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    /// Source table, as an index and by name.
+    pub(crate) table: usize,
+    pub(crate) source: regraft_core::TableName,
+    pub(crate) target: regraft_core::TableName,
+    /// Output columns that copy the source's key.
+    pub(crate) owner: Option<Vec<usize>>,
+    /// Output columns that are the target's key.
+    pub(crate) key: Vec<usize>,
+}
+
+struct State {
+    sweeps: Vec<Sweep>,
+    /// When the sweeps of a statement began: the current one, and the one before it.
+    begun: Vec<[Option<SystemTime>; 2]>,
+    looks: Looks,
+    pass: Option<Pass>,
+    /// When the next range may be compared, and the next tick.
+    next_range: Instant,
+    next_tick: Instant,
+    next_token: u64,
+    since: SystemTime,
+    /// Statements whose rows without an owner are to be looked at.
+    ends: Vec<usize>,
+    /// Repairs that nobody asked for: since when, and how many.
+    repairs: (Instant, u64),
+}
+
+impl<V: Verifier, R: ChunkReader> Verify<V, R> {
+    /// Verifies until cancelled.
+    pub(crate) async fn run(mut self) -> Result<()> {
+        let cancel = self.cancel.clone();
+        let mut state = None;
+        loop {
+            let step = async {
+                match &mut state {
+                    None => state = Some(self.load().await?),
+                    Some(state) => self.step(state).await?,
+                }
+                Ok(())
+            };
+            let result: Result<()> = tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                result = step => result,
+            };
+            let Err(error) = result else { continue };
+            if matches!(error.kind(), Kind::Unavailable | Kind::Unsafe) {
+                return Err(error);
+            }
+            // What cannot be verified must not keep the target from following the source.
+            tracing::warn!("verification stopped for a while: {error}");
+            record::error(error.code());
+            if let Some(State { pass: Some(pass), .. }) = &state {
+                self.verifier.refuse(pass.id, &error).await?;
+            }
+            state = None;
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                () = tokio::time::sleep(ERROR_WAIT) => {}
+            }
+        }
+    }
+
+    async fn load(&mut self) -> Result<State> {
+        let known = self.verifier.load().await?;
+        let now = Instant::now();
+        let mut looks = Looks::default();
+        for (statement, owners) in known.unsettled.into_iter().chain(known.open) {
+            owners.into_iter().for_each(|owner| looks.add(statement, owner, now));
+        }
+        self.progress.findings(&Recorded { open: known.findings, ..Recorded::default() });
+        let oldest = known.sweeps.iter().map(|sweep| [sweep.oldest, sweep.oldest]).collect();
+        Ok(State {
+            begun: oldest,
+            sweeps: known.sweeps,
+            looks,
+            pass: None,
+            next_range: now,
+            next_tick: now,
+            next_token: FIRST_TOKEN,
+            since: SystemTime::now(),
+            ends: Vec::new(),
+            repairs: (now, 0),
+        })
+    }
+
+    async fn step(&mut self, state: &mut State) -> Result<()> {
+        let now = Instant::now();
+        if state.next_tick <= now {
+            state.next_tick = now + TICK;
+            self.tick(state, now).await?;
+        }
+        // While the target is far behind, everything would be unsettled.
+        let follows = self.progress.phase() == Phase::Streaming;
+        if follows {
+            if let Some((statement, owners)) = state.looks.take(now, LOOK_OWNERS) {
+                return self.look(state, statement, owners).await;
+            }
+            if let Some(at) = state.ends.pop() {
+                return self.end_of_table(state, at).await.map(drop);
+            }
+            if state.pass.is_some() && self.pass(state).await? {
+                return Ok(());
+            }
+            let sweeps = self.options.enabled && state.next_range <= now;
+            if sweeps
+                && state.looks.len() < LOOKS_MAX
+                && let Some(statement) = self.next_sweep(state)
+            {
+                return self.sweep(state, statement).await;
+            }
+        }
+        let until = [state.looks.next(), Some(state.next_tick)];
+        let until = until.into_iter().flatten().filter(|&at| at > now).min();
+        tokio::time::sleep_until(until.unwrap_or(now + TICK).into()).await;
+        Ok(())
+    }
+
+    async fn tick(&mut self, state: &mut State, now: Instant) -> Result<()> {
+        if state.pass.is_none()
+            && let Some((id, request)) = self.verifier.request().await?
+        {
+            state.pass = Some(self.begin(state, id, request).await?);
+        }
+        for (at, owner) in self.verifier.under_repair().await? {
+            // What was removed rather than read again is seen with the end of its table.
+            if !owner.0.is_empty() {
+                state.looks.add(at, owner, now);
+            } else if !state.ends.contains(&at) {
+                state.ends.push(at);
+            }
+        }
+        self.repair(state, now).await?;
+        let recent = self.progress.take_recent(self.options.recent_max());
+        for (at, watch) in self.statements.iter().enumerate().filter(|(_, w)| w.owner.is_some()) {
+            let keys = recent.iter().filter(|(table, _)| *table == watch.table);
+            let keys: Vec<_> = keys.map(|(_, key)| key.clone()).collect();
+            for owner in self.verifier.owners(at, &keys).await? {
+                state.looks.add_twice(at, owner, now + RECENT_AFTER[0]);
+            }
+        }
+        let oldest = state.begun.iter().map(|[_, before]| before.unwrap_or(state.since)).min();
+        self.progress.verified_since(oldest.unwrap_or(state.since), state.looks.len());
+        Ok(())
+    }
+
+    /// Repairs what was found, where the settings say so, up to a number per hour.
+    async fn repair(&mut self, state: &mut State, now: Instant) -> Result<()> {
+        let Some(max) = self.options.repairs_per_hour else { return Ok(()) };
+        let (since, done) = &mut state.repairs;
+        if now.duration_since(*since) >= Duration::from_secs(3600) {
+            (*since, *done) = (now, 0);
+        }
+        if let Some(asked) = self.verifier.repair(max.saturating_sub(*done)).await? {
+            *done += asked;
+            return Ok(());
+        }
+        let what = format!("more than {max} rows of the target differed within an hour");
+        Err(Error::new(Code::RepairsExceeded, what).at("verification").remedy(
+            "find out what else writes to the target; look at regraft.findings, bring them in line by \
+             `regraft repair --apply`, and start again; verify.repairs_per_hour is the limit",
+        ))
+    }
+}

@@ -1,0 +1,149 @@
+//! Ranges of source keys, compared as they are, and what no range covers; the sweeps over them.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use regraft_core::contract::ChunkReader;
+use regraft_core::verify::{Finding, RangeRows, Settled, Sweep, Verified, Verifier};
+use regraft_core::{Code, Key, Result};
+use regraft_reconcile::{Comparison, Left};
+
+use super::exact::finding;
+use super::{HELD_MAX, START, State, Verify};
+
+/// Owners whose existence is asked for at once.
+const ORPHANS: usize = 5_000;
+
+/// A range that was compared.
+pub(super) struct Compared {
+    /// What is equal, and the owners of what is not.
+    pub(super) verified: Verified,
+    /// Rows without their like.
+    pub(super) left: Left,
+    /// How long the source was busy with it.
+    pub(super) source_time: Duration,
+}
+
+/// What no range covers.
+pub(super) struct Ends {
+    /// Owners of which the source has no row.
+    pub(super) orphans: Vec<Key>,
+    /// Rows that no statement can have made.
+    pub(super) strays: Vec<Finding>,
+}
+
+impl<V: Verifier, R: ChunkReader> Verify<V, R> {
+    /// The statement whose sweep goes on, or is the next one to begin.
+    pub(super) fn next_sweep(&self, state: &State) -> Option<usize> {
+        let complete = self.progress.complete();
+        let ready = |&at: &usize| complete.get(self.statements[at].table) == Some(&true);
+        let sweeps = (0..self.statements.len()).filter(ready);
+        sweeps.min_by_key(|&at| {
+            let sweep = &state.sweeps[at];
+            (sweep.done || sweep.number == 0, sweep.number, at)
+        })
+    }
+
+    /// Compares the next range of a statement's sweep.
+    pub(super) async fn sweep(&mut self, state: &mut State, at: usize) -> Result<()> {
+        let begun = Instant::now();
+        let sweep = &mut state.sweeps[at];
+        if sweep.done || sweep.number == 0 {
+            *sweep = Sweep { number: sweep.number + 1, ..Sweep::default() };
+            state.begun[at] = [Some(SystemTime::now()), state.begun[at][0]];
+        }
+        let (number, after) = (state.sweeps[at].number, state.sweeps[at].upto.clone());
+        let (rows, source_time, upto) = if self.statements[at].owner.is_some() {
+            // More at once would be felt by those who wait for the source.
+            let max = self.options.chunk_rows.min(self.options.rows_per_second);
+            let Compared { verified, source_time, .. } = self.range(at, after, max).await?;
+            self.verifier.record_range(&verified, number).await?;
+            let rows = verified.rows + verified.unsettled.len() as u64;
+            let now = Instant::now();
+            for owner in verified.unsettled {
+                state.looks.add(at, owner, now);
+            }
+            (rows, source_time, verified.upto)
+        } else {
+            let whole = self.whole(state, at).await?;
+            (whole.map_or(0, |whole| whole.equal.0), begun.elapsed(), None)
+        };
+        if upto.is_none() {
+            state.sweeps[at].done = true;
+            self.end_of_table(state, at).await?;
+            // From now on the oldest evidence is that of this sweep.
+            state.begun[at][1] = state.begun[at][0];
+        }
+        state.sweeps[at].upto = upto;
+        state.next_range = begun + self.options.pause(rows, source_time);
+        Ok(())
+    }
+
+    /// Compares the next range of a statement with owner columns: `wanted` source rows, or fewer where
+    /// those are too much to hold.
+    pub(super) async fn range(
+        &mut self,
+        at: usize,
+        after: Option<Vec<String>>,
+        wanted: u64,
+    ) -> Result<Compared> {
+        let (range, mut comparison) = loop {
+            let limit = self.range_limits.get(&at).copied();
+            let max = limit.map_or(wanted, |limit| limit.min(wanted)).max(1);
+            // A single row passes whatever its size.
+            let bounded = Comparison::bounded(HELD_MAX);
+            let mut comparison = if max > 1 { bounded } else { Comparison::default() };
+            let rows = RangeRows { max, at_target: limit.is_some() };
+            match self.verifier.range(at, after.clone(), rows, &mut comparison).await {
+                // Rows are wide, or many of them are on one side only.
+                Err(error) if error.code() == Code::ChunkTooLarge && max > 1 => {
+                    self.range_limits.insert(at, max / 2);
+                }
+                range => {
+                    match limit {
+                        Some(limit) if limit < wanted => self.range_limits.insert(at, limit * 2),
+                        _ => self.range_limits.remove(&at),
+                    };
+                    break (range?, comparison);
+                }
+            }
+        };
+        let left = comparison.left();
+        let (rows, digest) = comparison.equal();
+        self.count(at, rows);
+        let unsettled = left.owners(self.statements[at].owner.as_deref().unwrap_or_default());
+        let verified = Verified {
+            statement: at,
+            after,
+            upto: range.upto,
+            rows,
+            digest,
+            position: range.position,
+            unsettled,
+        };
+        Ok(Compared { verified, left, source_time: range.source_time })
+    }
+
+    /// Looks for rows of the target that no range covers.
+    pub(super) async fn end_of_table(&mut self, state: &mut State, at: usize) -> Result<Ends> {
+        let mut after = None;
+        let mut orphans = Vec::new();
+        loop {
+            let (owners, next) = self.verifier.orphans(at, after.as_ref(), ORPHANS).await?;
+            for owner in owners {
+                state.looks.add(at, owner.clone(), Instant::now());
+                orphans.push(owner);
+            }
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let left = Left { source: Vec::new(), target: self.verifier.strays(at).await? };
+        let pairs = left.pairs(&[], &self.statements[at].key);
+        let strays: Vec<_> = pairs.into_iter().map(finding).collect();
+        let settled = Settled { found: strays.clone(), ..Settled::default() };
+        let position = self.progress.status().position.unwrap_or(START);
+        self.found(at, vec![settled], position).await?;
+        Ok(Ends { orphans, strays })
+    }
+}
