@@ -239,7 +239,10 @@ async fn lag(
     sql(&legacy, EXAMPLE.source_sql()).await?;
     sql(&legacy, &EXAMPLE.seed_sql(ROWS_WRITTEN_TO)).await?;
     sql(&modern, EXAMPLE.target_sql()).await?;
-    let ways = [("without verification", "[verify]\nenabled = false"), ("with the default", "")];
+    let ways = [
+        ("without verification", "[verify]\nenabled = false"),
+        ("with verification", "[verify]\nenabled = true"),
+    ];
     let installed =
         ways.map(|(_, extra)| installation((&source, &target), EXAMPLE.mapping_sql(), extra));
     regraft(&installed[0], &["run", "--until-caught-up", "--json"]).await?;
@@ -249,11 +252,12 @@ async fn lag(
     let mut ways = ways.map(|(name, _)| Way::new(name));
     for round in 0..rounds {
         eprintln!("writing, round {} of {rounds}", round + 1);
-        for (installation, way) in installed.iter().zip(&mut ways) {
+        for (at, (installation, way)) in installed.iter().zip(&mut ways).enumerate() {
             let mut daemon = installation.start(&["run", "--json"]);
             tokio::time::sleep(REST).await;
             let options = WriterOptions {
-                seed: round as u64,
+                // Others than before, of every connection: the same ones would insert the same keys again.
+                seed: ((round * installed.len() + at) * 1_000) as u64,
                 connections: CONNECTIONS,
                 rate: Some(transactions),
                 ..WriterOptions::default()
