@@ -113,7 +113,7 @@ impl Stage {
         std::fs::write(folder.path().join("mapping.sql"), example.mapping_sql()).map_err(io)?;
         let text = format!(
             "name = \"demo\"\n[source]\nurl = \"{}\"\n[target]\nurl = \"{}\"\n\
-             [mapping]\nfile = \"mapping.sql\"\n[http]\nlisten = \"127.0.0.1:0\"\n[verify]\nenabled = true\n",
+             [mapping]\nfile = \"mapping.sql\"\n[http]\nlisten = \"127.0.0.1:0\"\n",
             cluster.url(SOURCE),
             cluster.url(TARGET),
         );

@@ -235,8 +235,7 @@ impl Default for Backfill {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Verify {
-    /// Whether the daemon compares by itself, over and over; not by default yet. `regraft verify` works
-    /// either way.
+    /// Whether the daemon compares by itself, over and over. `regraft verify` works either way.
     pub enabled: bool,
     /// At most so many source rows are compared per second.
     #[schemars(range(min = 1))]
@@ -256,7 +255,7 @@ pub struct Verify {
 impl Default for Verify {
     fn default() -> Self {
         Self {
-            enabled: false,
+            enabled: true,
             rows_per_second: DEFAULT_VERIFY_ROWS,
             source_percent: DEFAULT_VERIFY_PERCENT,
             values: false,

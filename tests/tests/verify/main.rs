@@ -18,7 +18,8 @@ use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
 
 /// As fast as it goes, in small ranges.
-const FAST: &str = "[backfill]\nchunk_rows = 500\n[verify]\nenabled = true\nrows_per_second = 100000000\nsource_percent = 100\n";
+const FAST: &str =
+    "[backfill]\nchunk_rows = 500\n[verify]\nrows_per_second = 100000000\nsource_percent = 100\n";
 
 /// Runs `regraft verify` with these arguments and `--json`; gives the exit status, and the report.
 async fn verify(site: &Site, arguments: &[&str]) -> (i32, Value) {
