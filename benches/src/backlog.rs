@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use regraft_core::contract::ChangeStream;
 use regraft_core::{Code, Error, Event, Lsn, Position, Result};
 use regraft_postgres::Endpoint;
-use regraft_throwaway::{Binaries, Cluster, ClusterOptions, Example};
+use regraft_throwaway::{Cluster, ClusterOptions, Example};
 use tokio_postgres::Client;
 
-use crate::drain::{Drain, equal, one, sql};
+use crate::drain::{Drain, equal, one, servers, sql};
 use crate::report::{Group, Measured, Report, Way};
 
 const EXAMPLE: Example = Example::AiWorkloads;
@@ -36,16 +36,7 @@ struct Stage {
 
 /// Measures.
 pub(crate) async fn run(changes: u64, rounds: usize, pg_bin: Option<&Path>) -> Result<Report> {
-    let binaries = Binaries::find(pg_bin)?;
-    let options = ClusterOptions {
-        binaries: Some(binaries),
-        shared_buffers: "512MB".to_owned(),
-        settings: vec![
-            ("max_wal_size".to_owned(), "8GB".to_owned()),
-            ("autovacuum".to_owned(), "off".to_owned()),
-        ],
-        ..ClusterOptions::default()
-    };
+    let options = servers(pg_bin)?;
     eprintln!("making a backlog of {changes} changes");
     let stage = Stage::set(&options, changes).await?;
     let way = Way::new;

@@ -1,11 +1,28 @@
 //! The daemon as a program, draining a slot, and the proof that it did.
 
+use std::path::Path;
 use std::time::Instant;
 
 use regraft_core::{Code, Error, Result};
 use regraft_postgres::classify;
-use regraft_throwaway::{MappedTable, compare};
+use regraft_throwaway::{Binaries, ClusterOptions, MappedTable, compare};
 use tokio_postgres::Client;
+
+/// How the servers of a benchmark are set up.
+///
+/// # Errors
+/// When there are no programs of PostgreSQL.
+pub(crate) fn servers(pg_bin: Option<&Path>) -> Result<ClusterOptions> {
+    Ok(ClusterOptions {
+        binaries: Some(Binaries::find(pg_bin)?),
+        shared_buffers: "512MB".to_owned(),
+        settings: vec![
+            ("max_wal_size".to_owned(), "8GB".to_owned()),
+            ("autovacuum".to_owned(), "off".to_owned()),
+        ],
+        ..ClusterOptions::default()
+    })
+}
 
 /// One run of `regraft run --until-caught-up` without a copy of existing rows.
 pub(crate) struct Drain<'a> {

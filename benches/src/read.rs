@@ -5,10 +5,10 @@
 use std::path::Path;
 
 use regraft_core::{Code, Error, Result};
-use regraft_throwaway::{Binaries, Cluster, ClusterOptions, mapped_tables};
+use regraft_throwaway::{Cluster, mapped_tables};
 use tokio_postgres::Client;
 
-use crate::drain::{Drain, equal, one, sql};
+use crate::drain::{Drain, equal, one, servers, sql};
 use crate::report::{Group, Measured, Report, Way};
 
 const SOURCE: &str = "legacy";
@@ -38,15 +38,7 @@ const STATEMENTS: [(&str, &str, &str); 3] = [
 
 /// Measures.
 pub(crate) async fn run(changes: u64, rounds: usize, pg_bin: Option<&Path>) -> Result<Report> {
-    let options = ClusterOptions {
-        binaries: Some(Binaries::find(pg_bin)?),
-        shared_buffers: "512MB".to_owned(),
-        settings: vec![
-            ("max_wal_size".to_owned(), "8GB".to_owned()),
-            ("autovacuum".to_owned(), "off".to_owned()),
-        ],
-        ..ClusterOptions::default()
-    };
+    let options = servers(pg_bin)?;
     let source = Cluster::start(options.clone()).await?;
     let target = Cluster::start(options).await?;
     source.create_database(SOURCE).await?;

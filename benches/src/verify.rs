@@ -12,12 +12,10 @@ use std::time::{Duration, Instant};
 
 use regraft_core::{Code, Error, Result};
 use regraft_testkit::{Installation, Setup};
-use regraft_throwaway::{
-    Binaries, Cluster, ClusterOptions, Example, Writer, WriterOptions, mapped_tables,
-};
+use regraft_throwaway::{Cluster, ClusterOptions, Example, Writer, WriterOptions, mapped_tables};
 use serde_json::Value;
 
-use crate::drain::{equal, one, sql};
+use crate::drain::{equal, one, servers, sql};
 use crate::report::{Group, Measured, Report, Way};
 
 const SOURCE: &str = "legacy";
@@ -48,15 +46,7 @@ pub(crate) async fn run(
     rounds: usize,
     pg_bin: Option<&Path>,
 ) -> Result<Report> {
-    let options = ClusterOptions {
-        binaries: Some(Binaries::find(pg_bin)?),
-        shared_buffers: "512MB".to_owned(),
-        settings: vec![
-            ("max_wal_size".to_owned(), "8GB".to_owned()),
-            ("autovacuum".to_owned(), "off".to_owned()),
-        ],
-        ..ClusterOptions::default()
-    };
+    let options = servers(pg_bin)?;
     let mut groups = Vec::new();
     for keys in KEYS {
         groups.push(pass(&options, keys, rows, rounds).await?);
@@ -68,7 +58,7 @@ pub(crate) async fn run(
     Ok(Report { unit: "rows", count: rows, groups })
 }
 
-async fn servers(options: &ClusterOptions) -> Result<(Cluster, Cluster)> {
+async fn pair(options: &ClusterOptions) -> Result<(Cluster, Cluster)> {
     let source = Cluster::start(options.clone()).await?;
     let target = Cluster::start(options.clone()).await?;
     source.create_database(SOURCE).await?;
@@ -110,7 +100,7 @@ async fn pass(
     rounds: usize,
 ) -> Result<Group> {
     eprintln!("making {rows} rows");
-    let (source, target) = servers(options).await?;
+    let (source, target) = pair(options).await?;
     let (legacy, modern) = (source.client(SOURCE).await?, target.client(TARGET).await?);
     let table = format!("id {key_type} PRIMARY KEY, {TABLE}");
     let fill = format!(
@@ -234,7 +224,7 @@ async fn lag(
     rounds: usize,
 ) -> Result<Group> {
     const EXAMPLE: Example = Example::AiWorkloads;
-    let (source, target) = servers(options).await?;
+    let (source, target) = pair(options).await?;
     let (legacy, modern) = (source.client(SOURCE).await?, target.client(TARGET).await?);
     sql(&legacy, EXAMPLE.source_sql()).await?;
     sql(&legacy, &EXAMPLE.seed_sql(ROWS_WRITTEN_TO)).await?;

@@ -43,6 +43,16 @@ pub(crate) async fn lock(target: &Side, name: &str) -> Result<bool> {
     Ok(false)
 }
 
+/// Gives the lock back.
+///
+/// # Errors
+/// When the target cannot be asked.
+pub(crate) async fn unlock(target: &Side, name: &str) -> Result<()> {
+    let sql = "SELECT pg_advisory_unlock(hashtextextended('regraft:' || $1, 0))";
+    let unlocked = target.client.execute(sql, &[&name]).await;
+    unlocked.map(drop).map_err(|error| classify(&error, &target.place))
+}
+
 /// Refuses a ledger of a newer regraft, and migrates one of an older. False when there is none.
 ///
 /// # Errors
@@ -162,9 +172,8 @@ impl Setup<'_> {
             Some(registered) => self.resume(resolved, registered, &anew).await,
         }?;
         // The pipeline takes it again on the connection of its ledger.
-        let sql = "SELECT pg_advisory_unlock(hashtextextended('regraft:' || $1, 0))";
-        let unlocked = target.client.execute(sql, &[&settings.name]).await;
-        unlocked.map(|_| system).map_err(|error| self.ledger_refused(&error))
+        unlock(target, &settings.name).await?;
+        Ok(system)
     }
 
     fn recopies_all(&self) -> bool {

@@ -14,6 +14,7 @@
 mod array;
 mod covered;
 mod datetime;
+mod equalities;
 mod expr;
 mod functions;
 mod interval;

@@ -96,6 +96,8 @@ pub(crate) struct Follower<'a, S> {
     tables: Vec<TableState>,
     by_oid: HashMap<Oid, usize>,
     traces: Traces,
+    /// The source table to which each of them leads.
+    traced: Vec<Option<usize>>,
     transaction: Option<Transaction>,
     /// Changes of the open transaction so far.
     inside_changes: u64,
@@ -164,6 +166,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         let now = Instant::now();
         Self {
             traces: Traces::new(&plan.traces),
+            traced: plan.traces.iter().map(|trace| plan.table(&trace.to)).collect(),
             batch: Batch::new(tables.len()),
             tables,
             plan,
@@ -341,9 +344,9 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     // ---- changes -------------------------------------------------------------------------------
 
     async fn change(&mut self, change: &Change) -> Result<bool> {
-        let (windows, plan) = (&mut self.windows, &self.plan);
+        let (windows, traced) = (&mut self.windows, &self.traced);
         self.traces.note(change, |trace, value| {
-            if let Some(table) = plan.table(&plan.traces[trace].to) {
+            if let Some(table) = traced[trace] {
                 windows.trace(table, trace, value);
             }
         });

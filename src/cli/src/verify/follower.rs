@@ -14,7 +14,7 @@ use super::fail;
 use crate::mappers::Mappers;
 use crate::resolve::Side;
 use crate::run::{prepare, run_args};
-use crate::setup::lock;
+use crate::setup::{lock, unlock};
 
 /// A pipeline that is held for longer is given up.
 const HELD_MAX: Duration = Duration::from_secs(10);
@@ -41,9 +41,7 @@ impl Follower {
         crate::on_signal(cancel.clone());
         let mut here = None;
         if lock(target, &settings.name).await.map_err(one)? {
-            let sql = "SELECT pg_advisory_unlock(hashtextextended('regraft:' || $1, 0))";
-            let unlocked = target.client.execute(sql, &[&settings.name]).await;
-            unlocked.map_err(|error| one(fail(target, &error)))?;
+            unlock(target, &settings.name).await.map_err(one)?;
             let mut settings = settings.clone();
             settings.http.enabled = false;
             settings.verify.enabled = false;
