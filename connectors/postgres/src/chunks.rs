@@ -124,23 +124,30 @@ impl PgReader {
         })
     }
 
-    /// The codes of refusals are those of a target; here the user's SELECT runs on the source.
     fn error(&self, error: &tokio_postgres::Error, table: &ReadTable) -> Error {
         let place = format!("{}, reading {}", self.place, table.table);
-        let error = classify(error, &place);
-        let (code, remedy) = match error.code() {
-            Code::RowRefused => (
-                Code::ExpressionFailed,
-                "the SELECT fails for some row: try it in psql on the source, and guard the \
+        of_source(classify(error, &place))
+    }
+}
+
+/// The codes of refusals are those of a target; here the user's SELECT runs on the source.
+pub(crate) fn of_source(error: Error) -> Error {
+    let (code, remedy) = match error.code() {
+        Code::RowRefused => (
+            Code::ExpressionFailed,
+            "the SELECT fails for some row: try it in psql on the source, and guard the \
                  expression in mapping.sql by CASE or NULLIF, or correct the row",
-            ),
-            Code::TargetMissing | Code::TargetColumn | Code::TypeMismatch => {
-                (Code::ShapeChanged, "the table is not what the mapping was made for: mend either")
-            }
-            Code::TargetUnavailable => (Code::Unreachable, "the source is asked again by itself"),
-            _ => return error,
-        };
-        Error::new(code, error.what()).at(place).remedy(remedy)
+        ),
+        Code::TargetMissing | Code::TargetColumn | Code::TypeMismatch => {
+            (Code::ShapeChanged, "the table is not what the mapping was made for: mend either")
+        }
+        Code::TargetUnavailable => (Code::Unreachable, "the source is asked again by itself"),
+        _ => return error,
+    };
+    let changed = Error::new(code, error.what()).remedy(remedy);
+    match error.place() {
+        Some(place) => changed.at(place),
+        None => changed,
     }
 }
 
@@ -230,18 +237,17 @@ pub(crate) async fn rows_in(
     table: &TableName,
     bytes: usize,
 ) -> Result<u64, tokio_postgres::Error> {
-    // Statistics where there are some; else a count that ends early.
+    // Statistics where there are some, of all partitions; else some rows, as they are stored.
     let sql = format!(
-        "SELECT pg_table_size(c.oid), \
-                CASE WHEN c.reltuples > 0 THEN c.reltuples::bigint ELSE \
-                     (SELECT count(*) FROM (SELECT FROM {} LIMIT 100000) few) END \
-         FROM pg_class c WHERE c.oid = $1::text::regclass",
+        "SELECT coalesce(CASE WHEN bool_and(c.reltuples >= 0) AND sum(c.reltuples) > 0 \
+                THEN sum(pg_table_size(c.oid)) / sum(c.reltuples)::numeric \
+                ELSE (SELECT avg(pg_column_size(few.*)) FROM (SELECT * FROM {} LIMIT 1000) AS few) END, 0)::bigint \
+         FROM pg_class c WHERE c.relkind <> 'p' AND (c.oid = $1::text::regclass \
+              OR c.oid IN (SELECT relid FROM pg_partition_tree($1::text::regclass) WHERE isleaf))",
         table.quoted()
     );
-    let row = client.query_opt(&sql, &[&table.quoted()]).await?;
-    let (size, rows) = row.map_or((0, 0), |row| (row.get::<_, i64>(0), row.get::<_, i64>(1)));
-    let width = u64::try_from(size / rows.max(1)).unwrap_or(0).max(1);
-    Ok((bytes as u64 / width).max(1))
+    let width: i64 = client.query_one(&sql, &[&table.quoted()]).await?.get(0);
+    Ok((bytes as u64 / u64::try_from(width).unwrap_or(0).max(1)).max(1))
 }
 
 impl ChunkReader for PgReader {

@@ -42,6 +42,7 @@ pub const SESSION: &[(&str, &str)] = &[
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_deferrable", "off"),
 ];
@@ -166,9 +167,7 @@ impl Endpoint {
     /// # Errors
     /// As [`Endpoint::connect`].
     pub(crate) async fn connect_plain(&self, application: &str) -> Result<WireConnection> {
-        let mut connection = self.connect_wire(application, false).await?;
-        connection.simple_query(&session()).await?;
-        Ok(connection)
+        self.connect_wire(application, false).await
     }
 
     async fn connect_wire(&self, application: &str, replication: bool) -> Result<WireConnection> {
@@ -288,6 +287,9 @@ impl Endpoint {
             channel_binding: self.config.get_channel_binding(),
         };
         let mut connection = startup::open(dialled, &startup, &place).await?;
+        if !replication {
+            connection.simple_query(&session()).await?;
+        }
         if self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite {
             let rows = connection.simple_query("SHOW transaction_read_only").await?;
             if rows.first().and_then(|row| row.first()?.as_deref()) == Some("on") {

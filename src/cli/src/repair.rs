@@ -1,8 +1,9 @@
 //! `regraft repair`: brings rows that differ in line, by reading them from the source again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use regraft_core::{Code, Error, Kind, Result};
+use regraft_core::{Code, Error, Result};
 use regraft_postgres::verify::{PgVerifier, VerifySide};
 use regraft_settings::Settings;
 use serde_json::json;
@@ -19,6 +20,7 @@ const LISTED: i64 = 10_000;
 const PRINTED: usize = 20;
 /// How often the pipeline is asked, when a server ends the transaction in favour of another one.
 const ASKS: u32 = 5;
+const ASK_WAIT: Duration = Duration::from_millis(200);
 
 /// Says what would be repaired, or has it repaired and waits for it. Exit status 1 when rows that differ
 /// are left.
@@ -53,7 +55,7 @@ pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
     Ok(u8::from(!left.is_empty()))
 }
 
-/// Asks until it is done: a transaction that lost a deadlock, or its connection, has changed nothing.
+/// Asks until it is done: a transaction that the target ended, of a deadlock say, has changed nothing.
 async fn ask_again(
     settings: &Settings,
     mappers: &Mappers,
@@ -64,8 +66,10 @@ async fn ask_again(
         left -= 1;
         match ask(settings, mappers, tables).await {
             Err(errors)
-                if left > 0 && errors.iter().all(|error| error.kind() == Kind::Unavailable) =>
+                if left > 0
+                    && errors.iter().all(|error| error.code() == Code::TargetUnavailable) =>
             {
+                tokio::time::sleep(ASK_WAIT).await;
                 errors.iter().for_each(|error| tracing::warn!("the repair begins again: {error}"));
             }
             result => return result,

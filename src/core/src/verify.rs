@@ -44,9 +44,9 @@ pub struct Seen {
 /// How many rows a range has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RangeRows {
-    /// Source rows, at most.
+    /// Source rows, about; exactly that with `at_target`.
     pub max: u64,
-    /// The target is to have no more rows in it either. Always so at the end of the table.
+    /// The target is to have no more rows in it either, where it has the source's order.
     pub at_target: bool,
 }
 
@@ -202,7 +202,10 @@ pub trait Verifier: Send {
     /// Output columns that copy the source's key, and those that are the target's key.
     fn layout(&self, statement: usize) -> (Option<Vec<usize>>, Vec<usize>);
 
-    /// What the ledger knows. Ends what an error left unfinished.
+    /// Ends what an error left unfinished on both sides.
+    fn give_up(&mut self) -> impl Future<Output = Result<()>> + Send;
+
+    /// What the ledger knows.
     fn load(&mut self) -> impl Future<Output = Result<VerifyState>> + Send;
 
     /// Reads the rows of one statement on both sides: those of owners, in the form of the target, or all
@@ -220,7 +223,7 @@ pub trait Verifier: Send {
     ) -> impl Future<Output = Result<Seen>> + Send;
 
     /// Reads the rows of the next source keys after `after` on both sides, of a statement with owner
-    /// columns: so many source rows, or all that are left.
+    /// columns: about so many source rows, or all that are left.
     ///
     /// # Errors
     /// [`crate::Code::ChunkTooLarge`] when `into` is full before both sides are through.

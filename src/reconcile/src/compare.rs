@@ -1,6 +1,6 @@
 //! The comparison of two sets of rows that arrive in any order.
 //!
-//! Both servers mostly give rows in the order of the same key: then they meet at the heads of two
+//! Both servers mostly give rows in the order of the same key: then they meet near the heads of two
 //! queues, are compared as bytes, and hashed once, for the evidence. Rows that do not meet there are
 //! *apart*: they are hashed as they come, and where the sums of both sides are the same, so are the rows.
 //! Only where they are not, each looks for its like.
@@ -41,6 +41,8 @@ struct Apart {
     row: Bytes,
 }
 
+/// Where rows differ or are missing, their neighbours are found this far from the heads.
+const NEAR: usize = 8;
 const SOURCE: usize = 0;
 const TARGET: usize = 1;
 
@@ -86,23 +88,22 @@ impl Comparison {
             [source, target] if side == SOURCE => (source, target),
             [source, target] => (target, source),
         };
-        if mine.heads.is_empty() && !other.heads.is_empty() {
-            if other.heads.front() != Some(&row) {
-                // Out of step: where one row is missing on this side, the next one of the other is its like.
-                if other.heads.get(1) != Some(&row) {
-                    self.held += row.len();
-                    return mine.set_apart(row);
-                }
-                let odd = other.heads.pop_front();
-                odd.into_iter().for_each(|odd| other.set_apart(odd));
+        let Some(at) = other.heads.iter().take(NEAR).position(|head| *head == row) else {
+            self.held += row.len();
+            mine.heads.push_back(row);
+            // The other side has gone on as far, and its like was not among them.
+            if other.heads.len() >= NEAR && mine.heads.len() > NEAR {
+                mine.set_apart(1);
             }
-            other.heads.pop_front();
-            self.held -= row.len();
-            self.rows += 1;
-            return self.sum.add(row_digest(&row));
-        }
-        self.held += row.len();
-        mine.heads.push_back(row);
+            return;
+        };
+        // In the same order, what came before it on either side has no like to come.
+        mine.set_apart(mine.heads.len());
+        other.set_apart(at);
+        other.heads.pop_front();
+        self.held -= row.len();
+        self.rows += 1;
+        self.sum.add(row_digest(&row));
     }
 
     /// The rows that have no like, once both sides are through.
@@ -135,18 +136,19 @@ impl Comparison {
 }
 
 impl Side {
-    fn set_apart(&mut self, row: Bytes) {
-        let digest = row_digest(&row);
-        let hash = digest.first_chunk().map_or(0, |hash| u64::from_le_bytes(*hash));
-        self.sum.add(digest);
-        self.apart.push(Apart { hash, row });
+    /// The first rows of the queue do not meet their like there.
+    fn set_apart(&mut self, rows: usize) {
+        for row in self.heads.drain(..rows) {
+            let digest = row_digest(&row);
+            let hash = digest.first_chunk().map_or(0, |hash| u64::from_le_bytes(*hash));
+            self.sum.add(digest);
+            self.apart.push(Apart { hash, row });
+        }
     }
 
     /// Nothing comes any more: what waits in the queue is apart.
     fn through(mut self) -> Self {
-        for row in std::mem::take(&mut self.heads) {
-            self.set_apart(row);
-        }
+        self.set_apart(self.heads.len());
         self
     }
 }
@@ -286,6 +288,24 @@ mod tests {
         assert!(!comparison.is_full());
         (0..=255).for_each(|id| comparison.target(row_of(id, 2)));
         assert!(comparison.is_full());
+    }
+
+    #[test]
+    fn rows_that_are_missing_do_not_set_the_others_apart() {
+        let mut comparison = Comparison::default();
+        let mut target = (0..200).filter(|id| !(50..53).contains(id));
+        for id in 0..200 {
+            comparison.source(row_of(id, u8::from(id == 100)));
+            // One side is behind the other, now more and now less.
+            (0..id % 3)
+                .filter_map(|_| target.next())
+                .for_each(|id| comparison.target(row_of(id, 0)));
+        }
+        target.for_each(|id| comparison.target(row_of(id, 0)));
+        let apart = comparison.sides.iter().map(|side| side.apart.len()).sum::<usize>();
+        assert!(apart < 3 * NEAR, "{apart}");
+        let left = comparison.left();
+        assert_eq!((left.source.len(), left.target.len(), comparison.equal().0), (4, 1, 196));
     }
 
     #[test]

@@ -116,3 +116,23 @@ async fn of_other_types_orders_and_owners() {
     }
     assert_eq!((code, found), (1, expected.map(str::to_owned).to_vec()), "{report:#}");
 }
+
+/// More rows than a range has, behind the end of the source, whose keys the source's type cannot hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_the_source_cannot_have() {
+    let options =
+        SiteOptions { extra: "[backfill]\nchunk_rows = 4\n".to_owned(), ..SiteOptions::default() };
+    let source =
+        "CREATE TABLE narrow (k int PRIMARY KEY); INSERT INTO narrow SELECT generate_series(1, 30)";
+    let target = "CREATE TABLE narrow (k bigint PRIMARY KEY)";
+    let site =
+        Site::with(options, &[source], target, "INSERT INTO narrow SELECT k FROM narrow").await;
+    site.catch_up().await;
+    let strange = "INSERT INTO narrow SELECT 5000000000 + n FROM generate_series(1, 250) AS n";
+    site.at_target().await.batch_execute(strange).await.unwrap();
+    let (code, report) = verify(&site).await;
+    let table = &report["tables"][0];
+    let told =
+        ["rows", "missing", "surplus", "unsettled"].map(|name| table[name].as_u64().unwrap());
+    assert_eq!((code, told), (1, [30, 0, 250, 0]), "{report:#}");
+}

@@ -40,13 +40,13 @@ pub(crate) async fn open(
         ("user", startup.user),
         ("database", startup.database),
         ("application_name", startup.application),
-        // A warning may say that changes are left out.
-        ("client_min_messages", "warning"),
         ("client_encoding", "UTF8"),
     ];
     parameters.extend(startup.options.map(|options| ("options", options)));
     if startup.replication {
         parameters.push(("replication", "database"));
+        // A warning may say that changes are left out.
+        parameters.push(("client_min_messages", "warning"));
         parameters.extend(SESSION);
     }
     connection.send(|out| frontend::startup_message(parameters, out)).await?;

@@ -361,3 +361,52 @@ async fn a_query_gives_rows_and_the_connection_outlives_a_refusal() {
     };
     tokio::join!(script, queries);
 }
+
+#[tokio::test]
+async fn a_copy_gives_its_rows_tells_errors_among_them_and_what_comes_after_is_done_at_its_end() {
+    const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    const ROW: &[u8] = b"\0\x01\0\0\0\x01x";
+    let (near, far) = tokio::io::duplex(4096);
+    let mut connection = WireConnection::new(Box::new(near), "here");
+    let mut server = Server(far);
+    let script = async {
+        let (tag, sql) = server.receive().await;
+        assert_eq!(tag, b'Q');
+        assert!(sql.starts_with(b"COPY (SELECT 1) TO STDOUT (FORMAT binary); COMMIT"), "{sql:?}");
+        server.send(b'H', b"\x01\0\x01\0\x01").await;
+        // The header alone, and with a row.
+        server.send(b'd', HEADER).await;
+        server.send(b'd', ROW).await;
+        server.send(b'd', b"\xFF\xFF").await;
+        server.send(b'c', b"").await;
+        server.send(b'C', b"COPY 1\0").await;
+        server.send(b'C', b"COMMIT\0").await;
+        server.send(b'Z', b"I").await;
+        server.receive().await;
+        server.send(b'H', b"\x01\0\x01\0\x01").await;
+        server.send(b'd', &[HEADER, ROW].concat()).await;
+        server.send(b'E', b"C22012\0Mdivision by zero\0\0").await;
+        server.receive().await;
+        server.send(b'd', b"\0").await;
+        drop(server);
+    };
+    let copies = async {
+        let mut rows = Vec::new();
+        let mut copy = connection.copy_out("SELECT 1", "COMMIT").await.unwrap();
+        while !copy.is_ended() {
+            copy.read(&mut rows).await.unwrap();
+        }
+        assert_eq!(rows, [&ROW[2..]]);
+        let mut copy = connection.copy_out("SELECT 1 / 0", "COMMIT").await.unwrap();
+        let refusal = loop {
+            if let Err(refusal) = copy.read(&mut rows).await {
+                break refusal;
+            }
+        };
+        assert_eq!((refusal.code(), rows.len()), (Code::RowRefused, 2));
+        let mut copy = connection.copy_out("SELECT 1", "COMMIT").await.unwrap();
+        assert_eq!(copy.read(&mut rows).await.unwrap_err().code(), Code::Protocol);
+        assert_eq!(copy.read(&mut rows).await.unwrap_err().code(), Code::Unreachable);
+    };
+    tokio::join!(script, copies);
+}

@@ -126,10 +126,13 @@ pub struct OwnerColumn {
     comparable: bool,
     /// Both sides have the values in the same order.
     pub ordered: bool,
+    /// SQL names of the types in which bounds of ranges are given, at the source and at the target: they
+    /// hold the values of either side.
+    pub(super) bound: [String; 2],
 }
 
-/// Types that PostgreSQL compares with each other, by an index on either.
-const FAMILIES: &[&[Oid]] = &[&[20, 21, 23], &[25, 1043]];
+/// Types that PostgreSQL compares with each other, by an index on either, and the widest of them.
+const FAMILIES: &[(&[Oid], &str)] = &[(&[20, 21, 23], "bigint"), (&[25, 1043], "text")];
 
 impl OwnerColumn {
     /// Decides how owners are told apart. `column_type` is the SQL name of the type of the column itself,
@@ -143,9 +146,12 @@ impl OwnerColumn {
         (target, column_type): (TypeOf<'_>, &str),
         plain_order: bool,
     ) -> Self {
-        let family = |oid: Oid| FAMILIES.iter().position(|family| family.contains(&oid));
+        let family = |oid: Oid| FAMILIES.iter().find(|(family, _)| family.contains(&oid));
         let alike = source.0 == target.oid
             || (family(source.0).is_some() && family(source.0) == family(target.oid));
+        let widest = family(source.0).filter(|_| source.0 != target.oid);
+        let bound = [&key.sql_type, &column.form];
+        let bound = bound.map(|own| widest.map_or(own.clone(), |(_, name)| (*name).to_owned()));
         let collatable = [18, 19, 25, 1042, 1043].contains(&target.oid);
         Self {
             output,
@@ -157,6 +163,7 @@ impl OwnerColumn {
             same: !column.text && source == (target.oid, target.modifier),
             comparable: !column.text && alike,
             ordered: !column.text && alike && (plain_order || !collatable),
+            bound,
         }
     }
 
@@ -237,10 +244,16 @@ mod tests {
             OwnerColumn::new(0, key(), (25, -1), &column, (target(25, "text"), "text"), plain)
         };
         assert!(owner(true).ordered && !owner(false).ordered && owner(false).same);
+        assert_eq!(owner(true).bound, ["text", "text"]);
         let column = VerifyColumn::new("k", (23, -1), target(20, "bigint"));
         let owner =
             OwnerColumn::new(0, key(), (23, -1), &column, (target(20, "bigint"), "bigint"), false);
         assert!(owner.ordered && !owner.same);
+        assert_eq!(
+            owner.bound,
+            ["bigint", "bigint"],
+            "a key of the target may be none of the source"
+        );
         assert_eq!(
             (owner.of_key("s").as_str(), owner.found_at("s").as_str()),
             ("s.\"k\"::bigint", "s.\"k\"")

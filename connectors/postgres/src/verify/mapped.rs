@@ -9,7 +9,7 @@ use regraft_core::verify::Compare;
 use regraft_core::{Mapper, Result, Row};
 use tokio_postgres::types::ToSql;
 
-use super::rows::bytes;
+use super::rows::{bytes, full};
 use super::sql::Scope;
 use super::{PgVerifier, VerifyStatement, arrays, parameters};
 use crate::raw::RawParameter;
@@ -35,6 +35,9 @@ impl PgVerifier {
         // The connection is busy until the last of them is read.
         let mut unconverted = StatementRows::default();
         while let Some(row) = rows.try_next().await.map_err(failed)? {
+            if into.is_full() {
+                return Err(full());
+            }
             let mut made = StatementRows::default();
             crate::chunks::map(&mut made, &row, statement.key.len(), mapper)?;
             for row in made.rows.iter() {

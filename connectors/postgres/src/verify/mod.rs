@@ -31,7 +31,7 @@ use tokio_postgres::types::ToSql;
 
 use self::ranges::Wires;
 use self::sql::{numbered, owner_arrays, owners_of_keys};
-use crate::chunks::{KeyColumn, ReadStatement};
+use crate::chunks::{KeyColumn, ReadStatement, of_source};
 use crate::classify;
 use crate::connectors::Address;
 use crate::raw::RawArray;
@@ -124,7 +124,7 @@ impl PgVerifier {
     }
 
     fn at_source(&self, error: &tokio_postgres::Error) -> Error {
-        classify(error, &format!("{}, verifying", self.source.place))
+        of_source(classify(error, &format!("{}, verifying", self.source.place)))
     }
 
     fn at_target(&self, error: &tokio_postgres::Error) -> Error {
@@ -154,6 +154,18 @@ impl PgVerifier {
         }
         self.large = large;
         Ok(())
+    }
+
+    /// Connections on which a range is about to be read: those of the range before, if they still are.
+    async fn begin_range(&mut self) -> Result<Wires> {
+        if let Some(mut wires) = self.wires.take()
+            && wires.begin().await.is_ok()
+        {
+            return Ok(wires);
+        }
+        let mut wires = Wires::open(&self.source, &self.target).await?;
+        wires.begin().await?;
+        Ok(wires)
     }
 
     /// Begins a transaction that writes findings. One at a time does, of each pipeline: a daemon and
@@ -193,8 +205,11 @@ impl Verifier for PgVerifier {
         (owner, statement.target_key.clone())
     }
 
+    async fn give_up(&mut self) -> Result<()> {
+        self.roll_back().await
+    }
+
     async fn load(&mut self) -> Result<VerifyState> {
-        self.roll_back().await?;
         self.look_for_large_values().await?;
         self.load_state().await
     }
@@ -220,13 +235,11 @@ impl Verifier for PgVerifier {
         if !statement.is_ordered() || statement.read.mapper.is_some() {
             return self.read_range(at, after, rows, into).await;
         }
-        let mut wires = match self.wires.take() {
-            Some(wires) => wires,
-            None => Wires::open(&self.source, &self.target).await?,
-        };
+        let mut wires = self.begin_range().await?;
         let asked = (self.name.as_str(), self.statement(at)?, self.large[at]);
         let range = wires.read(asked, after, rows, (&self.source.client, into)).await?;
-        self.wires = Some(wires);
+        // Between tables there may be nothing to do for long.
+        self.wires = range.upto.is_some().then_some(wires);
         Ok(range)
     }
 

@@ -6,7 +6,7 @@
 //! snapshots in which the range is read: then it has as many rows as it was to have, whatever was
 //! committed a moment ago.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use regraft_core::sql::literal;
@@ -16,14 +16,17 @@ use tokio_postgres::Client;
 
 use super::read::{self, BEGIN};
 use super::rows::full;
-use super::sql::Scope;
+use super::sql::{Scope, key_of};
 use super::{VerifySide, VerifyStatement};
 use crate::WireConnection;
+use crate::chunks::of_source;
 use crate::connectors::of_role;
 use crate::replication::copy::CopyOut;
 
 /// One side is read no further ahead of the other than this, in bytes.
 const AHEAD_MAX: u64 = 4 << 20;
+/// For so long the end of the next range is believed: rows may come to be before it.
+const AHEAD_TIME: Duration = Duration::from_secs(10);
 
 /// Connections on which ranges are read. After an error they are used no more: rows may be on their way.
 pub(super) struct Wires {
@@ -38,6 +41,7 @@ struct Ahead {
     after: Vec<String>,
     rows: u64,
     upto: Vec<String>,
+    found: Instant,
 }
 
 /// A statement of a pipeline, and whether values of it may be large.
@@ -49,8 +53,14 @@ impl Wires {
         Ok(Self { source, target, ahead: None })
     }
 
-    /// Reads the rows of the next source keys after `after`; looks for the end of the next range on
-    /// `other`, a connection to the source.
+    /// Begins the transactions in which a range is read.
+    pub(super) async fn begin(&mut self) -> Result<()> {
+        tokio::try_join!(self.source.simple_query(BEGIN), self.target.simple_query(BEGIN))?;
+        Ok(())
+    }
+
+    /// Reads the rows of the next source keys after `after`, and ends the transactions; looks for the end
+    /// of the next range on `other`, a connection to the source.
     pub(super) async fn read<C: Compare>(
         &mut self,
         (pipeline, statement, large): Asked<'_>,
@@ -59,49 +69,55 @@ impl Wires {
         (other, into): (&Client, &mut C),
     ) -> Result<Range> {
         let begun = Instant::now();
-        let known = self.ahead.take().filter(|ahead| {
-            !rows.at_target
-                && ahead.fingerprint == statement.fingerprint
-                && Some(&ahead.after) == after.as_ref()
-                && ahead.rows == rows.max
-        });
-        let known = known.map(|ahead| ahead.upto);
-        let mut scope = Scope::Range { after: after.clone(), upto: None };
-        let source = match &known {
-            Some(_) => BEGIN.to_owned(),
-            None => format!("{BEGIN}; {}", statement.source_boundary(&scope, rows.max)),
+        let known = self.ahead.take().filter(|ahead| ahead.is_of(statement, &after, rows));
+        let bound = async {
+            if let Some(ahead) = known {
+                return Ok(Some(ahead.upto));
+            }
+            let boundary = statement.source_boundary(after.as_ref(), rows.max);
+            let bound = self.source.simple_query(&boundary).await;
+            Ok(key_of(bound.map_err(of_source)?.into_iter().next()))
         };
         let position =
             format!("SELECT position FROM regraft.pipelines WHERE name = {}", literal(pipeline));
-        let target = format!("{BEGIN}; {position}");
-        let (bound, position) =
-            tokio::try_join!(self.source.simple_query(&source), self.target.simple_query(&target))?;
-        let mut upto = known.or_else(|| key_of(bound));
+        let (mut upto, position) = tokio::try_join!(bound, self.target.simple_query(&position))?;
         let position = position.into_iter().flatten().next().flatten();
         let position = position.and_then(|text| text.parse::<Lsn>().ok());
         let position = position.ok_or_else(|| self.target.protocol("a position is none"))?;
-        if upto.is_none() || rows.at_target {
-            scope = Scope::Range { after: after.clone(), upto: upto.clone() };
-            let boundary = statement.target_boundary(&scope, rows.max);
-            upto = key_of(self.target.simple_query(&boundary).await?).or(upto);
+        if let Some(boundary) = statement.target_boundary(after.as_ref(), upto.as_ref(), rows) {
+            let bound = self.target.simple_query(&boundary).await?;
+            upto = key_of(bound.into_iter().next()).or(upto);
         }
-        scope = Scope::Range { after, upto: upto.clone() };
+        let scope = Scope::Range { after, upto: upto.clone() };
         let source = self.source.copy_out(&statement.source_sql(&scope, large)?, "COMMIT").await?;
         let target = self.target.copy_out(&statement.target_sql(&scope, large), "COMMIT").await?;
         let next = async {
-            let after = upto.clone()?;
-            let scope = Scope::Range { after: Some(after.clone()), upto: None };
-            let boundary = statement.source_boundary(&scope, rows.max);
+            let after = upto.clone().filter(|_| !rows.at_target)?;
+            let boundary = statement.source_boundary(Some(&after), rows.max);
             // Without an answer, it is asked for again.
-            let upto = other.query_opt(&boundary, &[]).await.ok().and_then(read::key_of)?;
-            let fingerprint = statement.fingerprint.clone();
-            Some(Ahead { fingerprint, after, rows: rows.max, upto })
+            let upto = other.query_opt(&boundary, &[]).await.ok()?;
+            let upto = key_of(upto.map(read::texts))?;
+            let (fingerprint, found) = (statement.fingerprint.clone(), Instant::now());
+            Some(Ahead { fingerprint, after, rows: rows.max, upto, found })
         };
         let (source_end, ahead) = tokio::join!(both(source, target, into), next);
-        let source_end = source_end?;
+        let source_time = source_end?.duration_since(begun);
         self.ahead = ahead;
-        let position = Position::Lsn(position);
-        Ok(Range { upto, position, source_time: source_end.duration_since(begun) })
+        Ok(Range { upto, position: Position::Lsn(position), source_time })
+    }
+}
+
+impl Ahead {
+    fn is_of(
+        &self,
+        statement: &VerifyStatement,
+        after: &Option<Vec<String>>,
+        rows: RangeRows,
+    ) -> bool {
+        let of = (self.fingerprint == statement.fingerprint, Some(&self.after), self.rows);
+        of == (true, after.as_ref(), rows.max)
+            && !rows.at_target
+            && self.found.elapsed() < AHEAD_TIME
     }
 }
 
@@ -124,23 +140,23 @@ async fn both<C: Compare>(
     into: &mut C,
 ) -> Result<Instant> {
     let (mut source_rows, mut target_rows) = (Vec::<Bytes>::new(), Vec::<Bytes>::new());
-    let (mut of_source, mut of_target, mut source_end) = (0_u64, 0_u64, None);
+    let (mut source_bytes, mut target_bytes, mut source_end) = (0_u64, 0_u64, None);
     while !source.is_ended() || !target.is_ended() {
         if into.is_full() {
             return Err(full());
         }
-        let source_waits = source.is_ended() || of_source > of_target + AHEAD_MAX;
-        let target_waits = target.is_ended() || of_target > of_source + AHEAD_MAX;
+        let source_waits = source.is_ended() || source_bytes > target_bytes + AHEAD_MAX;
+        let target_waits = target.is_ended() || target_bytes > source_bytes + AHEAD_MAX;
         tokio::select! {
-            read = source.read(&mut source_rows), if !source_waits || target.is_ended() => read?,
+            read = source.read(&mut source_rows), if !source_waits || target.is_ended() => read.map_err(of_source)?,
             read = target.read(&mut target_rows), if !target_waits || source.is_ended() => read?,
         }
         for row in source_rows.drain(..) {
-            of_source += row.len() as u64;
+            source_bytes += row.len() as u64;
             into.source(row);
         }
         for row in target_rows.drain(..) {
-            of_target += row.len() as u64;
+            target_bytes += row.len() as u64;
             into.target(row);
         }
         if source.is_ended() {
@@ -148,9 +164,4 @@ async fn both<C: Compare>(
         }
     }
     Ok(source_end.unwrap_or_else(Instant::now))
-}
-
-/// The key of a boundary; `None` without one, or with a NULL, which is no bound.
-fn key_of(rows: Vec<Vec<Option<String>>>) -> Option<Vec<String>> {
-    rows.into_iter().next()?.into_iter().collect()
 }

@@ -8,7 +8,7 @@ use regraft_core::{Code, Key, Lsn, Position, Result, Snapshot, TableName};
 use tokio_postgres::Row;
 use tokio_postgres::types::{PgLsn, ToSql};
 
-use super::sql::Scope;
+use super::sql::{Scope, key_of};
 use super::{PgVerifier, VerifyStatement, rows};
 use crate::chunks::{key, parse_snapshot};
 
@@ -52,18 +52,15 @@ impl PgVerifier {
         let rows = RangeRows { max: rows.max.min(LISTED_MAX), ..rows };
         let begun = Instant::now();
         self.begin_source().await?;
-        let mut scope = Scope::Range { after: after.clone(), upto: None };
-        let boundary = statement.source_boundary(&scope, rows.max);
+        let boundary = statement.source_boundary(after.as_ref(), rows.max);
         let bound = self.source.client.query_opt(&boundary, &[]).await;
-        let mut upto = key_of(bound.map_err(|error| self.at_source(&error))?);
+        let mut upto = key_of(bound.map_err(|error| self.at_source(&error))?.map(texts));
         let position = self.begin_target(None).await?;
-        if statement.is_ordered() && (upto.is_none() || rows.at_target) {
-            scope = Scope::Range { after: after.clone(), upto: upto.clone() };
-            let boundary = statement.target_boundary(&scope, rows.max);
+        if let Some(boundary) = statement.target_boundary(after.as_ref(), upto.as_ref(), rows) {
             let bound = self.target.client.query_opt(&boundary, &[]).await;
-            upto = key_of(bound.map_err(|error| self.at_target(&error))?).or(upto);
+            upto = key_of(bound.map_err(|error| self.at_target(&error))?.map(texts)).or(upto);
         }
-        scope = Scope::Range { after, upto: upto.clone() };
+        let scope = Scope::Range { after, upto: upto.clone() };
         // A range that is none at the target is a list of owners there.
         let listed = match statement.is_ordered() {
             true => None,
@@ -95,19 +92,18 @@ impl PgVerifier {
                 rows::both(self, (&sql, scope), target, into).await
             }
         };
-        match read {
+        let time = match read {
             // The rest of the rows is dropped as it comes.
             Err(error) if error.code() == Code::ChunkTooLarge => {
                 self.roll_back().await?;
-                Err(error)
+                return Err(error);
             }
-            read => {
-                let end = self.source.client.batch_execute("COMMIT").await;
-                end.map_err(|error| self.at_source(&error))?;
-                self.end_target().await?;
-                read
-            }
-        }
+            read => read?,
+        };
+        let end = self.source.client.batch_execute("COMMIT").await;
+        end.map_err(|error| self.at_source(&error))?;
+        self.end_target().await?;
+        Ok(time)
     }
 
     async fn begin_source(&self) -> Result<()> {
@@ -155,8 +151,6 @@ impl PgVerifier {
     }
 }
 
-/// The key of a boundary; `None` without one, or with a NULL, which is no bound.
-pub(super) fn key_of(row: Option<Row>) -> Option<Vec<String>> {
-    let row = row?;
+pub(super) fn texts(row: Row) -> Vec<Option<String>> {
     (0..row.len()).map(|at| row.get(at)).collect()
 }

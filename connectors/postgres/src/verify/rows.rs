@@ -15,6 +15,7 @@ use crate::replication::copy::copied_row;
 
 /// Rows that are taken from a connection before the other one is looked at.
 const RUN: usize = 512;
+
 /// Reads both sides; gives the time until the source was through.
 pub(super) async fn both<C: Compare>(
     verifier: &PgVerifier,
@@ -70,6 +71,9 @@ pub(super) async fn of_target<C: Compare>(
     let rows = rows(&verifier.target.client, sql, scope).await;
     let mut rows = pin!(rows.map_err(|error| verifier.at_target(&error))?);
     while let Some(row) = rows.try_next().await.map_err(|error| verifier.at_target(&error))? {
+        if into.is_full() {
+            return Err(full());
+        }
         tuple(row)?.into_iter().for_each(|row| into.target(row));
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! What both sides are asked for, as SQL.
 
 use regraft_core::sql::{literal, quote};
+use regraft_core::verify::RangeRows;
 use regraft_core::{Key, Result};
 
 use super::{OwnerColumn, VerifyStatement};
@@ -78,7 +79,8 @@ impl VerifyStatement {
                     numbered("v", owner.len())
                 )
             }
-            _ => range(&self.owner_columns("t"), scope),
+            Scope::Range { .. } => self.owned("t", scope),
+            Scope::Whole => "true".to_owned(),
         };
         let (columns, own) = (columns.join(", "), self.own());
         format!("SELECT {columns} FROM {} AS t WHERE {restriction}{own}", self.target.quoted())
@@ -105,14 +107,35 @@ impl VerifyStatement {
         self.owner.as_ref().is_some_and(|owner| owner.iter().all(|column| column.ordered))
     }
 
-    /// The key at the end of the next `rows` source rows in `scope`.
-    pub(super) fn source_boundary(&self, scope: &Scope, rows: u64) -> String {
-        boundary(&self.source.quoted(), &self.key_columns("b"), scope, rows)
+    /// The key at the end of the next `rows` source rows after `after`.
+    pub(super) fn source_boundary(&self, after: Option<&Vec<String>>, rows: u64) -> String {
+        let scope = &Scope::Range { after: after.cloned(), upto: None };
+        let key = self.key_columns("b");
+        boundary(&self.source.quoted(), &key, &range(&key, scope), rows)
     }
 
-    /// The owner at the end of the next `rows` rows of the target in `scope`.
-    pub(super) fn target_boundary(&self, scope: &Scope, rows: u64) -> String {
-        boundary(&self.target.quoted(), &self.owner_columns("b"), scope, rows)
+    /// The owner at the end of so many rows of the target in a range, where that may be before the end
+    /// that the source knows.
+    pub(super) fn target_boundary(
+        &self,
+        after: Option<&Vec<String>>,
+        upto: Option<&Vec<String>>,
+        rows: RangeRows,
+    ) -> Option<String> {
+        if !self.is_ordered() || (upto.is_some() && !rows.at_target) {
+            return None;
+        }
+        let scope = Scope::Range { after: after.cloned(), upto: upto.cloned() };
+        let restriction = format!("{}{}", self.owned("b", &scope), self.own());
+        Some(boundary(&self.target.quoted(), &self.owner_columns("b"), &restriction, rows.max))
+    }
+
+    /// A condition for the rows of a range in the target, named `table`. A row without an owner is in
+    /// none.
+    fn owned(&self, table: &str, scope: &Scope) -> String {
+        let columns = self.owner_columns(table);
+        let owned = columns.iter().map(|(name, _)| format!(" AND {name} IS NOT NULL"));
+        format!("{}{}", range(&columns, scope), owned.collect::<String>())
     }
 
     /// The owner columns of the target, named `table`.
@@ -123,17 +146,20 @@ impl VerifyStatement {
 
     fn owner_columns(&self, table: &str) -> Vec<(String, String)> {
         let column = |column: &OwnerColumn| {
-            (format!("{table}.{}", quote(&column.name)), column.column_type.clone())
+            (format!("{table}.{}", quote(&column.name)), column.bound[1].clone())
         };
         self.owner().iter().map(column).collect()
     }
 
     /// The key columns of the source with the types in which bounds are given.
     fn key_columns(&self, source: &str) -> Vec<(String, String)> {
-        let column = |column: &KeyColumn| {
-            (format!("{source}.{}", quote(&column.name)), column.sql_type.clone())
+        let bound = |at: usize, column: &KeyColumn| {
+            self.owner().get(at).map_or(&column.sql_type, |owner| &owner.bound[0]).clone()
         };
-        self.key.iter().map(column).collect()
+        let column = |(at, column): (usize, &KeyColumn)| {
+            (format!("{source}.{}", quote(&column.name)), bound(at, column))
+        };
+        self.key.iter().enumerate().map(column).collect()
     }
 }
 
@@ -152,16 +178,20 @@ fn range(columns: &[(String, String)], scope: &Scope) -> String {
     if bounds.is_empty() { "true".to_owned() } else { bounds.join(" AND ") }
 }
 
-fn boundary(table: &str, columns: &[(String, String)], scope: &Scope, rows: u64) -> String {
+fn boundary(table: &str, columns: &[(String, String)], restriction: &str, rows: u64) -> String {
     let names: Vec<_> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let texts: Vec<_> = names.iter().map(|name| format!("{name}::text")).collect();
     format!(
-        "SELECT {} FROM {table} AS b WHERE {} ORDER BY {} OFFSET {} LIMIT 1",
+        "SELECT {} FROM {table} AS b WHERE {restriction} ORDER BY {} OFFSET {} LIMIT 1",
         texts.join(", "),
-        range(columns, scope),
         names.join(", "),
         rows.saturating_sub(1),
     )
+}
+
+/// The key that a boundary gives; `None` at the end.
+pub(super) fn key_of(row: Option<Vec<Option<String>>>) -> Option<Vec<String>> {
+    row?.into_iter().collect()
 }
 
 /// `$1::bigint[], $2::text[]`: values of owner columns, in the form of the target.

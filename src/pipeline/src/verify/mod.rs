@@ -38,6 +38,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::pass::Pass;
+use self::ranges::RangeLimit;
 use crate::follow::ChunkMessage;
 use crate::plan::{Trace, VerifyOptions};
 use crate::progress::Progress;
@@ -68,7 +69,7 @@ const HELD_MAX: usize = 64 << 20;
 /// See the module.
 pub(crate) struct Verify<V, R> {
     pub(crate) verifier: V,
-    /// Plans ranges, follows traces, writes watermarks.
+    /// Passes over ranges of a sample, follows traces, writes watermarks.
     pub(crate) reader: R,
     pub(crate) follower: mpsc::Sender<ChunkMessage>,
     pub(crate) options: VerifyOptions,
@@ -78,7 +79,7 @@ pub(crate) struct Verify<V, R> {
     pub(crate) watermark: String,
     pub(crate) cancel: CancellationToken,
     /// Source rows per range of a statement, where they had to be fewer than was wanted.
-    pub(crate) range_limits: HashMap<usize, u64>,
+    pub(crate) range_limits: HashMap<usize, RangeLimit>,
     /// When the log told of findings.
     pub(crate) told: Option<Instant>,
 }
@@ -137,6 +138,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             // What cannot be verified must not keep the target from following the source.
             tracing::warn!("verification stopped for a while: {error}");
             record::error(error.code());
+            self.verifier.give_up().await?;
             if let Some(State { pass: Some(pass), .. }) = &state {
                 self.verifier.refuse(pass.id, &error).await?;
             }

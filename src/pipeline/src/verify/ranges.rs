@@ -12,6 +12,30 @@ use super::{HELD_MAX, START, State, Verify};
 
 /// Owners whose existence is asked for at once.
 const ORPHANS: usize = 5_000;
+/// So many ranges of a limited size are read before larger ones are tried.
+const GROWS_AFTER: u32 = 16;
+/// A limit of so many rows is none.
+const LIMIT_MAX: u64 = 1 << 20;
+
+/// Source rows per range of a statement, where they had to be fewer than was wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RangeLimit {
+    rows: u64,
+    /// Ranges since then.
+    passed: u32,
+}
+
+impl RangeLimit {
+    /// Counts a range that was not too much: after some, there may be more rows in one. False when there
+    /// is no limit any more.
+    fn grows(&mut self) -> bool {
+        self.passed += 1;
+        if self.passed.is_multiple_of(GROWS_AFTER) {
+            self.rows = self.rows.saturating_mul(2);
+        }
+        self.rows < LIMIT_MAX
+    }
+}
 
 /// A range that was compared.
 pub(super) struct Compared {
@@ -86,9 +110,11 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         after: Option<Vec<String>>,
         wanted: u64,
     ) -> Result<Compared> {
+        let mut given_up = Duration::ZERO;
         let (range, mut comparison) = loop {
+            let begun = Instant::now();
             let limit = self.range_limits.get(&at).copied();
-            let max = limit.map_or(wanted, |limit| limit.min(wanted)).max(1);
+            let max = limit.map_or(wanted, |limit| limit.rows.min(wanted)).max(1);
             // A single row passes whatever its size.
             let bounded = Comparison::bounded(HELD_MAX);
             let mut comparison = if max > 1 { bounded } else { Comparison::default() };
@@ -96,17 +122,17 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             match self.verifier.range(at, after.clone(), rows, &mut comparison).await {
                 // Rows are wide, or many of them are on one side only.
                 Err(error) if error.code() == Code::ChunkTooLarge && max > 1 => {
-                    self.range_limits.insert(at, max / 2);
+                    self.range_limits.insert(at, RangeLimit { rows: max / 2, passed: 0 });
+                    given_up += begun.elapsed();
                 }
-                range => {
-                    match limit {
-                        Some(limit) if limit < wanted => self.range_limits.insert(at, limit * 2),
-                        _ => self.range_limits.remove(&at),
-                    };
-                    break (range?, comparison);
-                }
+                range => break (range?, comparison),
             }
         };
+        if let Some(limit) = self.range_limits.get_mut(&at)
+            && !limit.grows()
+        {
+            self.range_limits.remove(&at);
+        }
         let left = comparison.left();
         let (rows, digest) = comparison.equal();
         self.count(at, rows);
@@ -120,7 +146,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             position: range.position,
             unsettled,
         };
-        Ok(Compared { verified, left, source_time: range.source_time })
+        Ok(Compared { verified, left, source_time: given_up + range.source_time })
     }
 
     /// Looks for rows of the target that no range covers.
