@@ -80,19 +80,17 @@ impl PgVerifier {
         let (statement, large) = (self.statement(at)?, self.large[at]);
         let target = (statement.target_sql(target_scope, large), target_scope);
         let target = (target.0.as_str(), target.1);
-        let read = match statement.read.mapper.clone() {
-            Some(mapper) => {
-                let begun = Instant::now();
-                self.mapped((statement, mapper.as_ref()), scope, large, into).await?;
-                let time = begun.elapsed();
-                rows::of_target(self, target, into).await.map(|()| Some(time))
-            }
-            None => {
+        let read = async {
+            let Some(mapper) = statement.read.mapper.clone() else {
                 let sql = statement.source_sql(scope, large)?;
-                rows::both(self, (&sql, scope), target, into).await
-            }
+                return rows::both(self, (&sql, scope), target, into).await;
+            };
+            let begun = Instant::now();
+            self.mapped((statement, mapper.as_ref()), scope, large, into).await?;
+            let time = begun.elapsed();
+            rows::of_target(self, target, into).await.map(|()| Some(time))
         };
-        let time = match read {
+        let time = match read.await {
             // The rest of the rows is dropped as it comes.
             Err(error) if error.code() == Code::ChunkTooLarge => {
                 self.roll_back().await?;

@@ -42,7 +42,9 @@ impl PgVerifier {
             let strays: Vec<_> = strays.map(|row| key(row, 1)).collect();
             self.remove(statement, &strays).await?;
             owners.retain(|owner| !owner.0.is_empty());
-            for keys in self.source_keys(statement, owners).await?.chunks(CHUNK) {
+            let (keys, impossible) = self.source_keys(statement, owners).await?;
+            self.remove_of(statement, &impossible).await?;
+            for keys in keys.chunks(CHUNK) {
                 let keys: Vec<_> = keys.iter().map(|key| key.0.as_ref()).collect();
                 let sql = "INSERT INTO regraft.chunks (pipeline, source_schema, source_table, keys) \
                            VALUES ($1, $2, $3, $4)";
@@ -82,12 +84,48 @@ impl PgVerifier {
         done.map(drop).map_err(|error| self.at_target(&error))
     }
 
-    /// The source keys of owners in the form of the target.
-    async fn source_keys(&self, statement: &VerifyStatement, owners: Vec<Key>) -> Result<Vec<Key>> {
-        let owner = statement.owner();
-        if owners.is_empty() || owner.iter().all(|column| column.same) {
-            return Ok(owners);
+    /// Deletes the rows of owners that no source key can be.
+    async fn remove_of(&self, statement: &VerifyStatement, owners: &[Key]) -> Result<()> {
+        if owners.is_empty() {
+            return Ok(());
         }
+        let (table, own) = (statement.target.quoted(), statement.own());
+        let sql = format!("DELETE FROM {table} AS t WHERE {}{own}", statement.of_owners());
+        let arrays = arrays(owners, statement.owner().len());
+        let done = self.target.client.execute(&sql, &parameters(&arrays)).await;
+        done.map(drop).map_err(|error| self.at_target(&error))
+    }
+
+    /// The source keys of owners in the form of the target, and the owners that the types of the
+    /// source's key cannot hold.
+    async fn source_keys(
+        &self,
+        statement: &VerifyStatement,
+        owners: Vec<Key>,
+    ) -> Result<(Vec<Key>, Vec<Key>)> {
+        if owners.is_empty() || statement.owner().iter().all(|column| column.same) {
+            return Ok((owners, Vec::new()));
+        }
+        if let Some(keys) = self.converted(statement, &owners).await? {
+            return Ok((keys, Vec::new()));
+        }
+        let (mut keys, mut impossible) = (Vec::new(), Vec::new());
+        for owner in owners {
+            match self.converted(statement, std::slice::from_ref(&owner)).await? {
+                Some(key) => keys.extend(key),
+                None => impossible.push(owner),
+            }
+        }
+        Ok((keys, impossible))
+    }
+
+    /// `None` when a value cannot be converted.
+    async fn converted(
+        &self,
+        statement: &VerifyStatement,
+        owners: &[Key],
+    ) -> Result<Option<Vec<Key>>> {
+        let owner = statement.owner();
         // Where the source has the row it tells its key; where not, the value is converted back.
         let found: Vec<_> = owner.iter().map(|column| column.found_at("s")).collect();
         let key = |column: &OwnerColumn| format!("s.{}", quote(&column.key.name));
@@ -105,10 +143,17 @@ impl PgVerifier {
             found.join(", "),
             numbered("v.v", owner.len()),
         );
-        let arrays = arrays(&owners, owner.len());
-        let rows = self.source.client.query(&sql, &parameters(&arrays)).await;
-        let rows = rows.map_err(|error| self.at_source(&error))?;
-        rows.iter().map(|row| crate::chunks::key(row, owner.len())).collect()
+        let arrays = arrays(owners, owner.len());
+        match self.source.client.query(&sql, &parameters(&arrays)).await {
+            Err(error) if error.code().is_some_and(|code| code.code().starts_with("22")) => {
+                Ok(None)
+            }
+            rows => {
+                let rows = rows.map_err(|error| self.at_source(&error))?;
+                let keys = rows.iter().map(|row| crate::chunks::key(row, owner.len()));
+                keys.collect::<Result<_>>().map(Some)
+            }
+        }
     }
 
     /// Owners of findings whose repair was asked for and is not seen yet, by statement.

@@ -66,19 +66,7 @@ impl VerifyStatement {
             .map(|column| column.of_target(&format!("t.{}", quote(&column.name)), large))
             .collect();
         let restriction = match scope {
-            Scope::Owners(_) => {
-                let owner = self.owner();
-                let values = owner.iter().enumerate();
-                let values: Vec<_> =
-                    values.map(|(at, column)| format!("v{at}::{}", column.column_type)).collect();
-                format!(
-                    "({}) IN (SELECT {} FROM unnest({}) AS v({}))",
-                    self.owner_names("t"),
-                    values.join(", "),
-                    owner_arrays(owner),
-                    numbered("v", owner.len())
-                )
-            }
+            Scope::Owners(_) => self.of_owners(),
             Scope::Range { .. } => self.owned("t", scope),
             Scope::Whole => "true".to_owned(),
         };
@@ -94,6 +82,21 @@ impl VerifyStatement {
             forms.join(", "),
             self.source.quoted(),
             range(&self.key_columns("s"), scope),
+        )
+    }
+
+    /// A condition for the rows `t` of the target of owners, which are parameters.
+    pub(super) fn of_owners(&self) -> String {
+        let owner = self.owner();
+        let values = owner.iter().enumerate();
+        let values: Vec<_> =
+            values.map(|(at, column)| format!("v{at}::{}", column.column_type)).collect();
+        format!(
+            "({}) IN (SELECT {} FROM unnest({}) AS v({}))",
+            self.owner_names("t"),
+            values.join(", "),
+            owner_arrays(owner),
+            numbered("v", owner.len())
         )
     }
 
