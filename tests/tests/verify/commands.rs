@@ -123,10 +123,12 @@ async fn a_repair_that_loses_a_deadlock_begins_again() {
     let repair =
         async { site.installation.command(&["repair", "--apply", "--json"], DEADLINE).await };
     let circle = async {
-        let waits =
-            "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0";
+        let pid = number(&other, "SELECT pg_backend_pid()::bigint").await;
+        let waits = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE {pid} = ANY (pg_blocking_pids(pid))"
+        );
         wait_until("the repair to wait", DEADLINE, async || {
-            if number(&watcher, waits).await > 0 { Ok(()) } else { Err("nobody waits".to_owned()) }
+            if number(&watcher, &waits).await > 0 { Ok(()) } else { Err("nobody waits".to_owned()) }
         })
         .await;
         let all = "UPDATE regraft.findings SET last_seen = now(); COMMIT";
