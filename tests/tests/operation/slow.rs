@@ -41,18 +41,35 @@ async fn traffic(client: &Client, time: Duration) {
     }
 }
 
+/// Longer than a connection may take to be opened.
+const LONG_STALL: Duration = Duration::from_secs(13);
+/// Connections for verification are opened all the time, with the sweeps of a small table.
+const SWEEPS: &str = "[verify]\nrows_per_second = 100000000\nsource_percent = 100\n";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_link_to_the_source_survives_a_target_that_freezes() {
+    survives_a_frozen_target(STALL, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_link_to_the_source_survives_a_target_to_which_verification_cannot_connect() {
+    survives_a_frozen_target(LONG_STALL, SWEEPS).await;
+}
+
+async fn survives_a_frozen_target(stall: Duration, extra: &str) {
     let case = impatient().await;
     let (_, target) = servers().await;
     let proxy = Proxy::start(target.port()).await;
-    let through = case.another(|setup| setup.target_url = proxy.url(&setup.target_url));
+    let through = case.another(|setup| {
+        setup.target_url = proxy.url(&setup.target_url);
+        setup.extra = extra.to_owned();
+    });
     let mut daemon = through.run();
     ready(&mut daemon).await;
     let before = walsender(&case).await;
     let writer = connect(&case.databases.source_url).await.unwrap();
     proxy.freeze();
-    traffic(&writer, STALL).await;
+    traffic(&writer, stall).await;
     assert_eq!(walsender(&case).await, before, "{}", daemon.log());
     proxy.thaw();
     case.settled().await;

@@ -57,6 +57,8 @@ const RECENT_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs
 const OPEN_AFTER: Duration = Duration::from_secs(30);
 /// After an error that is not about a connection.
 const ERROR_WAIT: Duration = Duration::from_secs(30);
+/// After an error that is.
+const RECONNECT_WAIT: Duration = Duration::from_secs(1);
 /// New findings are logged at most this often.
 const TELL_AFTER: Duration = Duration::from_secs(10);
 /// Tokens of windows, apart from those of the backfill.
@@ -132,20 +134,30 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                 result = step => result,
             };
             let Err(error) = result else { continue };
-            if matches!(error.kind(), Kind::Unavailable | Kind::Unsafe) {
+            if error.kind() == Kind::Unsafe {
                 return Err(error);
             }
-            // What cannot be verified must not keep the target from following the source.
+            // What cannot be verified must not keep the target from following the source: neither does a
+            // connection that was lost, or could not be had, as long as the others are there.
             tracing::warn!("verification stopped for a while: {error}");
             record::error(error.code());
-            self.verifier.give_up().await?;
-            if let Some(State { pass: Some(pass), .. }) = &state {
-                self.verifier.refuse(pass.id, &error).await?;
-            }
-            state = None;
+            let pass = state.take().and_then(|state: State| state.pass);
+            let wait = async {
+                self.verifier.give_up().await?;
+                if error.kind() == Kind::Unavailable {
+                    // A request is taken up again.
+                    tokio::time::sleep(RECONNECT_WAIT).await;
+                    return Ok(());
+                }
+                if let Some(pass) = pass {
+                    self.verifier.refuse(pass.id, &error).await?;
+                }
+                tokio::time::sleep(ERROR_WAIT).await;
+                Ok(())
+            };
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
-                () = tokio::time::sleep(ERROR_WAIT) => {}
+                waited = wait => waited?,
             }
         }
     }
