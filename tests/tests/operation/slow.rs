@@ -41,37 +41,48 @@ async fn traffic(client: &Client, time: Duration) {
     }
 }
 
-/// Longer than a connection may take to be opened.
-const LONG_STALL: Duration = Duration::from_secs(13);
-/// Connections for verification are opened all the time, with the sweeps of a small table.
-const SWEEPS: &str = "[verify]\nrows_per_second = 100000000\nsource_percent = 100\n";
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_link_to_the_source_survives_a_target_that_freezes() {
-    survives_a_frozen_target(STALL, "").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_link_to_the_source_survives_a_target_to_which_verification_cannot_connect() {
-    survives_a_frozen_target(LONG_STALL, SWEEPS).await;
-}
-
-async fn survives_a_frozen_target(stall: Duration, extra: &str) {
     let case = impatient().await;
     let (_, target) = servers().await;
     let proxy = Proxy::start(target.port()).await;
-    let through = case.another(|setup| {
-        setup.target_url = proxy.url(&setup.target_url);
-        setup.extra = extra.to_owned();
-    });
+    let through = case.another(|setup| setup.target_url = proxy.url(&setup.target_url));
     let mut daemon = through.run();
     ready(&mut daemon).await;
     let before = walsender(&case).await;
     let writer = connect(&case.databases.source_url).await.unwrap();
     proxy.freeze();
-    traffic(&writer, stall).await;
+    traffic(&writer, STALL).await;
     assert_eq!(walsender(&case).await, before, "{}", daemon.log());
     proxy.thaw();
+    case.settled().await;
+    assert_eq!(walsender(&case).await, before, "{}", daemon.log());
+    case.assert_equal().await;
+    stop(daemon).await;
+}
+
+/// Verification opens connections with each sweep.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_link_to_the_source_survives_a_target_to_which_verification_cannot_connect() {
+    let case = impatient().await;
+    let (_, target) = servers().await;
+    let proxy = Proxy::start(target.port()).await;
+    let through = case.another(|setup| {
+        setup.target_url = proxy.url(&setup.target_url);
+        setup.extra = "[verify]\nrows_per_second = 100000000\nsource_percent = 100\n".to_owned();
+    });
+    let mut daemon = through.run();
+    ready(&mut daemon).await;
+    let before = walsender(&case).await;
+    proxy.refuse(true);
+    let tried = proxy.accepted();
+    wait_until("verification to try again", DEADLINE, async || {
+        let now = proxy.accepted() - tried;
+        if now > 2 { Ok(()) } else { Err(format!("{now} times")) }
+    })
+    .await;
+    proxy.refuse(false);
+    case.at_source("UPDATE items SET amount = 4711 WHERE id = 1").await;
     case.settled().await;
     assert_eq!(walsender(&case).await, before, "{}", daemon.log());
     case.assert_equal().await;
