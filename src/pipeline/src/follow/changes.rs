@@ -1,0 +1,176 @@
+//! Changes of rows, and of the shapes of tables.
+
+use std::sync::Arc;
+
+use regraft_core::contract::ChangeStream;
+use regraft_core::{Change, Code, Error, Key, Relation, Result, Tuple};
+use regraft_telemetry::metrics::ChangeOperation;
+
+use super::Follower;
+use crate::batch::Netting;
+use crate::plan::Options;
+
+impl<S: ChangeStream> Follower<'_, S> {
+    pub(super) async fn change(&mut self, change: &Change) -> Result<bool> {
+        let (windows, traced) = (&mut self.windows, &self.traced);
+        self.traces.note(change, |trace, value| {
+            if let Some(table) = traced[trace] {
+                windows.trace(table, trace, value);
+            }
+        });
+        match change {
+            Change::Insert { relation, new } => {
+                let Some(table) = self.mapped(relation) else { return Ok(true) };
+                self.count(table, ChangeOperation::Insert);
+                let key = self.key(table, new)?;
+                self.touch(table, &key, false);
+                self.batch.insert(table, key, new);
+            }
+            Change::Update { relation, old, new } => {
+                let Some(table) = self.mapped(relation) else { return Ok(true) };
+                self.count(table, ChangeOperation::Update);
+                let new_key = self.key(table, new)?;
+                let old_key = old.as_ref().map(|old| self.key(table, old.tuple())).transpose()?;
+                let incomplete = new.has_unchanged();
+                self.touch(table, &new_key, incomplete);
+                match old_key {
+                    Some(old_key) if old_key != new_key => {
+                        self.touch(table, &old_key, false);
+                        if incomplete {
+                            self.windows.arrive(table, &new_key);
+                        }
+                        let alone =
+                            incomplete && self.batch.rekey_is_incomplete(table, &old_key, new);
+                        if alone && !self.flush().await? {
+                            return Ok(false);
+                        }
+                        let netting = self.batch.rekey(table, old_key, new_key, old.as_ref(), new);
+                        if netting == Netting::DrainNow {
+                            return self.flush().await;
+                        }
+                    }
+                    _ => self.batch.update(table, new_key, old.as_ref(), new),
+                }
+            }
+            Change::Delete { relation, old } => {
+                let Some(table) = self.mapped(relation) else { return Ok(true) };
+                self.count(table, ChangeOperation::Delete);
+                let key = self.key(table, old.tuple())?;
+                self.touch(table, &key, false);
+                self.batch.delete(table, key, old);
+            }
+            Change::Truncate { relations } => {
+                for relation in relations {
+                    if let Some(table) = self.mapped(relation) {
+                        self.count(table, ChangeOperation::Truncate);
+                        self.windows.truncate(table);
+                        self.batch.truncate(table);
+                    }
+                }
+            }
+        }
+        // A transaction of any size passes through a fixed budget: what is netted so far goes into
+        // the open target transaction. One that is nearly through is given some more, as a batch that
+        // is sent whole can be written beside others.
+        let Options { batch_rows, batch_bytes, .. } = *self.options;
+        let full = self.batch.rows() + self.traces.values() >= batch_rows + batch_rows / 2
+            || self.batch.bytes() >= batch_bytes + batch_bytes / 2;
+        if full { self.flush().await } else { Ok(true) }
+    }
+
+    fn touch(&mut self, table: usize, key: &Key, incomplete: bool) {
+        self.windows.touch(table, key, incomplete);
+        self.progress.changed(table, key);
+    }
+
+    fn count(&mut self, table: usize, operation: ChangeOperation) {
+        self.inside_changes += 1;
+        self.pending.changes += 1;
+        self.tables[table].changes[operation as usize] += 1;
+    }
+
+    /// The planned table of a relation; `None` for tables outside the mapping, and while a table
+    /// waits to be copied anew.
+    fn mapped(&self, relation: &Relation) -> Option<usize> {
+        let table = *self.by_oid.get(&relation.oid)?;
+        self.tables[table].anew_from.is_none().then_some(table)
+    }
+
+    fn key(&self, table: usize, tuple: &Tuple) -> Result<Key> {
+        Key::of(tuple, &self.tables[table].key).ok_or_else(|| {
+            let planned = &self.plan.tables[table];
+            let what = format!("a change carries no key ({})", planned.key.join(", "));
+            Error::new(Code::SourceKeyMissing, what).at(planned.table.to_string()).remedy(format!(
+                "give the table a primary key, or ALTER TABLE {} REPLICA IDENTITY FULL",
+                planned.table.quoted()
+            ))
+        })
+    }
+
+    /// A table's shape from here on. What is netted so far was of the old shape.
+    pub(super) async fn relation(&mut self, relation: Arc<Relation>) -> Result<bool> {
+        self.traces.bind(&relation)?;
+        // A table that was renamed is still the same table.
+        let named = self.plan.table(&relation.table);
+        let Some(table) = self.by_oid.get(&relation.oid).copied().or(named) else {
+            return Ok(true);
+        };
+        if self.by_oid.iter().any(|(&oid, &known)| known == table && oid != relation.oid) {
+            let what = "another table has taken the name, or the table was made anew";
+            let remedy =
+                format!("`regraft run --recopy {}` copies what is there now", relation.table);
+            let place = format!("{}{}", relation.table, self.place());
+            return Err(Error::new(Code::ShapeChanged, what).at(place).remedy(remedy));
+        }
+        self.by_oid.insert(relation.oid, table);
+        if self.tables[table].relation.as_deref() == Some(&relation) {
+            return Ok(true);
+        }
+        if self.tables[table].anew_from.is_some() {
+            // The mapping need not fit what is ignored; the last shape is adopted at the end of it.
+            self.tables[table].relation = Some(relation);
+            return Ok(true);
+        }
+        // What came before is applied whatever comes of the new shape: as a whole, where the shape
+        // stands at the start of a transaction, which it does unless the transaction itself altered it.
+        let sent = if self.inside_changes == 0 && self.pending.moved {
+            self.close().await?
+        } else {
+            self.flush().await?
+        };
+        if sent {
+            self.adopt(table, relation)?;
+        }
+        Ok(sent)
+    }
+
+    /// Binds the mappers of a table to its shape.
+    pub(super) fn adopt(&mut self, table: usize, relation: Arc<Relation>) -> Result<()> {
+        let planned = &self.plan.tables[table];
+        let key = planned.key.iter().map(|name| relation.column(name)).collect::<Option<Vec<_>>>();
+        let at = self.place();
+        let Some(key) = key else {
+            let what = format!("the key ({}) lost a column", planned.key.join(", "));
+            return Err(Error::new(Code::ShapeChanged, what).at(format!("{}{at}", relation.table)));
+        };
+        for &statement in &planned.statements {
+            self.plan.mappers[statement].bind(&relation).map_err(|error| {
+                let place = error.place().unwrap_or(&self.plan.routes[statement].place);
+                let place = format!("{place}{at}");
+                error.at(place)
+            })?;
+        }
+        self.tables[table].key = key;
+        self.tables[table].relation = Some(relation);
+        Ok(())
+    }
+
+    fn place(&self) -> String {
+        match self.transaction {
+            Some(transaction) => {
+                format!(", in the transaction committed at {}", transaction.commit_lsn)
+            }
+            None => String::new(),
+        }
+    }
+}

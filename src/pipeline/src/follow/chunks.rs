@@ -1,0 +1,178 @@
+//! Windows, and the chunks and comparisons that they are open for.
+
+use regraft_core::chunk::{ChunkData, ChunkScope};
+use regraft_core::contract::{ChangeStream, PlannedChunk};
+use regraft_core::segment::{ChunkDone, Commit, KeysToRead, TableWrites};
+use regraft_core::{Key, Position, Result, Segment, Snapshot};
+use regraft_telemetry::record;
+use tokio::sync::oneshot;
+
+use super::Follower;
+use crate::windows::{Closed, Touched, Watched};
+
+/// From the backfill to the follower.
+pub(crate) enum ChunkMessage {
+    /// Open a window; answered when it is open.
+    Open { token: u64, table: usize, opened: oneshot::Sender<()> },
+    /// The chunk of an open window; its watermark is about to be put into the stream.
+    Data { token: u64, chunk: PlannedChunk, data: ChunkData, outcome: oneshot::Sender<Joined> },
+    /// The chunk of an open window will not come.
+    Cancel { token: u64 },
+    /// A snapshot of the source: the commits that it sees need not be remembered.
+    Snapshot(Snapshot),
+    /// Open a window for a verification, between two transactions; answered with the position up to
+    /// which the changes came before it.
+    Watch { token: u64, table: usize, opened: oneshot::Sender<Position> },
+    /// Both sides were read, the source in this snapshot, and the watermark is about to be put into the
+    /// stream. Answered with what the window saw up to it; `None` when the comparison proves nothing.
+    Watched { token: u64, snapshot: Snapshot, outcome: oneshot::Sender<Option<Watched>> },
+}
+
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// Its rows are on the way to the sink.
+    Joined,
+    /// It has to be read again.
+    Stale,
+}
+
+impl<S: ChangeStream> Follower<'_, S> {
+    pub(super) fn chunk_message(&mut self, message: ChunkMessage) {
+        match message {
+            ChunkMessage::Open { token, table, opened } => self.open(token, table, opened),
+            ChunkMessage::Data { token, chunk, data, outcome } => {
+                self.waiting.insert(token, (chunk, data, outcome));
+            }
+            ChunkMessage::Cancel { token } => {
+                self.windows.cancel(token);
+                self.waiting.remove(&token);
+                self.watched.remove(&token);
+            }
+            ChunkMessage::Snapshot(snapshot) => self.windows.seen_by(&snapshot),
+            ChunkMessage::Watch { token, table, opened } => {
+                self.watches.push((token, table, opened));
+                if self.transaction.is_none() {
+                    self.watch();
+                }
+            }
+            ChunkMessage::Watched { token, snapshot, outcome } => {
+                self.watched.insert(token, (snapshot, outcome));
+            }
+        }
+    }
+
+    /// Opens the windows of verifications, between two transactions.
+    pub(super) fn watch(&mut self) {
+        for (token, table, opened) in std::mem::take(&mut self.watches) {
+            if self.tables[table].anew_from.is_some() {
+                self.watches.push((token, table, opened));
+                continue;
+            }
+            self.windows.open(token, table, None);
+            if opened.send(self.pending.position).is_err() {
+                self.windows.cancel(token);
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, token: u64, table: usize, opened: oneshot::Sender<()>) {
+        if self.tables[table].anew_from.is_some() {
+            self.deferred.push((token, table, opened));
+            return;
+        }
+        let inside = self.transaction.filter(|_| !self.skipping).map(|t| t.xid);
+        self.windows.open(token, table, inside);
+        if opened.send(()).is_err() {
+            self.windows.cancel(token);
+        }
+    }
+
+    pub(super) async fn message(&mut self, content: &[u8]) -> Result<bool> {
+        let text = std::str::from_utf8(content).unwrap_or_default();
+        let Some(own) = text.strip_prefix(self.watermark.as_str()) else { return Ok(true) };
+        if let Some(key_segments) = own.strip_prefix("end:") {
+            // What is pending may hold rows that have to be read: they count, too.
+            if self.pending.moved && !self.close().await? {
+                return Ok(false);
+            }
+            self.caught_up = key_segments.parse() == Ok(self.key_segments);
+            return Ok(true);
+        }
+        match own.parse() {
+            Ok(token) => self.join(token).await,
+            Err(_) => Ok(true),
+        }
+    }
+
+    /// A chunk joins the stream here.
+    pub(super) async fn join(&mut self, token: u64) -> Result<bool> {
+        while !self.waiting.contains_key(&token) && !self.watched.contains_key(&token) {
+            // The reader hands the data over before it writes the watermark.
+            let Ok(message) = self.ports.chunks.try_recv() else { return Ok(true) };
+            self.chunk_message(message);
+        }
+        if let Some((snapshot, outcome)) = self.watched.remove(&token) {
+            outcome.send(self.windows.watched(token, &snapshot)).ok();
+            return Ok(true);
+        }
+        let Some((chunk, data, outcome)) = self.waiting.remove(&token) else { return Ok(true) };
+        let touched = match self.windows.close(token, &data.snapshot) {
+            Some(Closed::Join(touched)) => touched,
+            Some(Closed::Stale) | None => {
+                record::chunk_reread();
+                outcome.send(Joined::Stale).ok();
+                return Ok(true);
+            }
+        };
+        // The watermark stands in a transaction of its own: we are between two of the user's.
+        if self.pending.moved && !self.close().await? {
+            return Ok(false);
+        }
+        let mut segment = self.chunk_segment(&chunk, &data, &touched);
+        self.key_segments += u64::from(!segment.to_read.is_empty());
+        segment.commit =
+            Some(Commit { position: self.pending.position, commit_times: Vec::new(), changes: 0 });
+        let sent = self.send(segment).await;
+        outcome.send(Joined::Joined).ok();
+        Ok(sent)
+    }
+
+    /// The writes of a chunk, without the rows that the stream carries.
+    fn chunk_segment(&self, chunk: &PlannedChunk, data: &ChunkData, touched: &Touched) -> Segment {
+        let mut segment = Segment::default();
+        let mut to_read: Vec<Key> = Vec::new();
+        let Some(table) = self.plan.table(&chunk.table) else { return segment };
+        let mut rows = 0;
+        for (&statement, read) in self.plan.tables[table].statements.iter().zip(&data.statements) {
+            let mut writes = TableWrites { statement, ..TableWrites::default() };
+            if let ChunkScope::Keys(keys) = &chunk.scope {
+                let settled = keys.iter().filter(|key| !touched.covers(key));
+                settled.for_each(|key| writes.replaced.push(key.row()));
+            }
+            for (key, row) in read.keys.iter().zip(read.rows.iter()) {
+                if !touched.covers(key) {
+                    writes.upserts.push(row);
+                } else if touched.incomplete.contains(key) && to_read.last() != Some(key) {
+                    to_read.push(key.clone());
+                }
+            }
+            rows += writes.upserts.len() as u64;
+            if !writes.upserts.is_empty() || !writes.replaced.is_empty() {
+                segment.writes.push(writes);
+            }
+        }
+        if let ChunkScope::Keys(keys) = &chunk.scope {
+            to_read.extend(keys.iter().filter(|key| touched.incomplete.contains(*key)).cloned());
+        }
+        to_read.extend(touched.arrived.intersection(&touched.incomplete).cloned());
+        to_read.sort_unstable();
+        to_read.dedup();
+        if !to_read.is_empty() {
+            let scope = ChunkScope::Keys(to_read);
+            segment.to_read.push(KeysToRead { table: chunk.table.clone(), scope });
+        }
+        segment.chunks_done.push(ChunkDone { id: chunk.id, rows });
+        segment
+    }
+}

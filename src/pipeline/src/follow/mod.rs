@@ -1,0 +1,400 @@
+//! The follower: takes the stream's events in order, nets them, and closes batches.
+//!
+//! It is the only place that orders things: windows open, chunks join and batches close between two
+//! events. The invariants:
+//!
+//! - A segment with a commit is sent only between two source transactions (a batch is whole).
+//! - The commit's position is the end of the last source transaction in it, or a later position up
+//!   to which the source had nothing (nothing is skipped).
+//! - The source is told a position only after the sink reported it durable.
+
+mod changes;
+mod chunks;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use regraft_core::chunk::{ChunkData, ChunkScope};
+use regraft_core::contract::{ChangeStream, LedgerState, PlannedChunk, WATERMARK_PREFIX};
+use regraft_core::segment::Commit;
+use regraft_core::{
+    Code, Error, Event, Lsn, Oid, Position, Relation, Result, Segment, Snapshot, Transaction,
+};
+use regraft_telemetry::metrics::ChangeOperation;
+use regraft_telemetry::record;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::chunks::{ChunkMessage, Joined};
+use crate::batch::Batch;
+use crate::plan::{Options, Plan};
+use crate::progress::Progress;
+use crate::traces::Traces;
+use crate::windows::{Watched, Windows};
+
+/// How often the position is recorded while the source has nothing for this pipeline.
+/// A server that shuts down waits until its last position is acknowledged.
+const IDLE_RECORD: Duration = Duration::from_secs(1);
+/// Record it earlier when the source holds this much log for us.
+const IDLE_RECORD_BYTES: u64 = 16 << 20;
+
+/// Why the follower ended without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// It was told to stop.
+    Stopped,
+    /// Everything up to the closing watermark is on the way to the sink.
+    CaughtUp,
+    /// The applier is gone; it has the error.
+    ApplierGone,
+}
+
+/// Ends of the channels to the other tasks.
+pub(crate) struct Ports {
+    pub(crate) segments: mpsc::Sender<Segment>,
+    pub(crate) durable: watch::Receiver<Option<Position>>,
+    pub(crate) chunks: mpsc::Receiver<ChunkMessage>,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// See the module.
+pub(crate) struct Follower<'a, S> {
+    plan: &'a mut Plan,
+    options: &'a Options,
+    progress: Arc<Progress>,
+    stream: S,
+    ports: Ports,
+    /// Content prefix of this attempt's own watermarks.
+    watermark: String,
+    windows: Windows,
+    batch: Batch,
+    tables: Vec<TableState>,
+    by_oid: HashMap<Oid, usize>,
+    traces: Traces,
+    /// The source table to which each of them leads.
+    traced: Vec<Option<usize>>,
+    transaction: Option<Transaction>,
+    /// Changes of the open transaction so far.
+    inside_changes: u64,
+    /// The open transaction was applied before.
+    skipping: bool,
+    pending: Pending,
+    /// Chunks read, whose watermark has not been seen.
+    waiting: HashMap<u64, (PlannedChunk, ChunkData, oneshot::Sender<Joined>)>,
+    /// Windows that have to wait until their table is copied anew.
+    deferred: Vec<(u64, usize, oneshot::Sender<()>)>,
+    /// Windows of verifications that have to wait for the end of the transaction.
+    watches: Vec<(u64, usize, oneshot::Sender<Position>)>,
+    /// Verifications that were read, whose watermark has not been seen.
+    watched: HashMap<u64, (Snapshot, oneshot::Sender<Option<Watched>>)>,
+    /// Segments with keys to read that were sent.
+    key_segments: u64,
+    caught_up: bool,
+}
+
+#[derive(Default)]
+struct TableState {
+    relation: Option<Arc<Relation>>,
+    key: Vec<usize>,
+    anew_from: Option<Lsn>,
+    /// Rows of it were, or are, to be read by key: until they are, they may be missing.
+    reads_keys: bool,
+    /// Changes since the last segment, by operation.
+    changes: [u64; 4],
+}
+
+/// What the next commit covers.
+struct Pending {
+    position: Position,
+    /// The position is beyond that of the last commit sent.
+    moved: bool,
+    commit_times: Vec<SystemTime>,
+    changes: u64,
+    since: Instant,
+    /// Segments without a commit were sent: the target transaction is open.
+    midway: bool,
+    anew: Vec<usize>,
+    recorded: Instant,
+    recorded_at: Position,
+}
+
+impl<'a, S: ChangeStream> Follower<'a, S> {
+    pub(crate) fn new(
+        plan: &'a mut Plan,
+        options: &'a Options,
+        progress: Arc<Progress>,
+        stream: S,
+        ports: Ports,
+        start: &Start<'_>,
+    ) -> Self {
+        let state = start.ledger;
+        let tables = plan.tables.iter().map(|planned| {
+            let known = state.tables.iter().find(|table| table.table == planned.table);
+            let anew_from = known.and_then(|table| table.anew_from).map(Position::lsn);
+            let reads_keys = state.pending.iter().any(|chunk| {
+                chunk.table == planned.table && !matches!(chunk.scope, ChunkScope::Range { .. })
+            });
+            TableState { anew_from, reads_keys, ..TableState::default() }
+        });
+        let tables: Vec<_> = tables.collect();
+        let by_oid = plan.tables.iter().enumerate().map(|(at, table)| (table.oid, at)).collect();
+        let now = Instant::now();
+        Self {
+            traces: Traces::new(&plan.traces),
+            traced: plan.traces.iter().map(|trace| plan.table(&trace.to)).collect(),
+            batch: Batch::new(tables.len()),
+            tables,
+            plan,
+            options,
+            progress,
+            stream,
+            ports,
+            watermark: start.watermark.to_owned(),
+            windows: Windows::new(start.settle_below),
+            by_oid,
+            transaction: None,
+            inside_changes: 0,
+            skipping: false,
+            pending: Pending {
+                position: state.position,
+                moved: false,
+                commit_times: Vec::new(),
+                changes: 0,
+                since: now,
+                midway: false,
+                anew: Vec::new(),
+                recorded: now,
+                recorded_at: state.position,
+            },
+            waiting: HashMap::new(),
+            deferred: Vec::new(),
+            watches: Vec::new(),
+            watched: HashMap::new(),
+            key_segments: 0,
+            caught_up: false,
+        }
+    }
+
+    /// Follows the stream until cancelled, caught up (where asked for), or an error.
+    pub(crate) async fn run(mut self) -> Result<(Followed, S)> {
+        let ended = loop {
+            // A batch may leave only between transactions, and only when nothing more is at hand.
+            let may_close =
+                self.pending.moved && self.transaction.is_none() && !self.stream.ready();
+            let segments = self.ports.segments.clone();
+            tokio::select! {
+                biased;
+                () = self.ports.cancel.cancelled() => break Followed::Stopped,
+                Ok(()) = self.ports.durable.changed() => self.acknowledge(),
+                Some(message) = self.ports.chunks.recv() => self.chunk_message(message),
+                events = self.stream.next() => {
+                    let events = events?;
+                    if !self.events(events).await? {
+                        break Followed::ApplierGone;
+                    }
+                    if self.caught_up {
+                        break Followed::CaughtUp;
+                    }
+                }
+                permit = segments.reserve(), if may_close => match permit {
+                    Ok(permit) => {
+                        let segment = self.closing_segment()?;
+                        permit.send(segment);
+                    }
+                    Err(_) => break Followed::ApplierGone,
+                },
+                () = self.ports.segments.closed() => break Followed::ApplierGone,
+            }
+        };
+        Ok((ended, self.stream))
+    }
+
+    /// False when the applier is gone.
+    async fn events(&mut self, events: Vec<Event>) -> Result<bool> {
+        for event in events {
+            if !self.event(event).await? {
+                return Ok(false);
+            }
+            if self.caught_up {
+                break;
+            }
+        }
+        self.progress.source_end(self.stream.source_end());
+        Ok(true)
+    }
+
+    async fn event(&mut self, event: Event) -> Result<bool> {
+        match event {
+            Event::Begin(transaction) => {
+                self.skipping = transaction.commit_lsn < self.pending.position.lsn();
+                self.transaction = Some(transaction);
+                self.inside_changes = 0;
+                self.start_anew(transaction.commit_lsn)?;
+                Ok(true)
+            }
+            Event::Change(change) if !self.skipping => self.change(&change).await,
+            // A shape is told once, whether or not the changes after it are wanted.
+            Event::Relation(relation) => self.relation(relation).await,
+            Event::Change(_) | Event::Type { .. } => Ok(true),
+            Event::Message { prefix, content, transactional } => {
+                if transactional && prefix == WATERMARK_PREFIX {
+                    return self.message(&content).await;
+                }
+                Ok(true)
+            }
+            Event::Commit { end_lsn } => self.commit(end_lsn).await,
+            Event::Progress { lsn } => {
+                self.idle(lsn)?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn commit(&mut self, end_lsn: Lsn) -> Result<bool> {
+        let Some(transaction) = self.transaction.take() else {
+            return Err(Error::new(Code::Protocol, "a commit without a begin").at("source stream"));
+        };
+        if std::mem::take(&mut self.skipping) {
+            self.watch();
+            return Ok(true);
+        }
+        self.windows.commit(transaction.xid);
+        let pending = &mut self.pending;
+        if !pending.moved {
+            pending.since = Instant::now();
+        }
+        pending.position = pending.position.max(Position::Lsn(end_lsn));
+        pending.moved = true;
+        pending.commit_times.push(transaction.commit_time);
+        self.watch();
+        let pending = &self.pending;
+        let full = self.batch.rows() >= self.options.batch_rows
+            || self.batch.bytes() >= self.options.batch_bytes
+            || pending.since.elapsed() >= self.options.batch_age;
+        if full { self.close().await } else { Ok(true) }
+    }
+
+    /// The source has nothing up to `lsn`: recorded now and then, so that it can forget its log.
+    fn idle(&mut self, lsn: Lsn) -> Result<()> {
+        let position = Position::Lsn(lsn);
+        self.start_anew(lsn)?;
+        if self.pending.moved || self.transaction.is_some() || position <= self.pending.position {
+            return Ok(());
+        }
+        self.progress.idle_at(self.pending.position, position);
+        let held = lsn.bytes_since(self.pending.recorded_at.lsn());
+        if held >= IDLE_RECORD_BYTES || self.pending.recorded.elapsed() >= IDLE_RECORD {
+            self.pending.position = position;
+            self.pending.moved = true;
+            self.pending.since = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Tables that are to be copied anew from a position that the stream has reached.
+    fn start_anew(&mut self, lsn: Lsn) -> Result<()> {
+        for table in 0..self.tables.len() {
+            if self.tables[table].anew_from.is_some_and(|from| from <= lsn) {
+                self.tables[table].anew_from = None;
+                if let Some(relation) = self.tables[table].relation.take() {
+                    self.adopt(table, relation)?;
+                }
+                self.batch.truncate(table);
+                self.pending.anew.push(table);
+                self.pending.moved = true;
+            }
+        }
+        for (token, table, opened) in std::mem::take(&mut self.deferred) {
+            self.open(token, table, opened);
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self) {
+        if let Some(position) = *self.ports.durable.borrow_and_update() {
+            self.stream.acknowledge(position);
+        }
+    }
+
+    fn drain(&mut self) -> Result<Segment> {
+        let complete = self.progress.complete().into_iter().zip(&self.tables);
+        let complete: Vec<_> =
+            complete.map(|(copied, table)| copied && !table.reads_keys).collect();
+        let mut segment = self.batch.drain(self.plan, &complete)?;
+        segment.to_read.extend(self.traces.drain());
+        for to_read in &segment.to_read {
+            if let Some(table) = self.plan.table(&to_read.table) {
+                self.tables[table].reads_keys = true;
+            }
+        }
+        segment.anew = std::mem::take(&mut self.pending.anew)
+            .into_iter()
+            .map(|table| self.plan.tables[table].table.clone())
+            .collect();
+        self.key_segments += u64::from(!segment.to_read.is_empty());
+        for (state, planned) in self.tables.iter_mut().zip(&self.plan.tables) {
+            for operation in ChangeOperation::ALL {
+                let count = std::mem::take(&mut state.changes[operation as usize]);
+                if count > 0 {
+                    record::changes(&planned.table, operation, count);
+                }
+            }
+        }
+        Ok(segment)
+    }
+
+    /// The segment that ends the open target transaction.
+    fn closing_segment(&mut self) -> Result<Segment> {
+        let mut segment = self.drain()?;
+        let pending = &mut self.pending;
+        segment.commit = Some(Commit {
+            position: pending.position,
+            commit_times: std::mem::take(&mut pending.commit_times),
+            changes: std::mem::take(&mut pending.changes),
+        });
+        pending.moved = false;
+        pending.midway = false;
+        pending.recorded = Instant::now();
+        pending.recorded_at = pending.position;
+        Ok(segment)
+    }
+
+    async fn close(&mut self) -> Result<bool> {
+        let segment = self.closing_segment()?;
+        Ok(self.send(segment).await)
+    }
+
+    /// Sends what is netted so far into the open target transaction.
+    async fn flush(&mut self) -> Result<bool> {
+        if self.batch.is_empty() && self.traces.values() == 0 {
+            return Ok(true);
+        }
+        let segment = self.drain()?;
+        self.pending.midway = true;
+        Ok(self.send(segment).await)
+    }
+
+    /// Waits for the applier, acknowledging meanwhile. False when it is gone, or we are told to stop.
+    async fn send(&mut self, segment: Segment) -> bool {
+        let segments = self.ports.segments.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.ports.cancel.cancelled() => return false,
+                Ok(()) = self.ports.durable.changed() => self.acknowledge(),
+                permit = segments.reserve() => {
+                    return permit.map(|permit| permit.send(segment)).is_ok();
+                }
+            }
+        }
+    }
+}
+
+/// What an attempt starts from.
+pub(crate) struct Start<'a> {
+    pub(crate) ledger: &'a LedgerState,
+    pub(crate) watermark: &'a str,
+    /// Every transaction that was assigned an id before this daemon opened the stream is below.
+    pub(crate) settle_below: u64,
+}
