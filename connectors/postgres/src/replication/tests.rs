@@ -98,13 +98,16 @@ fn quiet() -> StreamOptions {
     StreamOptions { status_interval: NEVER, ..StreamOptions::default() }
 }
 
+fn connected() -> (WireConnection, Server) {
+    let (near, far) = tokio::io::duplex(1 << 20);
+    (WireConnection::new(Box::new(near), "here"), Server(far))
+}
+
 async fn begin_with(
     command_reply: &[(u8, &[u8])],
     options: StreamOptions,
 ) -> (regraft_core::Result<PgStream>, Server) {
-    let (near, far) = tokio::io::duplex(1 << 20);
-    let connection = WireConnection::new(Box::new(near), "here");
-    let mut server = Server(far);
+    let (connection, mut server) = connected();
     let names = ["p".to_owned()];
     let start = connection.start("s", START, &names, options);
     let answer = async {
@@ -336,9 +339,7 @@ async fn refusals_of_the_start_have_their_codes() {
 
 #[tokio::test]
 async fn a_query_gives_rows_and_the_connection_outlives_a_refusal() {
-    let (near, far) = tokio::io::duplex(4096);
-    let mut connection = WireConnection::new(Box::new(near), "here");
-    let mut server = Server(far);
+    let (mut connection, mut server) = connected();
     let script = async {
         server.receive().await;
         server.send(b'E', b"C42501\0Mno\0\0").await;
@@ -366,9 +367,7 @@ async fn a_query_gives_rows_and_the_connection_outlives_a_refusal() {
 async fn a_copy_gives_its_rows_tells_errors_among_them_and_what_comes_after_is_done_at_its_end() {
     const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
     const ROW: &[u8] = b"\0\x01\0\0\0\x01x";
-    let (near, far) = tokio::io::duplex(4096);
-    let mut connection = WireConnection::new(Box::new(near), "here");
-    let mut server = Server(far);
+    let (mut connection, mut server) = connected();
     let script = async {
         let (tag, sql) = server.receive().await;
         assert_eq!(tag, b'Q');
