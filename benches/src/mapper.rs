@@ -120,6 +120,7 @@ async fn described(client: &Client) -> Result<(SourceTable, Settings)> {
         key: vec!["id".to_owned()],
         types: TypeNames::default(),
         collated: Vec::new(),
+        meant: Default::default(),
     };
     let version = one(client, "SHOW server_version_num").await?;
     let settings = Settings {

@@ -170,11 +170,17 @@ impl Table {
         self.unique.iter().find(|index| index.primary).and_then(UniqueIndex::plain)
     }
 
+    /// The primary key is DEFERRABLE.
+    pub fn deferrable_key(&self) -> bool {
+        self.unique.iter().any(|index| index.primary && index.deferrable)
+    }
+
     /// Columns that identify a row in the change stream: the replica identity's, and under
     /// `REPLICA IDENTITY FULL` those of the primary key or of a unique index over NOT NULL columns.
     pub fn stream_key(&self) -> Option<Vec<String>> {
         match self.identity {
-            ReplicaIdentity::Default => self.primary_key(),
+            // The server takes no key that may be violated until the end of a transaction.
+            ReplicaIdentity::Default => self.primary_key().filter(|_| !self.deferrable_key()),
             ReplicaIdentity::Index => {
                 self.unique.iter().find(|index| index.identity).and_then(UniqueIndex::plain)
             }
@@ -217,12 +223,14 @@ impl UniqueIndex {
 pub struct Catalog<'a> {
     client: &'a Client,
     place: &'a str,
+    /// Schemas in which a name without one is looked for.
+    path: &'a [String],
 }
 
 impl<'a> Catalog<'a> {
-    /// `place` names the server in errors.
-    pub fn new(client: &'a Client, place: &'a str) -> Self {
-        Self { client, place }
+    /// `place` names the server in errors; `path` are schemas in which a name without one is looked for.
+    pub fn new(client: &'a Client, place: &'a str, path: &'a [String]) -> Self {
+        Self { client, place, path }
     }
 
     /// Finds a table as an unqualified or qualified name does in SQL; `None` when it does not exist.
@@ -230,18 +238,35 @@ impl<'a> Catalog<'a> {
     /// # Errors
     /// When the server cannot be asked.
     pub async fn find(&self, schema: Option<&str>, name: &str) -> Result<Option<Oid>> {
-        let sql = match schema {
-            Some(_) => {
-                "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r','p','v','m','f')"
+        let one;
+        let path = match schema {
+            Some(schema) => {
+                one = [schema.to_owned()];
+                &one
             }
-            None => {
-                "SELECT c.oid FROM pg_class c WHERE $1::text IS NULL AND c.relname = $2 \
-                 AND pg_table_is_visible(c.oid) AND c.relkind IN ('r','p','v','m','f')"
-            }
+            None => self.path,
         };
-        let row = self.client.query_opt(sql, &[&schema, &name]).await;
+        let sql = "SELECT c.oid FROM unnest($1::text[]) WITH ORDINALITY AS path(schema, at) \
+                   JOIN pg_namespace n ON n.nspname = path.schema \
+                   JOIN pg_class c ON c.relnamespace = n.oid \
+                   WHERE c.relname = $2 AND c.relkind IN ('r','p','v','m','f') \
+                   ORDER BY path.at LIMIT 1";
+        let row = self.client.query_opt(sql, &[&path, &name]).await;
         Ok(row.map_err(|error| classify(&error, self.place))?.map(|row| row.get(0)))
+    }
+
+    /// User types that the path gives for these names.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn meant(&self, names: &[&str]) -> Result<HashMap<String, Oid>> {
+        let sql = "SELECT DISTINCT ON (t.typname) t.typname::text, t.oid \
+                   FROM unnest($2::text[]) WITH ORDINALITY AS path(schema, at) \
+                   JOIN pg_namespace n ON n.nspname = path.schema \
+                   JOIN pg_type t ON t.typnamespace = n.oid \
+                   WHERE t.typname = ANY ($1::text[]) ORDER BY t.typname, path.at";
+        let rows = self.query(sql, &[&names, &self.path]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// Reads tables.

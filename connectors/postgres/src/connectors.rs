@@ -8,9 +8,11 @@ use regraft_core::{Code, Error, Lsn, Position, Result};
 
 use crate::apply::PgSink;
 use crate::chunks::{PgReader, ReadTable, ReadTrace};
+use crate::history;
 use crate::ledger::{Fence, PgLedger};
 use crate::replication::PgStream;
-use crate::slot::{Server, Slot};
+use crate::slot::{START_OVER, Server, Slot};
+use crate::standing::{Asked, PgSentinel};
 use crate::verify::{PgVerifier, VerifySide, VerifyStatement};
 use crate::{Endpoint, WireConnection};
 use tokio_postgres::Client;
@@ -46,6 +48,8 @@ pub struct PgConnectors {
     pub fingerprints: Vec<String>,
     /// Statements, as they are verified.
     pub verify: Arc<Vec<VerifyStatement>>,
+    /// What the mapping stands on.
+    pub asked: Arc<Asked>,
     /// Findings keep the values of their rows.
     pub verify_values: bool,
     /// Of the ledger opened last.
@@ -72,6 +76,7 @@ impl Connectors for PgConnectors {
     type Reader = PgReader;
     type Ledger = PgLedger;
     type Verifier = PgVerifier;
+    type Sentinel = PgSentinel;
 
     async fn ledger(&mut self) -> Result<PgLedger> {
         let (client, place) = self.connect("target").await?;
@@ -109,6 +114,11 @@ impl Connectors for PgConnectors {
         PgVerifier::new(source, target, &self.name, statements, self.verify_values).await
     }
 
+    fn sentinel(&mut self) -> PgSentinel {
+        let (source, target) = (Arc::clone(&self.source), Arc::clone(&self.target));
+        PgSentinel::new(source, target, &self.name, Arc::clone(&self.asked))
+    }
+
     async fn stream(&mut self, from: Position) -> Result<PgStream> {
         let endpoint = (self.source)()?;
         self.continues(endpoint.database(), from.lsn()).await?;
@@ -130,27 +140,49 @@ impl PgConnectors {
         let server = Server::ask(&client, &place).await?;
         let replaced = |what: String| {
             Err(Error::new(Code::SourceReplaced, what).at(&place).remedy(
-                "point [source] at the server that the pipeline was made for; if it was replaced \
-                 or restored for good, copy anew: `regraft run --recopy all`",
+                format!("point [source] at the server that the pipeline was made for; if it was replaced for \
+                 good: {START_OVER}"),
             ))
         };
         if server.system != self.source_system {
             return replaced("the source is not the cluster that the ledger knows".to_owned());
         }
         if server.wal_end < from {
-            return replaced(format!(
+            let what = format!(
                 "the source's log ends at {}, before the position {from} that the target has",
                 server.wal_end
-            ));
+            );
+            return Err(history::rewound(what, &place));
         }
+        self.same_past(&client, &place, from).await?;
         let Some(slot) = Slot::find(&client, &place, &self.slot).await? else {
             let what = format!("the replication slot {} is gone", self.slot);
-            return Err(Error::new(Code::SlotMissing, what).at(place).remedy(
-                "changes since the last position may be lost: make a new slot and copy anew by \
-                 `regraft run --recopy all`",
-            ));
+            return Err(Error::new(Code::SlotMissing, what).at(place).remedy(format!(
+                "changes since the last position are lost to the stream: {START_OVER}"
+            )));
         };
         slot.fit(&self.slot, &place, database, Some(from))
+    }
+}
+
+impl PgConnectors {
+    /// Proves that the source has the past in which the position was given out.
+    async fn same_past(&self, client: &Client, place: &str, from: Lsn) -> Result<()> {
+        let now = history::timeline(client, place).await?;
+        let (target, at_target) = self.connect("target").await?;
+        let known = PgLedger::registered(&target, &at_target, &self.name).await?;
+        let known = known.and_then(|registered| registered.source_timeline);
+        if known == Some(now) {
+            return Ok(());
+        }
+        if let Some(known) = known {
+            let endpoint = (self.source)()?;
+            let connection = endpoint.connect_replication(&self.application()).await;
+            let mut connection = connection.map_err(|error| of_role("source", error))?;
+            connection.place = place.to_owned();
+            history::continues(&mut connection, known, now, from).await?;
+        }
+        PgLedger::note_timeline(&target, &at_target, &self.name, now).await
     }
 }
 

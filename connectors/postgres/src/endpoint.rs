@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Kind, Result};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
@@ -29,7 +30,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Session settings that decide what values look like and what literals mean, and those whose role
-/// default could end a long statement. The search path stays the role's, as `mapping.sql` is resolved by it.
+/// default could end a long statement. The search path is another matter, see [`Endpoint::searching`].
 pub const SESSION: &[(&str, &str)] = &[
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
@@ -47,6 +48,19 @@ pub const SESSION: &[(&str, &str)] = &[
     ("default_transaction_deferrable", "off"),
 ];
 
+/// Has a session search for names as its role does, as a user's text is read.
+pub const AS_ROLE: &str = "SELECT pg_catalog.set_config('search_path', coalesce(\
+                           pg_catalog.current_setting('regraft.role_path', true), \
+                           pg_catalog.current_setting('search_path')), false)";
+/// Has it search as regraft's own queries need it.
+pub const AS_REGRAFT: &str = "SET search_path = pg_catalog";
+
+/// Has a session search these schemas after the built-in one.
+pub fn search(schemas: &[String]) -> String {
+    let schemas: String = schemas.iter().map(|schema| format!(", {}", quote(schema))).collect();
+    format!("SET search_path = pg_catalog{schemas}")
+}
+
 /// A PostgreSQL server, database and role. Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -54,6 +68,8 @@ pub struct Endpoint {
     config: Config,
     servers: Vec<Server>,
     tls: TlsSettings,
+    /// Schemas that its sessions search, after `pg_catalog`.
+    schemas: Vec<String>,
 }
 
 /// One of the hosts of a connection string.
@@ -119,7 +135,27 @@ impl Endpoint {
         }
         let servers = servers(&config)?;
         let config = base_config(&config, tls.direct);
-        Ok(Endpoint { config, servers, tls })
+        Ok(Endpoint { config, servers, tls, schemas: Vec::new() })
+    }
+
+    /// Sessions search these schemas after `pg_catalog`, in place of what the role searches: neither a
+    /// setting of the role nor an object that somebody makes elsewhere changes what a name means. Without
+    /// any, they search `pg_catalog` only.
+    #[must_use]
+    pub fn searching(self, schemas: &[String]) -> Endpoint {
+        Endpoint { schemas: schemas.to_vec(), ..self }
+    }
+
+    /// [`SESSION`] as SET rather than in the startup packet, which connection poolers refuse. The role's
+    /// own search path stays at hand, see [`AS_ROLE`].
+    fn session(&self) -> String {
+        let settings = SESSION.iter().map(|(name, value)| format!("SET {name} = '{value}';"));
+        format!(
+            "SELECT pg_catalog.set_config('regraft.role_path', pg_catalog.current_setting('search_path'), \
+             false); {}; {}",
+            search(&self.schemas),
+            settings.collect::<String>(),
+        )
     }
 
     /// Name of the database.
@@ -257,7 +293,7 @@ impl Endpoint {
             let opened = config.connect(tokio_postgres::NoTls).await;
             spawn_connection(opened.map_err(|error| classify(&error, &place))?, place.clone())
         };
-        client.batch_execute(&session()).await.map_err(|error| classify(&error, &place))?;
+        client.batch_execute(&self.session()).await.map_err(|error| classify(&error, &place))?;
         Ok(client)
     }
 
@@ -288,7 +324,7 @@ impl Endpoint {
         };
         let mut connection = startup::open(dialled, &startup, &place).await?;
         if !replication {
-            connection.simple_query(&session()).await?;
+            connection.simple_query(&self.session()).await?;
         }
         if self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite {
             let rows = connection.simple_query("SHOW transaction_read_only").await?;
@@ -314,11 +350,6 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Endpoint({self}, sslmode={:?})", self.tls.mode)
     }
-}
-
-/// [`SESSION`] as SET rather than in the startup packet, which connection poolers refuse.
-fn session() -> String {
-    SESSION.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect()
 }
 
 fn is_tls_failure(error: &Error) -> bool {

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/ledger/001_initial.sql"),
     include_str!("../../../schemas/ledger/002_traces.sql"),
     include_str!("../../../schemas/ledger/003_verification.sql"),
+    include_str!("../../../schemas/ledger/004_standing.sql"),
 ];
 
 /// How often, and how far apart, the pipeline's lock is asked for.
@@ -57,8 +58,12 @@ pub struct Registered {
     pub publication: String,
     /// Everything up to here is in the target.
     pub position: Lsn,
-    /// Source table (printed) and fingerprint of each statement, in order.
-    pub fingerprints: Vec<(String, String)>,
+    /// Timeline of the source's log in which the position was given out, if it is known.
+    pub source_timeline: Option<u32>,
+    /// Code of the error that ended, or holds, the pipeline.
+    pub last_error: Option<String>,
+    /// Source table, target table (both printed) and fingerprint of each statement, in order.
+    pub statements: Vec<(String, String, String)>,
     /// Accepted shapes of the source tables.
     pub shapes: Vec<(TableName, Shape)>,
 }
@@ -131,12 +136,13 @@ impl PgLedger {
         if !client.query_one(sql, &[]).await.map_err(fail)?.get::<_, bool>(0) {
             return Ok(None);
         }
-        let sql = "SELECT source_system, source_db, slot, publication, position \
-                   FROM regraft.pipelines WHERE name = $1";
+        let sql = "SELECT source_system, source_db, slot, publication, position, \
+                   (to_jsonb(p) ->> 'source_timeline')::bigint, last_error ->> 'code' \
+                   FROM regraft.pipelines p WHERE name = $1";
         let Some(row) = client.query_opt(sql, &[&name]).await.map_err(fail)? else {
             return Ok(None);
         };
-        let sql = "SELECT source, fingerprint FROM regraft.statements \
+        let sql = "SELECT source, target, fingerprint FROM regraft.statements \
                    WHERE pipeline = $1 ORDER BY statement";
         let statements = client.query(sql, &[&name]).await.map_err(fail)?;
         let sql = "SELECT source_schema, source_table, shape::text FROM regraft.tables \
@@ -152,7 +158,9 @@ impl PgLedger {
             slot: row.get(2),
             publication: row.get(3),
             position: lsn(row.get(4)),
-            fingerprints: statements.iter().map(|row| (row.get(0), row.get(1))).collect(),
+            source_timeline: row.get::<_, Option<i64>>(5).and_then(|t| u32::try_from(t).ok()),
+            last_error: row.get(6),
+            statements: statements.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect(),
             shapes: tables.iter().map(shape).collect(),
         }))
     }
@@ -249,6 +257,36 @@ impl PgLedger {
         Self::event(client, place, name, "recopy", &detail).await
     }
 
+    /// Notes an error, or that there is none any more.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn note_error(
+        client: &Client,
+        place: &str,
+        name: &str,
+        error: Option<&Error>,
+    ) -> Result<()> {
+        let detail = error.map(|error| {
+            let what = match error.place() {
+                Some(place) => format!("{place}: {}", error.what()),
+                None => error.what().to_owned(),
+            };
+            serde_json::json!({
+                "code": error.code().as_str(), "what": what, "remedy": error.remedy_text(),
+            })
+        });
+        let text = detail.as_ref().map(ToString::to_string);
+        let sql = "UPDATE regraft.pipelines SET updated_at = now(), last_error = \
+                   $2::text::jsonb || jsonb_build_object('at', now()) WHERE name = $1";
+        let done = client.execute(sql, &[&name, &text]).await;
+        done.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
+        match detail {
+            Some(detail) => Self::event(client, place, name, "error", &detail).await,
+            None => Ok(()),
+        }
+    }
+
     async fn event(
         client: &Client,
         place: &str,
@@ -276,8 +314,8 @@ impl PgLedger {
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
         Self::lock(&client, place, name).await?;
         let registered = Self::registered(&client, place, name).await?;
-        let now = registered.iter().flat_map(|registered| &registered.fingerprints);
-        if !now.map(|(_, fingerprint)| fingerprint).eq(fingerprints) {
+        let now = registered.iter().flat_map(|registered| &registered.statements);
+        if !now.map(|(_, _, fingerprint)| fingerprint).eq(fingerprints) {
             let what = "the mapping of the pipeline was changed while this daemon waited";
             return Err(Error::new(Code::MappingChanged, what)
                 .at(place)
@@ -327,6 +365,21 @@ impl PgLedger {
                 = hashtextextended('regraft:' || $1, 0))";
         let row = client.query_one(sql, &[&name]).await;
         Ok(row.map_err(|error| classify(&error, place))?.get(0))
+    }
+
+    /// Notes the timeline in which positions are given out.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn note_timeline(
+        client: &Client,
+        place: &str,
+        name: &str,
+        timeline: u32,
+    ) -> Result<()> {
+        let sql = "UPDATE regraft.pipelines SET source_timeline = $2 WHERE name = $1";
+        let done = client.execute(sql, &[&name, &i64::from(timeline)]).await;
+        done.map(drop).map_err(|error| classify(&error, &format!("{place}, ledger")))
     }
 
     /// What the sink needs to write into the ledger.
@@ -433,7 +486,13 @@ impl Ledger for PgLedger {
                    WHERE pipeline = $1 AND done_at IS NULL ORDER BY id";
         let pending = self.client.query(sql, &[&self.name]).await;
         let pending = pending.map_err(|error| self.fail(&error))?;
+        let sql = "SELECT DISTINCT jsonb_array_elements_text(request -> 'tables') \
+                   FROM regraft.verifications WHERE pipeline = $1 AND finished_at IS NULL \
+                   AND request ->> 'repair' = 'true'";
+        let mending = self.client.query(sql, &[&self.name]).await;
+        let mending = mending.map_err(|error| self.fail(&error))?;
         Ok(LedgerState {
+            mending: mending.iter().map(|row| row.get(0)).collect(),
             position: Position::Lsn(lsn(row.get(0))),
             commit_time: row.get(1),
             tables: tables.iter().map(table).collect(),
@@ -493,24 +552,7 @@ impl Ledger for PgLedger {
     }
 
     async fn last_error(&mut self, error: Option<&Error>) -> Result<()> {
-        let detail = error.map(|error| {
-            let what = match error.place() {
-                Some(place) => format!("{place}: {}", error.what()),
-                None => error.what().to_owned(),
-            };
-            serde_json::json!({
-                "code": error.code().as_str(), "what": what, "remedy": error.remedy_text(),
-            })
-        });
-        let text = detail.as_ref().map(ToString::to_string);
-        let sql = "UPDATE regraft.pipelines SET updated_at = now(), last_error = \
-                   $2::text::jsonb || jsonb_build_object('at', now()) WHERE name = $1";
-        let done = self.client.execute(sql, &[&self.name, &text]).await;
-        done.map_err(|error| self.fail(&error))?;
-        if let Some(detail) = detail {
-            Self::event(&self.client, &self.place, &self.name, "error", &detail).await?;
-        }
-        Ok(())
+        Self::note_error(&self.client, &self.place, &self.name, error).await
     }
 }
 

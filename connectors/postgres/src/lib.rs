@@ -15,13 +15,16 @@ mod classify;
 pub mod connectors;
 mod dsn;
 pub mod endpoint;
+pub mod history;
 pub mod ledger;
 pub mod pgoutput;
 mod raw;
 pub mod replication;
 pub mod slot;
+pub mod standing;
 mod tls;
 pub mod verify;
+pub mod writes;
 
 pub use classify::{ServerError, classify, classify_server};
 pub use endpoint::Endpoint;

@@ -1,14 +1,19 @@
 //! The replication slot and the publication: made by regraft, or used when they are there.
 
 use regraft_core::sql::{literal, quote};
-use regraft_core::{Code, Error, Lsn, Result, TableName};
-use tokio_postgres::Client;
+use regraft_core::{Code, Error, Lsn, Oid, Result, TableName};
 use tokio_postgres::types::PgLsn;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::classify;
+use crate::endpoint::{AS_REGRAFT, AS_ROLE};
 
 /// Oldest and newest major version that is supported.
 pub const MAJORS: (u32, u32) = (14, 18);
+
+/// The ways on when the stream has lost something.
+pub const START_OVER: &str = "`regraft run --resync all` makes what is missing, goes on from now, compares \
+                              everything and mends what differs; `--recopy all` copies everything anew";
 
 /// What a server says of itself.
 #[derive(Clone, Debug)]
@@ -37,6 +42,41 @@ pub struct Server {
     pub collation_is_c: bool,
     /// The database knows only ASCII letters.
     pub ctype_is_c: bool,
+    /// Schemas in which the role searches for names, in order.
+    pub path: Path,
+}
+
+/// Where a role searches for names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Path {
+    /// The schemas that it names.
+    pub named: Vec<String>,
+    /// With those that are searched whether they are named or not.
+    pub all: Vec<String>,
+}
+
+impl Path {
+    /// Asks what the session's role would search.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    async fn ask(client: &Client, place: &str) -> Result<Path> {
+        let sql = format!(
+            "{AS_ROLE}; SELECT pg_catalog.to_json(pg_catalog.current_schemas(false)), \
+             pg_catalog.to_json(pg_catalog.current_schemas(true)); {AS_REGRAFT}"
+        );
+        let answer = client.simple_query(&sql).await.map_err(|error| classify(&error, place))?;
+        let rows = answer.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let row = rows.last();
+        let names = |at| {
+            let text = row.and_then(|row| row.try_get(at).ok().flatten()).unwrap_or("[]");
+            serde_json::from_str(text).unwrap_or_default()
+        };
+        Ok(Path { named: names(0), all: names(1) })
+    }
 }
 
 impl Server {
@@ -86,6 +126,7 @@ impl Server {
             encoding: row.get("encoding"),
             collation_is_c: row.get("collation_is_c"),
             ctype_is_c: row.get("ctype_is_c"),
+            path: Path::ask(client, place).await?,
         })
     }
 
@@ -196,10 +237,9 @@ impl Slot {
         }
         if self.wal_status.as_deref() == Some("lost") {
             let what = format!("the server gave up the slot {name}: log that it needs is removed");
-            return Err(Error::new(Code::SlotLost, what).at(place).remedy(
-                "drop the slot and start with `regraft run --recopy all`; raise \
-                 max_slot_wal_keep_size so that it does not happen again",
-            ));
+            return Err(Error::new(Code::SlotLost, what).at(place).remedy(format!(
+                "{START_OVER}; raise max_slot_wal_keep_size so that it does not happen again"
+            )));
         }
         let (Some(confirmed), Some(position)) = (self.confirmed, position) else { return Ok(()) };
         if confirmed > position {
@@ -207,10 +247,9 @@ impl Slot {
                 "the slot {name} was confirmed up to {confirmed}, but the target has only \
                  everything up to {position}: what lies between is lost to the stream"
             );
-            return Err(Error::new(Code::PositionGap, what).at(place).remedy(
-                "find out who moved the slot or restored the target; then copy anew: \
-                 `regraft run --recopy all`",
-            ));
+            return Err(Error::new(Code::PositionGap, what).at(place).remedy(format!(
+                "find out who moved the slot or restored the target; then {START_OVER}"
+            )));
         }
         Ok(())
     }
@@ -219,12 +258,28 @@ impl Slot {
 /// A publication.
 #[derive(Clone, Debug)]
 pub struct Publication {
+    /// Its `pg_publication.oid` and the transaction that altered it last: another publication, or other
+    /// operations, even if they were brought back, have another one.
+    pub id: String,
     /// Operations: insert, update, delete, truncate.
     pub operations: [bool; 4],
     /// Changes of partitions come as changes of the partitioned table.
     pub via_root: bool,
-    /// Tables, with whether a row filter or a column list restricts them.
-    pub tables: Vec<(TableName, bool)>,
+    /// Stored generated columns are carried (since version 18).
+    pub generated: bool,
+    /// The tables.
+    pub tables: Vec<Published>,
+}
+
+/// A table of a publication.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Schema and name.
+    pub table: TableName,
+    /// A row filter or a column list restricts it.
+    pub restricted: bool,
+    /// By what it is in the publication: a table that is taken out and added again has another one.
+    pub member: Option<Oid>,
 }
 
 impl Publication {
@@ -239,35 +294,46 @@ impl Publication {
         name: &str,
     ) -> Result<Option<Self>> {
         let fail = |error: tokio_postgres::Error| classify(&error, place);
-        let sql = "SELECT pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot \
-                   FROM pg_publication WHERE pubname = $1";
-        let Some(row) = client.query_opt(sql, &[&name]).await.map_err(fail)? else {
-            return Ok(None);
-        };
-        // Row filters and column lists came with version 15.
+        // Row filters and column lists came with version 15, generated columns with 18.
         let restricted = if server.major() >= 15 {
-            "EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid \
-             WHERE p.pubname = t.pubname AND r.prrelid = format('%I.%I', t.schemaname, \
-             t.tablename)::regclass AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL))"
+            "coalesce(r.prqual IS NOT NULL OR r.prattrs IS NOT NULL, false)"
         } else {
             "false"
         };
+        let generated = if server.major() >= 18 { "p.pubgencols = 's'" } else { "false" };
         let sql = format!(
-            "SELECT t.schemaname::text, t.tablename::text, {restricted} \
-             FROM pg_publication_tables t WHERE t.pubname = $1"
+            "SELECT p.oid || ':' || p.xmin AS id, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, \
+                 {generated} AS generated, t.schemaname::text AS schema, t.tablename::text AS name, \
+                 {restricted} AS restricted, r.oid AS member \
+             FROM pg_publication p \
+             LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname \
+             LEFT JOIN pg_namespace n ON n.nspname = t.schemaname \
+             LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
+             LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid \
+             WHERE p.pubname = $1 ORDER BY t.schemaname, t.tablename"
         );
-        let tables = client.query(&sql, &[&name]).await.map_err(fail)?;
+        let rows = client.query(&sql, &[&name]).await.map_err(fail)?;
+        let Some(first) = rows.first() else { return Ok(None) };
         let table = |row: &tokio_postgres::Row| {
-            (TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)), row.get(2))
+            let (schema, name): (Option<String>, Option<String>) =
+                (row.get("schema"), row.get("name"));
+            Some(Published {
+                table: TableName::new(schema?, name?),
+                restricted: row.get("restricted"),
+                member: row.get("member"),
+            })
         };
         Ok(Some(Self {
-            operations: [row.get(0), row.get(1), row.get(2), row.get(3)],
-            via_root: row.get(4),
-            tables: tables.iter().map(table).collect(),
+            id: first.get("id"),
+            operations: [first.get(1), first.get(2), first.get(3), first.get(4)],
+            via_root: first.get("pubviaroot"),
+            generated: first.get("generated"),
+            tables: rows.iter().filter_map(table).collect(),
         }))
     }
 
-    /// Makes a publication for these tables.
+    /// Makes a publication for these tables, with their stored generated columns where the server would
+    /// refuse writes without.
     ///
     /// # Errors
     /// When the server refuses: the role needs CREATE on the database, and has to own the tables.
@@ -276,14 +342,35 @@ impl Publication {
         place: &str,
         name: &str,
         tables: &[TableName],
+        generated: bool,
     ) -> Result<()> {
         let list = tables.iter().map(TableName::quoted).collect::<Vec<_>>().join(", ");
+        let generated = if generated { ", publish_generated_columns = stored" } else { "" };
         let sql = format!(
             "CREATE PUBLICATION {} FOR TABLE {list} WITH (publish = {}, \
-             publish_via_partition_root = true)",
+             publish_via_partition_root = true{generated})",
             quote(name),
             literal("insert, update, delete, truncate"),
         );
+        client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
+    }
+
+    /// Takes a table out of a publication that regraft made.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn remove(client: &Client, place: &str, name: &str, table: &TableName) -> Result<()> {
+        let sql = format!("ALTER PUBLICATION {} DROP TABLE {}", quote(name), table.quoted());
+        client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
+    }
+
+    /// Has a publication that regraft made carry stored generated columns.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn add_generated(client: &Client, place: &str, name: &str) -> Result<()> {
+        let sql =
+            format!("ALTER PUBLICATION {} SET (publish_generated_columns = stored)", quote(name));
         client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
     }
 
@@ -299,7 +386,7 @@ impl Publication {
 
     /// Tables that are not published.
     pub fn missing(&self, tables: &[TableName]) -> Vec<TableName> {
-        let published = |table: &&TableName| self.tables.iter().any(|(name, _)| name == *table);
+        let published = |table: &&TableName| self.tables.iter().any(|found| found.table == **table);
         tables.iter().filter(|table| !published(table)).cloned().collect()
     }
 
@@ -332,9 +419,8 @@ impl Publication {
                 ),
             );
         }
-        let restricted =
-            self.tables.iter().find(|(t, restricted)| *restricted && tables.contains(t));
-        if let Some((table, _)) = restricted {
+        let restricted = self.tables.iter().find(|t| t.restricted && tables.contains(&t.table));
+        if let Some(Published { table, .. }) = restricted {
             return unfit(
                 format!("the publication {name} filters rows or columns of {table}"),
                 format!(

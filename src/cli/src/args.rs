@@ -77,6 +77,11 @@ pub struct RunArgs {
     /// stands for every table, and makes a lost slot anew. May be given several times.
     #[arg(long, value_name = "TABLE")]
     pub recopy: Vec<String>,
+    /// Compare all rows made from a source table, and mend those that differ, surplus ones included, while
+    /// the stream goes on from now: what --recopy does, without clearing the target first. `all` stands for
+    /// every table, and makes a lost slot anew. May be given several times.
+    #[arg(long, value_name = "TABLE", conflicts_with = "until_caught_up")]
+    pub resync: Vec<String>,
     /// Go on with a changed mapping without copying anew: the rows in the target fit it already.
     #[arg(long)]
     pub accept_mapping: bool,

@@ -4,6 +4,7 @@ use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Code, Error, Result};
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::slot::{Publication, Slot};
+use regraft_postgres::writes::Leaf;
 use regraft_settings::Settings;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
 use crate::resolve::{MissingTarget, Mode, Resolution, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
-use crate::setup::{may_keep_ledger, may_publish, other_source};
+use crate::setup::{may_keep_ledger, may_publish, other_source, rewound};
 use crate::{load, status::table};
 
 /// Looks at everything and prints what was found; exit status 1 when something keeps the pipeline
@@ -147,11 +148,18 @@ async fn slot_and_publication(
     let tables = resolved.plan.published();
     let name = &settings.source.publication;
     let found = Publication::find(&side.client, &side.server, &side.place, name).await?;
-    let fit = match found {
+    let fit = match &found {
         Some(publication) => publication.fit(name, &side.place, &tables).err(),
         None => may_publish(side, name, &tables).await?,
     };
     resolution.findings.extend(fit.iter().map(Finding::from));
+    if let Some(found) = found.filter(|_| !settings.makes(name)) {
+        let leaves = Leaf::of(&side.client, &side.place, &resolved.plan.published_oids()).await?;
+        let accepts = leaves
+            .iter()
+            .map(|leaf| leaf.accepts_writes(&side.server, found.generated, &side.place));
+        resolution.findings.extend(accepts.filter_map(Result::err).map(|e| Finding::from(&e)));
+    }
     Ok(())
 }
 
@@ -169,7 +177,8 @@ async fn ledger(
     }
     let known = PgLedger::registered(&side.client, &side.place, &settings.name).await?;
     if let Some(known) = known {
-        resolution.findings.extend(other_source(source, &known).iter().map(Finding::from));
+        let other = other_source(source, &known).or_else(|| rewound(source, &known));
+        resolution.findings.extend(other.iter().map(Finding::from));
         return Ok(());
     }
     let Some(resolved) = &resolution.resolved else { return Ok(()) };

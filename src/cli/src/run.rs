@@ -112,9 +112,11 @@ async fn set_up(
     let setup = Setup { settings, args, source: &source, target: &target };
     let source_system = setup.register(&resolved).await.map_err(one)?;
     let (source_url, target_url) = (settings.source.url.clone(), settings.target.url.clone());
+    let source_schemas = resolved.standing.source_schemas(&resolved.asked.path);
+    let target_schemas = resolved.standing.target_schemas();
     let connectors = PgConnectors {
-        source: Arc::new(move || endpoint(&source_url)),
-        target: Arc::new(move || endpoint(&target_url)),
+        source: Arc::new(move || Ok(endpoint(&source_url)?.searching(&source_schemas))),
+        target: Arc::new(move || Ok(endpoint(&target_url)?.searching(&target_schemas))),
         name: settings.name.clone(),
         slot: settings.source.slot.clone(),
         publication: settings.source.publication.clone(),
@@ -126,6 +128,7 @@ async fn set_up(
         sessions: settings.target.sessions,
         fingerprints: resolved.fingerprints,
         verify: resolved.verify,
+        asked: resolved.asked,
         verify_values: settings.verify.values,
         fence: None,
     };
@@ -262,6 +265,7 @@ pub fn run_args(config: PathBuf) -> RunArgs {
         config: crate::args::ConfigArgs { config },
         until_caught_up: false,
         recopy: Vec::new(),
+        resync: Vec::new(),
         accept_mapping: false,
         json: false,
     }

@@ -8,13 +8,17 @@ use std::time::{Duration, Instant};
 
 use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Lsn, Result, TableName};
-use regraft_postgres::classify;
+use regraft_pipeline::Plan;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered, Shape};
-use regraft_postgres::slot::{Publication, Slot};
-use regraft_settings::{OBJECT_PREFIX, Settings};
+use regraft_postgres::slot::{Publication, START_OVER, Server, Slot};
+use regraft_postgres::standing::{self, Drift, When};
+use regraft_postgres::writes::{self, Leaf};
+use regraft_postgres::{classify, history};
+use regraft_settings::Settings;
 use tokio_postgres::types::PgLsn;
 
 use crate::args::RunArgs;
+use crate::resolve::standing::take;
 use crate::resolve::{Resolved, Side, occupied};
 
 /// Between looks at a lock that is taken, and how many.
@@ -124,10 +128,24 @@ pub(crate) fn other_source(source: &Side, known: &Registered) -> Option<Error> {
     } else {
         return None;
     };
-    Some(Error::new(Code::SourceReplaced, what).at(&source.place).remedy(
-        "point [source] at the server that the pipeline was made for; if it was replaced or \
-         restored for good, copy anew: `regraft run --recopy all`",
-    ))
+    Some(Error::new(Code::SourceReplaced, what).at(&source.place).remedy(format!(
+        "point [source] at the server that the pipeline was made for; if it was replaced for good: \
+         {START_OVER}"
+    )))
+}
+
+/// Why the source is not taken, though its log may have grown beyond the position in the meantime: what was
+/// once found missing in it is still not there.
+pub(crate) fn rewound(source: &Side, known: &Registered) -> Option<Error> {
+    let ended = known.last_error.as_deref() == Some(Code::SourceRewound.as_str());
+    (ended || source.server.wal_end < known.position).then(|| {
+        let what = format!(
+            "the source's log did not hold the position {} that the target has: it was restored, or promoted \
+             too early",
+            known.position
+        );
+        history::rewound(what, &source.place)
+    })
 }
 
 pub(crate) struct Setup<'a> {
@@ -144,7 +162,9 @@ impl Setup<'_> {
     /// What keeps the pipeline from running.
     pub(crate) async fn register(&self, resolved: &Resolved) -> Result<String> {
         let Self { settings, target, .. } = self;
-        let anew = self.anew(resolved)?;
+        let anew = named(resolved, "--recopy", &self.args.recopy)?;
+        let resynced = self.resynced(resolved)?;
+        let accepted = [anew.as_slice(), &resynced].concat();
         let alone = lock(target, &settings.name).await?;
         if let Some(refusal) = may_keep_ledger(target).await? {
             return Err(refusal);
@@ -155,47 +175,61 @@ impl Setup<'_> {
         if !alone {
             return self.stand_by(resolved, registered);
         }
+        let mut drift = Vec::new();
         match &registered {
             None => self.refuse_mixing(resolved, &anew).await?,
-            Some(known) if !self.recopies_all() => {
+            Some(known) if !self.starts_over() => {
                 other_source(self.source, known).map_or(Ok(()), Err)?;
+                if let Some(error) = rewound(self.source, known) {
+                    // The log may have grown beyond the position when it is looked at again.
+                    let (client, place) = (&target.client, target.place.as_str());
+                    PgLedger::note_error(client, place, &settings.name, Some(&error)).await?;
+                    return Err(error);
+                }
+                other_meaning(resolved, known, &accepted).map_or(Ok(()), Err)?;
+                self.refuse_changes(resolved, known, &accepted)?;
+                if has_ledger {
+                    drift = self.refuse_drift(resolved, &accepted).await?;
+                }
             }
             Some(_) => {}
         }
-        let tables = resolved.plan.published();
-        self.publish(&tables, registered.is_some()).await?;
+        self.publish(&resolved.plan, registered.is_some()).await?;
         if !has_ledger {
             PgLedger::migrate(&target.client, &target.place).await?;
         }
         let system = match registered {
             None => self.create(resolved, &anew).await,
-            Some(registered) => self.resume(resolved, registered, &anew).await,
+            Some(known) => self.resume(resolved, known, &anew, (&drift, &resynced)).await,
         }?;
+        let standing = take(self.source, target, &resolved.asked).await?;
+        let (client, place) = (&target.client, target.place.as_str());
+        standing::accept(client, place, &settings.name, &standing).await?;
         // The pipeline takes it again on the connection of its ledger.
         unlock(target, &settings.name).await?;
         Ok(system)
     }
 
-    fn recopies_all(&self) -> bool {
-        self.args.recopy.iter().any(|name| name == "all")
+    /// The slot may be lost, and the source another one: everything starts from here.
+    fn starts_over(&self) -> bool {
+        let RunArgs { recopy, resync, .. } = self.args;
+        recopy.iter().chain(resync).any(|name| name == "all")
     }
 
-    /// The tables that are to be copied anew.
-    fn anew(&self, resolved: &Resolved) -> Result<Vec<TableName>> {
-        let tables = || resolved.plan.tables.iter().map(|planned| &planned.table);
-        let is = |table: &TableName, wanted: &str| {
-            wanted == "all" || wanted == table.to_string() || wanted == table.name
-        };
-        let recopy = &self.args.recopy;
-        if let Some(unknown) = recopy.iter().find(|wanted| !tables().any(|t| is(t, wanted))) {
-            let known: Vec<_> = tables().map(ToString::to_string).collect();
-            let what = format!("--recopy {unknown}: the mapping reads no such table");
-            return Err(Error::new(Code::UsageInvalid, what)
-                .at("command line")
-                .remedy(format!("name one of {}, or all", known.join(", "))));
-        }
-        let named = |table: &&TableName| recopy.iter().any(|wanted| is(table, wanted));
-        Ok(tables().filter(named).cloned().collect())
+    /// The tables whose rows are to be compared and mended.
+    fn resynced(&self, resolved: &Resolved) -> Result<Vec<TableName>> {
+        let tables = named(resolved, "--resync", &self.args.resync)?;
+        let routes = &resolved.plan.routes;
+        let lost = routes.iter().find(|r| r.owner.is_none() && tables.contains(&r.source));
+        lost.map_or(Ok(tables), |route| {
+            let what = format!(
+                "--resync {}: rows of {} cannot be told by their source row",
+                route.source, route.target
+            );
+            Err(Error::new(Code::UsageInvalid, what)
+                .at(&route.place)
+                .remedy(copy_anew(&route.source)))
+        })
     }
 
     /// Another daemon runs the pipeline: this one may wait for its end, and must not change a thing.
@@ -206,10 +240,12 @@ impl Setup<'_> {
             let what = format!("another regraft is making the pipeline {name}");
             return Err(running(what).remedy("start this one again in a moment"));
         };
-        if !self.args.recopy.is_empty() || self.args.accept_mapping {
+        let RunArgs { recopy, resync, accept_mapping, .. } = self.args;
+        if !recopy.is_empty() || !resync.is_empty() || *accept_mapping {
             let what = format!("another daemon runs the pipeline {name}");
-            return Err(running(what)
-                .remedy("stop it first: --recopy and --accept-mapping change what it works on"));
+            return Err(running(what).remedy(
+                "stop it first: --recopy, --resync and --accept-mapping change what it works on",
+            ));
         }
         self.refuse_changes(resolved, &registered, &[])?;
         Ok(registered.source_system)
@@ -225,28 +261,64 @@ impl Setup<'_> {
         occupied(self.target, &routes).await?.into_iter().next().map_or(Ok(()), Err)
     }
 
-    async fn publish(&self, tables: &[TableName], resuming: bool) -> Result<()> {
+    /// Refuses to go on over something else than what was accepted, except where it is copied anew. Gives
+    /// what is compared and mended instead.
+    async fn refuse_drift(&self, resolved: &Resolved, anew: &[TableName]) -> Result<Vec<Drift>> {
+        let Side { client, place, .. } = self.target;
+        let known = standing::known(client, place, &self.settings.name).await?;
+        let Some(known) = known.filter(|_| !self.args.accept_mapping) else {
+            return Ok(Vec::new());
+        };
+        let now = &resolved.standing;
+        let mut drift = known.drift(now, &resolved.asked, When::Start);
+        drift.retain(|drift| {
+            drift.copies.is_empty() || !drift.copies.iter().all(|table| anew.contains(table))
+        });
+        standing::held(&drift, &self.source.place).map_or(Ok(drift), Err)
+    }
+
+    async fn publish(&self, plan: &Plan, resuming: bool) -> Result<()> {
         let Side { client, place, server, .. } = self.source;
-        let name = &self.settings.source.publication;
-        let Some(found) = Publication::find(client, server, place, name).await? else {
-            if resuming && !self.recopies_all() {
+        let (name, tables) = (&self.settings.source.publication, plan.published());
+        let found = Publication::find(client, server, place, name).await?;
+        let leaves = Leaf::of(client, place, &plan.published_oids()).await?;
+        let generated = leaves.iter().any(|leaf| leaf.needs_generated(server));
+        let Some(found) = found else {
+            if resuming && !self.starts_over() {
                 let what = format!("the publication {name} is gone");
                 return Err(Error::new(Code::PublicationUnfit, what).at(place).remedy(
                     "the server cannot decode what was written while it was gone: copy anew by \
                      `regraft run --recopy all`, which makes it again",
                 ));
             }
-            if let Some(refusal) = may_publish(self.source, name, tables).await? {
+            if let Some(refusal) = may_publish(self.source, name, &tables).await? {
                 return Err(refusal);
             }
-            return Publication::create(client, place, name, tables).await;
+            accept_writes(&leaves, server, true, place)?;
+            Publication::create(client, place, name, &tables, generated).await?;
+            return self.withdraw(plan).await;
         };
-        let missing = found.missing(tables);
-        let own = *name == format!("{OBJECT_PREFIX}{}", self.settings.name);
-        if own && !missing.is_empty() {
-            return Publication::add(client, place, name, &missing).await;
+        if !self.settings.makes(name) {
+            accept_writes(&leaves, server, found.generated, place)?;
+            return found.fit(name, place, &tables);
         }
-        found.fit(name, place, tables)
+        accept_writes(&leaves, server, true, place)?;
+        if generated && !found.generated {
+            Publication::add_generated(client, place, name).await?;
+        }
+        let missing = found.missing(&tables);
+        if missing.is_empty() {
+            return found.fit(name, place, &tables);
+        }
+        Publication::add(client, place, name, &missing).await?;
+        self.withdraw(plan).await
+    }
+
+    /// Takes tables out again that were altered while they were being published.
+    async fn withdraw(&self, plan: &Plan) -> Result<()> {
+        let Side { client, place, server, .. } = self.source;
+        let name = &self.settings.source.publication;
+        writes::withdraw(client, server, place, name, &plan.published_oids()).await
     }
 
     async fn create(&self, resolved: &Resolved, anew: &[TableName]) -> Result<String> {
@@ -317,12 +389,11 @@ impl Setup<'_> {
         resolved: &Resolved,
         registered: Registered,
         anew: &[TableName],
+        (drift, resynced): (&[Drift], &[TableName]),
     ) -> Result<String> {
         let Self { settings, source, target, .. } = self;
         let Resolved { plan, fingerprints, shapes, .. } = resolved;
-        self.refuse_changes(resolved, &registered, anew)?;
-        // The slot may be lost, and the source another one: everything starts from here.
-        let fresh = if self.recopies_all() { Some(self.fresh_slot().await?) } else { None };
+        let fresh = if self.starts_over() { Some(self.fresh_slot().await?) } else { None };
         target.client.batch_execute("BEGIN").await.map_err(|e| self.ledger_refused(&e))?;
         if let Some(position) = fresh {
             self.restart_at(position).await?;
@@ -335,6 +406,13 @@ impl Setup<'_> {
             PgLedger::recopy(&target.client, place, name, table, from).await?;
             tracing::info!(%table, %from, "copying the table anew");
         }
+        // With the position: what is missing before it is found by the comparison.
+        let mended = standing::mended(drift);
+        standing::mend(&target.client, place, name, drift, &mended).await?;
+        let of = plan.routes.iter().filter(|route| resynced.contains(&route.source));
+        let mut targets: Vec<_> = of.map(|route| route.target.to_string()).collect();
+        targets.dedup();
+        standing::mend(&target.client, place, name, &[], &targets).await?;
         target.client.batch_execute("COMMIT").await.map_err(|e| self.ledger_refused(&e))?;
         Ok(match fresh {
             Some(_) => source.server.system.clone(),
@@ -346,7 +424,8 @@ impl Setup<'_> {
     async fn restart_at(&self, position: Lsn) -> Result<()> {
         let Self { settings, source, target, .. } = self;
         let sql = "UPDATE regraft.pipelines SET source_system = $2, source_db = $3, slot = $4, \
-                   publication = $5, position = $6, epoch = epoch + 1 WHERE name = $1";
+                   publication = $5, position = $6, source_timeline = NULL, last_error = NULL, \
+                   epoch = epoch + 1 WHERE name = $1";
         let position = PgLsn::from(position.0);
         let (slot, publication) = (&settings.source.slot, &settings.source.publication);
         let server = &source.server;
@@ -389,8 +468,7 @@ impl Setup<'_> {
         let Err(unfit) = slot.fit(name, place, &server.database, None) else {
             return Ok(slot.confirmed.unwrap_or_default().max(server.wal_end));
         };
-        let own = *name == format!("{OBJECT_PREFIX}{}", self.settings.name);
-        if unfit.code() != Code::SlotLost || !own {
+        if unfit.code() != Code::SlotLost || !self.settings.makes(name) {
             return Err(unfit);
         }
         let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[name]).await;
@@ -403,11 +481,57 @@ impl Setup<'_> {
     }
 }
 
+/// Refuses to publish what would make the server refuse writes of the application.
+fn accept_writes(leaves: &[Leaf], server: &Server, generated: bool, place: &str) -> Result<()> {
+    leaves.iter().try_for_each(|leaf| leaf.accepts_writes(server, generated, place))
+}
+
+/// The source tables that an option names.
+fn named(resolved: &Resolved, option: &str, wanted: &[String]) -> Result<Vec<TableName>> {
+    let tables = || resolved.plan.tables.iter().map(|planned| &planned.table);
+    let is = |table: &TableName, wanted: &str| {
+        wanted == "all" || wanted == table.to_string() || wanted == table.name
+    };
+    if let Some(unknown) = wanted.iter().find(|wanted| !tables().any(|t| is(t, wanted))) {
+        let known: Vec<_> = tables().map(ToString::to_string).collect();
+        let what = format!("{option} {unknown}: the mapping reads no such table");
+        return Err(Error::new(Code::UsageInvalid, what)
+            .at("command line")
+            .remedy(format!("name one of {}, or all", known.join(", "))));
+    }
+    let named = |table: &&TableName| wanted.iter().any(|wanted| is(table, wanted));
+    Ok(tables().filter(named).cloned().collect())
+}
+
 fn copy_anew(table: &TableName) -> String {
     format!(
         "`regraft run --recopy {table}` clears its rows in the target and copies them anew; \
          `--accept-mapping` goes on because they fit already"
     )
+}
+
+/// A name in the mapping that means another table than when the pipeline was made.
+fn other_meaning(
+    resolved: &Resolved,
+    registered: &Registered,
+    anew: &[TableName],
+) -> Option<Error> {
+    let now = resolved.plan.routes.iter().zip(&resolved.fingerprints);
+    now.filter(|(route, _)| !anew.contains(&route.source)).find_map(|(route, print)| {
+        let (source, target) = (route.source.to_string(), route.target.to_string());
+        let mut same = registered.statements.iter().filter(|(.., known)| known == print).peekable();
+        same.peek()?;
+        if same.clone().any(|(from, to, _)| *from == source && *to == target) {
+            return None;
+        }
+        let (from, to, _) = same.next()?;
+        let (was, is) = if *from == source { (to, target) } else { (from, source) };
+        let what = format!("a name of the statement means {is} now, and meant {was} when the pipeline was made");
+        Some(Error::new(Code::StandsOnOther, what).at(&route.place).remedy(format!(
+            "write {was} in the mapping, with its schema, and start once with --accept-mapping: nothing is \
+             lost; or rename {is}, or take its schema out of the role's search_path"
+        )))
+    })
 }
 
 /// Other statements than those that filled the target. A table that is new in the mapping is copied
@@ -423,9 +547,9 @@ fn changed_mapping(
     let routes = resolved.plan.routes.iter().zip(&resolved.fingerprints);
     let now: Vec<_> = routes.filter(|(route, _)| route.source == *table).collect();
     let printed = table.to_string();
-    let before = registered.fingerprints.iter();
+    let before = registered.statements.iter();
     let before: Vec<_> =
-        before.filter(|(source, _)| *source == printed).map(|(_, print)| print).collect();
+        before.filter(|(source, ..)| *source == printed).map(|(.., print)| print).collect();
     if now.iter().map(|(_, print)| *print).eq(before.iter().copied()) {
         return None;
     }
@@ -447,7 +571,12 @@ fn changed_shape(
         shapes.iter().find(|(name, _)| name == table).map(|(_, shape)| shape.clone())
     };
     let (now, before) = (of(&resolved.shapes)?, of(&registered.shapes)?);
-    let retyped = now.columns.iter().filter(|column| !before.columns.contains(column));
+    // Earlier versions left out the schema of a type where the search path had it.
+    let same = |(name, now): &(String, String)| {
+        let is = |before: &String| now == before || now.ends_with(&format!(".{before}"));
+        before.columns.iter().any(|(other, before)| other == name && is(before))
+    };
+    let retyped = now.columns.iter().filter(|column| !same(column));
     let retyped: Vec<_> = retyped
         .map(|(name, now)| {
             let before = before.columns.iter().find(|(other, _)| other == name);

@@ -5,7 +5,7 @@ use regraft_core::{Code, Error, Result};
 use regraft_postgres::classify;
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::slot::{Publication, Slot};
-use regraft_settings::{OBJECT_PREFIX, Settings};
+use regraft_settings::Settings;
 
 use crate::args::TeardownArgs;
 use crate::load;
@@ -60,7 +60,7 @@ async fn slot(settings: &Settings, side: &Side, apply: bool) -> Result<bool> {
     let Side { client, place, .. } = side;
     let name = &settings.source.slot;
     let Some(found) = Slot::find(client, place, name).await? else { return Ok(false) };
-    if !is_own(name, settings) {
+    if !settings.makes(name) {
         println!("leaving the slot {name}, which regraft did not make");
         return Ok(true);
     }
@@ -83,7 +83,7 @@ async fn publication(settings: &Settings, side: &Side, apply: bool) -> Result<bo
     if Publication::find(client, server, place, name).await?.is_none() {
         return Ok(false);
     }
-    if !is_own(name, settings) {
+    if !settings.makes(name) {
         println!("leaving the publication {name}, which regraft did not make");
         return Ok(true);
     }
@@ -93,11 +93,6 @@ async fn publication(settings: &Settings, side: &Side, apply: bool) -> Result<bo
         dropped.map_err(|error| classify(&error, place))?;
     }
     Ok(true)
-}
-
-/// Whether regraft makes objects of this name.
-fn is_own(name: &str, settings: &Settings) -> bool {
-    name == format!("{OBJECT_PREFIX}{}", settings.name)
 }
 
 fn verb(apply: bool) -> &'static str {

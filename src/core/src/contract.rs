@@ -176,6 +176,8 @@ pub struct LedgerState {
     pub tables: Vec<TableProgress>,
     /// Chunks planned and not done.
     pub pending: Vec<PlannedChunk>,
+    /// Targets, as they are printed, that are being compared and mended: rows may be missing until then.
+    pub mending: Vec<String>,
 }
 
 /// Opens connections for an attempt. Called again for every attempt, so that addresses and secrets
@@ -191,6 +193,8 @@ pub trait Connectors: Send {
     type Ledger: Ledger + 'static;
     /// Compares both sides.
     type Verifier: Verifier + 'static;
+    /// Looks whether what the mapping stands on is the same.
+    type Sentinel: Sentinel + 'static;
 
     /// Connects to the ledger, and makes sure that no other daemon runs this pipeline.
     fn ledger(&mut self) -> impl Future<Output = Result<Self::Ledger>> + Send;
@@ -204,8 +208,22 @@ pub trait Connectors: Send {
     /// Connects to both sides for verification.
     fn verifier(&mut self) -> impl Future<Output = Result<Self::Verifier>> + Send;
 
+    /// Makes a sentinel, for as long as the attempt lives.
+    fn sentinel(&mut self) -> Self::Sentinel;
+
     /// Opens the stream at `from`, after proving that it continues there without a gap.
     fn stream(&mut self, from: Position) -> impl Future<Output = Result<Self::Stream>> + Send;
+}
+
+/// Looks whether what the mapping stands on is still what was accepted: tables, columns, partitions, what
+/// the publication holds, what names mean.
+pub trait Sentinel: Send {
+    /// One look at both servers. Gives the targets, as they are printed, for which a comparison was asked
+    /// that mends their rows: until then rows may be missing.
+    ///
+    /// # Errors
+    /// What has to hold the pipeline. A server that does not answer is no such thing.
+    fn look(&mut self) -> impl Future<Output = Result<Vec<String>>> + Send;
 }
 
 /// The pipeline's own memory, in the target. Everything that has to be atomic with rows is written

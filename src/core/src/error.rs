@@ -107,6 +107,12 @@ codes! {
     SlotUnfit = "RG2014", Refused;
     /// A server refused for a reason that has no code of its own.
     ServerRefused = "RG2015", Refused;
+    /// Publishing a table makes the server refuse writes of the application.
+    WritesRefused = "RG2016", Refused;
+    /// The publication did not hold all the time what the mapping needs: changes are missing.
+    PublicationGap = "RG2017", Refused;
+    /// The source's log is not the one in which the position was given out.
+    SourceRewound = "RG2018", Unsafe;
 
     /// A source table has no usable replica identity or key.
     SourceKeyMissing = "RG3001", Refused;
@@ -142,6 +148,8 @@ codes! {
     MapperUnknown = "RG3016", Usage;
     /// A mapper does not fit its statement or its source table.
     MapperUnfit = "RG3017", Usage;
+    /// Something that the mapping stands on is not what it was.
+    StandsOnOther = "RG3018", Refused;
 
     /// The target refused a row.
     RowRefused = "RG4001", Refused;

@@ -157,6 +157,8 @@ pub struct Request {
     pub keys: Vec<Vec<String>>,
     /// Share of the ranges, in percent, that are compared; 100 without.
     pub sample: Option<f64>,
+    /// What differs is repaired, however much it is.
+    pub repair: bool,
 }
 
 /// What a verification found in the rows of one statement.
@@ -295,6 +297,9 @@ pub trait Verifier: Send {
     /// Has all open findings repaired; gives their number. `None`, and nothing is done, when they are
     /// more than `max`.
     fn repair(&mut self, max: u64) -> impl Future<Output = Result<Option<u64>>> + Send;
+
+    /// Has the open findings of these target tables repaired, of all without names.
+    fn repair_targets(&mut self, targets: &[String]) -> impl Future<Output = Result<u64>> + Send;
 
     /// A request that nobody works on, with its id.
     fn request(&mut self) -> impl Future<Output = Result<Option<(i64, Request)>>> + Send;

@@ -235,6 +235,7 @@ fn table(types: &TypeNames) -> SourceTable {
         key: Vec::new(),
         types: types.clone(),
         collated: Vec::new(),
+        meant: Default::default(),
     }
 }
 

@@ -86,7 +86,9 @@ impl KeyedRead {
                  columns that its trace leads from",
             ));
         }
-        let whole = takes_whole_rows(tokens, statement);
+        let reference = statement.source_tables().first();
+        let reference = reference.map(|table| table.alias.as_ref().unwrap_or(&table.name));
+        let whole = takes_whole_rows(tokens, reference);
         let named = |name: &str| tokens.iter().any(|t| t.is_identifier() && t.text == name);
         let columns = table.columns.iter();
         let columns = columns.filter(|c| whole || c.key || named(&c.name));
@@ -162,9 +164,7 @@ fn unstable(token: &Token, calls: bool) -> Option<Stop> {
 }
 
 /// `*`, `s.*`, or the table's own name as a value: what they give changes with any column.
-fn takes_whole_rows(tokens: &[Token], statement: &Statement) -> bool {
-    let reference = statement.source_tables().first();
-    let reference = reference.map(|table| table.alias.as_ref().unwrap_or(&table.name));
+pub(crate) fn takes_whole_rows(tokens: &[Token], reference: Option<&String>) -> bool {
     tokens.iter().enumerate().any(|(at, token)| {
         let before = at.checked_sub(1).and_then(|at| tokens.get(at));
         let after = tokens.get(at + 1);
@@ -239,6 +239,7 @@ mod tests {
             key: vec!["id".into()],
             types: TypeNames::default(),
             collated: Vec::new(),
+            meant: Default::default(),
         }
     }
 

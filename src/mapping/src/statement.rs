@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use regraft_core::sql::quote;
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Error, Result, TableName};
 
 use crate::named::{NamedMapper, plain_columns};
+use crate::read::takes_whole_rows;
 use crate::syntax::lexer::{Kind, Token, lex};
 use crate::syntax::{Stop, line_and_column};
 use crate::trace::{Orders, TraceComment, orders};
@@ -257,12 +258,17 @@ const AFTER_TABLE: &[&str] = &[
 
 /// Every table that stands in a FROM at any depth, without names that WITH defines.
 pub(crate) fn source_tables(tokens: &[Token]) -> Vec<TableRef> {
+    placed_tables(tokens).into_iter().map(|(table, _)| table).collect()
+}
+
+/// The same, with the index of the first token of each.
+fn placed_tables(tokens: &[Token]) -> Vec<(TableRef, usize)> {
     let defined: Vec<&str> = tokens
         .windows(3)
         .filter(|w| w[0].is_identifier() && w[1].is_word("as") && w[2].is_mark("("))
         .map(|w| w[0].text.as_str())
         .collect();
-    let mut found: Vec<TableRef> = Vec::new();
+    let mut found: Vec<(TableRef, usize)> = Vec::new();
     // For each open parenthesis: whether the tokens inside stand in a FROM clause.
     let mut stack = vec![false];
     let mut i = 0;
@@ -315,7 +321,7 @@ pub(crate) fn source_tables(tokens: &[Token]) -> Vec<TableRef> {
             if let Some(table) = table {
                 let is_defined = table.schema.is_none() && defined.contains(&table.name.as_str());
                 if !is_defined {
-                    found.push(table);
+                    found.push((table, i));
                 }
             }
             i = next;
@@ -527,6 +533,64 @@ impl Statement {
             hasher.update(token.text.as_bytes());
         }
         hasher.finalize().to_hex().to_string()
+    }
+
+    /// The same SELECT with a schema before each table that was written without: it reads these tables
+    /// wherever it is evaluated. Its places are no more those of the file.
+    pub fn qualified(&self, name: impl Fn(&TableRef) -> Option<TableName>) -> Statement {
+        let tokens = self.select_tokens();
+        let end = tokens.last().map_or(0, |token| token.end);
+        let mut from = tokens.first().map_or(0, |token| token.start);
+        let mut text = String::new();
+        for (table, at) in placed_tables(tokens) {
+            if table.schema.is_none()
+                && let Some(name) = name(&table)
+            {
+                text.push_str(&self.text[from..tokens[at].start]);
+                text.push_str(&name.quoted());
+                from = tokens[at].end;
+            }
+        }
+        text.push_str(&self.text[from..end]);
+        // It was read before, and names are names.
+        let Ok(tokens) = lex(&text) else { return self.clone() };
+        Statement {
+            text: text.into(),
+            start: 0,
+            select: 0,
+            source_tables: source_tables(&tokens),
+            tokens,
+            ..self.clone()
+        }
+    }
+
+    /// Names that stand where a type or a collation may: after `::`, AS, COLLATE or a dot, or before a string.
+    pub fn named_types(&self) -> Vec<&str> {
+        let tokens = self.select_tokens();
+        let before = |at: usize| at.checked_sub(1).and_then(|at| tokens.get(at));
+        let may_be = |at: usize| {
+            let typed = before(at).is_some_and(|token| {
+                token.is_operator("::")
+                    || token.is_mark(".")
+                    || token.is_word("as")
+                    || token.is_word("collate")
+            });
+            typed
+                || tokens
+                    .get(at + 1)
+                    .is_some_and(|next| next.kind == Kind::String || next.is_mark("."))
+        };
+        let names =
+            tokens.iter().enumerate().filter(|(at, token)| token.is_identifier() && may_be(*at));
+        names.map(|(_, token)| token.text.as_str()).collect()
+    }
+
+    /// The SELECT may read a column of this name of a table that it calls `table`.
+    pub fn mentions(&self, table: &TableRef, column: &str) -> bool {
+        let tokens = self.select_tokens();
+        let reference = table.alias.as_ref().unwrap_or(&table.name);
+        takes_whole_rows(tokens, Some(reference))
+            || tokens.iter().any(|token| token.is_identifier() && token.text == column)
     }
 
     /// The quoted name by which a restriction refers to the source table: its alias, or its name.

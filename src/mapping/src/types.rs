@@ -57,6 +57,8 @@ pub struct SourceTable {
     /// Columns with a collation of their own (`pg_attribute.attcollation` is neither 0 nor 100, the
     /// database's default): they can be copied, but not computed with.
     pub collated: Vec<String>,
+    /// User types that names without a schema mean in the statement.
+    pub meant: HashMap<String, Oid>,
 }
 
 /// What expressions depend on besides the row.

@@ -9,7 +9,7 @@ use regraft_core::mapper::{Count, Input, Output, Patch};
 use regraft_core::row::{put, put_null, put_value};
 use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::tuple::{Cell, TupleBuilder};
-use regraft_core::{Declaration, Relation, Row, TableName};
+use regraft_core::{Declaration, Relation, ReplicaIdentity, Row, TableName};
 
 use super::*;
 use crate::plan::PlannedTable;
@@ -81,6 +81,7 @@ fn plan(owner: bool, rewrite: bool) -> Plan {
         table: source.clone(),
         oid: 1,
         key: vec!["key".into()],
+        identity: ReplicaIdentity::Default,
         statements: vec![0],
     };
     Plan {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use regraft_core::segment::Route;
-use regraft_core::{Mapper, Oid, TableName};
+use regraft_core::{Mapper, Oid, ReplicaIdentity, TableName};
 
 /// A mapping, ready to run.
 pub struct Plan {
@@ -31,6 +31,8 @@ pub struct Trace {
     pub oid: Oid,
     /// Columns of it, all of them in its replica identity.
     pub columns: Vec<String>,
+    /// What old images are to hold, and the columns of its key.
+    pub identity: (ReplicaIdentity, Vec<String>),
     /// The source table.
     pub to: TableName,
 }
@@ -44,6 +46,8 @@ pub struct PlannedTable {
     pub oid: Oid,
     /// Names of the key columns, in key order.
     pub key: Vec<String>,
+    /// What old images are to hold.
+    pub identity: ReplicaIdentity,
     /// Statements that read it.
     pub statements: Vec<usize>,
 }
@@ -58,6 +62,12 @@ impl Plan {
             }
         }
         tables
+    }
+
+    /// The same tables, by their `pg_class.oid`.
+    pub fn published_oids(&self) -> Vec<Oid> {
+        let tables = self.tables.iter().map(|table| table.oid);
+        tables.chain(self.traces.iter().map(|trace| trace.oid)).collect()
     }
 
     /// Index of a source table.

@@ -12,19 +12,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use regraft_core::contract::{ChangeStream, ChunkReader, Connectors, Ledger, Phase};
+use regraft_core::contract::{ChangeStream, ChunkReader, Connectors, Ledger, Phase, Sentinel};
 use regraft_core::segment::Route;
 use regraft_core::verify::Verifier;
 use regraft_core::{Code, Error, Kind, Position, Result};
 use regraft_telemetry::record;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::applier::Applier;
 use crate::backfill::Backfill;
-use crate::follow::{Followed, Follower, Ports, Start};
+use crate::follow::{ChunkMessage, Followed, Follower, Ports, Start};
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
 use crate::verify::{Verify, Watch};
@@ -39,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// What noting an error in the ledger may take.
 const NOTE_TIME: Duration = Duration::from_secs(5);
+/// Between looks at the catalogues: so many times as long as the last one took, within these bounds.
+const LOOK_SHARE: u32 = 300;
+const LOOK_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// Chunk messages in flight; data is bounded by the number of readers.
 const CHUNK_MESSAGES: usize = 64;
 
@@ -115,7 +118,7 @@ async fn attempt<C: Connectors>(
     // Connect, in the order in which a mistake is cheapest.
     let connect = async {
         let mut ledger = connectors.ledger().await?;
-        let state = ledger.load().await?;
+        let mut state = ledger.load().await?;
         let sink = connectors.sink().await?;
         let mut planner = connectors.reader().await?;
         let mut readers = Vec::new();
@@ -131,12 +134,18 @@ async fn attempt<C: Connectors>(
         let stream = connectors.stream(state.position).await?;
         let watermark = watermark(&plan.name);
         let settle_below = planner.mark(&format!("{watermark}start")).await?;
+        // Before a row moves.
+        let mut sentinel = connectors.sentinel();
+        state.mending.extend(sentinel.look().await?);
         Ok::<_, Error>((
             (ledger, state, sink, planner, readers),
-            (verifier, stream, watermark, settle_below),
+            (verifier, stream, watermark, settle_below, sentinel),
         ))
     };
-    let ((mut ledger, state, sink, planner, readers), (verifier, stream, watermark, settle_below)) = tokio::select! {
+    let (
+        (mut ledger, state, sink, planner, readers),
+        (verifier, stream, watermark, settle_below, sentinel),
+    ) = tokio::select! {
         () = cancel.cancelled() => return Ok(Ending::Stopped),
         connected = connect => connected?,
     };
@@ -185,24 +194,29 @@ async fn attempt<C: Connectors>(
             None => std::future::pending().await,
         }
     }));
+    let reshaped = Arc::new(Notify::new());
+    let looking = look(sentinel, Arc::clone(&reshaped), backfill.follower.clone());
+    let mut looks = AbortOnDropHandle::new(tokio::spawn(looking));
     let tables = plan.tables.clone();
     let backfill_state = state.clone();
     let mut backfill = AbortOnDropHandle::new(tokio::spawn(async move {
         backfill.run(&tables, &backfill_state).await
     }));
     let mut applier = AbortOnDropHandle::new(applier);
-
-    // Follow. The first of the three that ends, ends the attempt.
-    let ports = Ports { segments, durable: durable.clone(), chunks, cancel: attempt_over.clone() };
+    // Follow. The first of the tasks that ends, ends the attempt.
+    let cancel_follower = attempt_over.clone();
+    let ports =
+        Ports { segments, durable: durable.clone(), chunks, reshaped, cancel: cancel_follower };
     let start = Start { ledger: &state, watermark: &watermark, settle_below };
     let follower = Follower::new(plan, options, Arc::clone(progress), stream, ports, &start);
     let followed = tokio::select! {
         followed = follower.run() => followed,
         result = &mut backfill => Err(ended(result)),
         result = &mut verify => Err(ended(result)),
+        result = &mut looks => Err(ended(result)),
     };
     attempt_over.cancel();
-    drop((backfill, verify));
+    drop((backfill, verify, looks));
     let (followed, stream) = match followed {
         Ok(followed) => followed,
         Err(error) => {
@@ -228,6 +242,24 @@ async fn attempt<C: Connectors>(
             close(stream, &durable).await?;
             Ok(Ending::CaughtUp)
         }
+    }
+}
+
+/// Looks whether what the mapping stands on is the same: at once after the stream has told a shape, and from
+/// time to time, so that it costs the servers little however much there is to look at.
+async fn look<S: Sentinel>(
+    mut sentinel: S,
+    reshaped: Arc<Notify>,
+    follower: mpsc::Sender<ChunkMessage>,
+) -> Result<()> {
+    loop {
+        let begun = Instant::now();
+        let mending = sentinel.look().await?;
+        if !mending.is_empty() && follower.send(ChunkMessage::Mending(mending)).await.is_err() {
+            return std::future::pending().await;
+        }
+        let pause = (begun.elapsed() * LOOK_SHARE).clamp(LOOK_PAUSE.0, LOOK_PAUSE.1);
+        drop(tokio::time::timeout(pause, reshaped.notified()).await);
     }
 }
 

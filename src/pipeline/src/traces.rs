@@ -5,13 +5,24 @@ use std::collections::BTreeSet;
 
 use regraft_core::segment::KeysToRead;
 use regraft_core::{
-    Cell, Change, ChunkScope, Code, Error, Key, Oid, Relation, Result, Traced, Tuple,
+    Cell, Change, ChunkScope, Code, Error, Key, Oid, Relation, ReplicaIdentity, Result, Traced,
+    Tuple,
 };
 
 use crate::plan::Trace;
 
 /// Values that are collected for one trace; more mean that every source row is read again.
 const VALUES_MAX: usize = 100_000;
+
+/// Whether old images of a table hold what they held when the mapping was resolved.
+pub(crate) fn identifies(relation: &Relation, identity: ReplicaIdentity, key: &[String]) -> bool {
+    let own = || relation.columns.iter().filter(|column| column.key);
+    match (identity, relation.identity) {
+        (_, ReplicaIdentity::Full) => true,
+        (ReplicaIdentity::Full, _) | (_, ReplicaIdentity::Nothing) => false,
+        _ => own().count() == key.len() && own().all(|column| key.contains(&column.name)),
+    }
+}
 
 /// What was collected since the last drain.
 pub(crate) struct Traces {
@@ -45,6 +56,21 @@ impl Traces {
     pub(crate) fn bind(&mut self, relation: &Relation) -> Result<()> {
         for (_, collected) in self.of(relation.oid) {
             let columns = collected.trace.columns.iter().map(|name| relation.column(name));
+            let (identity, key) = &collected.trace.identity;
+            if !identifies(relation, *identity, key) {
+                let what = format!(
+                    "the replica identity of {} is not what it was when the mapping was resolved: old images \
+                     do not lead to the rows of {} any more",
+                    relation.table, collected.trace.to
+                );
+                return Err(Error::new(Code::SourceKeyMissing, what)
+                    .at(collected.trace.name.clone())
+                    .remedy(format!(
+                        "start the daemon again with `regraft run --recopy {}`: it takes the identity that \
+                         the table has then, and copies what the stream could not tell",
+                        collected.trace.to
+                    )));
+            }
             collected.index = columns.collect::<Option<_>>().ok_or_else(|| {
                 let what = format!("{} lost a column of a trace", relation.table);
                 Error::new(Code::ShapeChanged, what)

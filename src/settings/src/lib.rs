@@ -153,6 +153,11 @@ impl Settings {
         })
     }
 
+    /// Whether regraft makes objects of this name for the pipeline: its slot, its publication.
+    pub fn makes(&self, object: &str) -> bool {
+        object.strip_prefix(OBJECT_PREFIX) == Some(&self.name)
+    }
+
     fn unreadable_files(&self) -> Vec<Error> {
         let urls = [self.source.url.read().err(), self.target.url.read().err()];
         urls.into_iter().chain([self.read_mapping().err()]).flatten().collect()

@@ -219,7 +219,8 @@ impl Runner<'_> {
         let statements = parse("script", &format!("INSERT INTO x {select}")).ok()?;
         let [statement] = statements.as_slice() else { return None };
         let mapper = compile(statement, &source.table, &self.session.settings).ok()?;
-        let overload = overloads::first(&self.session.client, statement).await.ok()?;
+        let path = self.session.path().await?;
+        let overload = overloads::first(&self.session.client, &path, statement).await.ok()?;
         overload.is_none().then_some(mapper)
     }
 

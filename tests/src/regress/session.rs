@@ -215,12 +215,19 @@ impl<'a> Session<'a> {
         {
             self.attempt(&sql).await;
         }
-        let catalog = Catalog::new(&self.client, "source");
+        let path = self.path().await?;
+        let catalog = Catalog::new(&self.client, "source", &path);
         let table = catalog.table(None, TABLE, Code::Internal).await.ok()?;
         let table = source_table(&catalog, &table, &[KEY.to_owned()]).await.ok()?;
         let found = self.client.query(&format!("SELECT * FROM {TABLE} ORDER BY {KEY}"), &[]).await;
         let keyed = |row: &tokio_postgres::Row| (row.get(0), image(row, row.len()));
         Some(Source { table, rows: found.ok()?.iter().map(keyed).collect() })
+    }
+
+    /// Schemas in which the session finds names.
+    pub(crate) async fn path(&self) -> Option<Vec<String>> {
+        let row = self.client.query_one("SELECT current_schemas(true)::text[]", &[]).await;
+        row.ok().map(|row| row.get(0))
     }
 
     /// A SELECT as the server takes it.

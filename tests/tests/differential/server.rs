@@ -135,6 +135,7 @@ impl Server {
             key: vec!["id".into()],
             types,
             collated: Vec::new(),
+            meant: Default::default(),
         };
         Self {
             _cluster: cluster,

@@ -54,7 +54,7 @@ pub(crate) type Tables = BTreeMap<TableName, Table>;
 
 /// Reads the tables that the routes go to.
 pub(crate) async fn tables(client: &Client, place: &str, routes: &[Route]) -> Result<Tables> {
-    let catalog = Catalog::new(client, place);
+    let catalog = Catalog::new(client, place, &[]);
     let mut tables = Tables::new();
     for route in routes {
         if !tables.contains_key(&route.target) {

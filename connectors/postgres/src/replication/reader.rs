@@ -186,6 +186,11 @@ impl Reader {
                     None => error.at(place.as_str()),
                 })?;
                 if let Some(Event::Commit { end_lsn }) = event {
+                    // It becomes a position: one that is not that of its message was damaged on its way.
+                    if end_lsn != end {
+                        let what = "a commit says another position than its message";
+                        return Err(self.connection.protocol(what));
+                    }
                     self.told = self.told.max(end_lsn);
                     self.shared.heard_of(end_lsn);
                 }

@@ -388,6 +388,10 @@ impl Verifier for PgVerifier {
         }
     }
 
+    async fn repair_targets(&mut self, targets: &[String]) -> Result<u64> {
+        PgVerifier::repair(self, targets).await
+    }
+
     async fn report(&mut self, request: i64, outcomes: &[Outcome], finished: bool) -> Result<()> {
         self.report_outcomes(request, outcomes, finished).await
     }

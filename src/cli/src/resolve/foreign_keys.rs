@@ -3,7 +3,6 @@
 use regraft_core::segment::Route;
 use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result, TableName};
-use regraft_postgres::catalog::Catalog;
 use regraft_postgres::classify;
 use regraft_settings::{ForeignKeys, Settings};
 
@@ -23,7 +22,7 @@ pub(super) async fn while_copying(
     if unchecked || !settings.backfill.enabled || copied(side, &settings.name).await? {
         return Ok(());
     }
-    let catalog = Catalog::new(&side.client, &side.place);
+    let catalog = side.catalog();
     for route in routes {
         let (schema, name) = (Some(route.target.schema.as_str()), route.target.name.as_str());
         let table = catalog.table(schema, name, Code::TargetMissing).await?;

@@ -9,23 +9,27 @@ pub mod overloads;
 mod own;
 mod read;
 mod source;
+pub(crate) mod standing;
 mod target;
 mod traces;
 mod verify;
+mod writes;
 
 use std::sync::Arc;
 
 use regraft_core::mapper::Count;
 use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::{Code, Column, Declaration, Error, Mapper, Oid, Result, TableName};
-use regraft_mapping::{CompiledMapper, KeyedRead, Statement};
+use regraft_mapping::{CompiledMapper, KeyedRead, Statement, TableRef};
 use regraft_pipeline::{Plan, PlannedTable, Trace};
 use regraft_postgres::Endpoint;
-use regraft_postgres::catalog::Table;
+use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable, ReadTrace};
 use regraft_postgres::connectors::place as place_of;
+use regraft_postgres::endpoint::{AS_REGRAFT, AS_ROLE};
 use regraft_postgres::ledger::Shape;
 use regraft_postgres::slot::Server;
+use regraft_postgres::standing::{Asked, Standing};
 use regraft_postgres::verify::VerifyStatement;
 use regraft_settings::{Settings, UrlSource};
 use serde::Serialize;
@@ -98,6 +102,25 @@ impl Side {
     }
 }
 
+impl Side {
+    /// The catalog, with the schemas in which the role finds names.
+    fn catalog(&self) -> Catalog<'_> {
+        Catalog::new(&self.client, &self.place, &self.server.path.named)
+    }
+
+    /// Prepares a text of the user, in which names mean what they mean for the role.
+    async fn prepare(&self, sql: &str) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+        // Sent at once, in this order.
+        let (as_role, prepared, as_regraft) = tokio::join!(
+            self.client.batch_execute(AS_ROLE),
+            self.client.prepare(sql),
+            self.client.batch_execute(AS_REGRAFT),
+        );
+        as_role.and(as_regraft)?;
+        prepared
+    }
+}
+
 /// Reads an address anew.
 ///
 /// # Errors
@@ -122,6 +145,10 @@ pub struct Resolved {
     pub images: Vec<Vec<Column>>,
     /// Of each source table, the columns that the mapping reads.
     pub shapes: Vec<(TableName, Shape)>,
+    /// What is to be looked up of what the mapping stands on.
+    pub asked: Arc<Asked>,
+    /// What it stood on when it was resolved.
+    pub standing: Standing,
 }
 
 /// What came of resolving.
@@ -161,6 +188,8 @@ impl Resolution {
 struct Compiled {
     statement: Statement,
     source: Table,
+    /// The tables that it reads, as it writes them.
+    tables: Vec<(TableRef, TableName)>,
     key: Vec<String>,
     evaluation: Evaluation,
     /// Names of the columns that the SELECT gives, from the server.
@@ -196,6 +225,8 @@ impl Compiled {
 struct FoundTrace {
     plan: Trace,
     read: ReadTrace,
+    /// The table whose changes are traced.
+    from: Table,
 }
 
 /// Who evaluates a statement.
@@ -287,7 +318,7 @@ pub async fn resolve(
     let mut findings = Vec::new();
     let fit = [source.server.fit_as_source(&source.place), target.server.fit(&target.place)];
     findings.extend(fit.iter().filter_map(|fit| fit.as_ref().err()).map(Finding::from));
-    findings.extend(source::shadowed(source).await?);
+    findings.extend(source::shadowed(source));
     let mut resolution = Resolution {
         statements: Vec::new(),
         findings,
@@ -330,11 +361,19 @@ pub async fn resolve(
     }
     target::tell_apart(&mut routes, &compiled, &mut resolution.findings);
     let findings = &mut resolution.findings;
+    writes::judge(source, &compiled, findings).await?;
     foreign_keys::while_copying(settings, source, target, &routes, findings).await?;
     if !resolution.has_errors() {
         let targets = verify::targets(target, &routes).await?;
+        let asked = standing::asked(settings, source, &compiled, &routes, &targets);
         let sides = (&source.server, &target.server);
-        resolution.resolved = Some(assemble(&settings.name, compiled, routes, &targets, sides));
+        let mut resolved = assemble(&settings.name, compiled, routes, &targets, sides);
+        resolved.standing = standing::take(source, target, &asked).await?;
+        resolved.asked = Arc::new(asked);
+        let refused = standing::fixed(source, &resolved, &mut resolution.findings).await?;
+        if !refused {
+            resolution.resolved = Some(resolved);
+        }
     }
     Ok(resolution)
 }
@@ -383,8 +422,17 @@ fn assemble(
     let mut verified = Vec::new();
     let fingerprints: Vec<_> = compiled.iter().map(Compiled::fingerprint).collect();
     for (at, statement) in compiled.into_iter().enumerate() {
-        let Compiled { statement, source, key, evaluation, full_types, declaration, owner, .. } =
-            statement;
+        let Compiled {
+            statement,
+            source,
+            tables: named,
+            key,
+            evaluation,
+            full_types,
+            declaration,
+            owner,
+            ..
+        } = statement;
         let table = source.name.clone();
         let index = tables.iter().position(|planned| planned.table == table);
         let index = index.unwrap_or_else(|| {
@@ -397,6 +445,7 @@ fn assemble(
                 table: table.clone(),
                 oid: source.oid,
                 key: key.clone(),
+                identity: source.identity,
                 statements: vec![],
             });
             read.push(ReadTable { table: table.clone(), key: columns, statements: vec![] });
@@ -421,7 +470,12 @@ fn assemble(
         let read_statement = match &evaluation {
             Evaluation::Own(mapper) => mapper.read(&source.name, &key),
             _ => selected(
-                statement,
+                statement.qualified(|written| {
+                    let found = named.iter().find(|(table, _)| {
+                        (&table.schema, &table.name) == (&written.schema, &written.name)
+                    });
+                    found.map(|(_, name)| name.clone())
+                }),
                 key,
                 owner.filter(|_| evaluation.is_wrapped()),
                 full_types.len(),
@@ -438,7 +492,7 @@ fn assemble(
         read[index].statements.push(read_statement);
         mappers.push(evaluation.into_mapper());
     }
-    let (traces, read_traces) = traces.into_iter().map(|trace| (trace.plan, trace.read)).unzip();
+    let (traces, read_traces) = traces.into_iter().map(|found| (found.plan, found.read)).unzip();
     let plan = Plan { name: name.to_owned(), routes, mappers, tables, traces };
     Resolved {
         plan,
@@ -448,6 +502,8 @@ fn assemble(
         fingerprints,
         images,
         shapes,
+        asked: Arc::default(),
+        standing: Standing::default(),
     }
 }
 

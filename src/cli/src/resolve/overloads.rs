@@ -5,7 +5,7 @@ use regraft_core::{Code, Error};
 use regraft_mapping::{KeyedRead, Statement};
 use tokio_postgres::Client;
 
-/// What is found by the search path under a name of the statement. What takes a type that no compiled
+/// What is found in the schemas of the search path under a name of the statement. What takes a type that no compiled
 /// expression has cannot be meant, as a text is made a `citext` only where this is written. A cast
 /// without a function of its own does what the built-in one does, by the text of the value.
 const OWN: &str = "
@@ -13,11 +13,13 @@ const OWN: &str = "
     own AS (
         SELECT n.at, 'the function ' || p.oid::regprocedure AS what, p.proargtypes::oid[] AS types
         FROM named n JOIN pg_proc p ON p.proname = n.name AND NOT n.operator
-        WHERE p.oid >= 16384 AND pg_function_is_visible(p.oid)
+        JOIN pg_namespace s ON s.oid = p.pronamespace
+        WHERE p.oid >= 16384 AND s.nspname = ANY ($3::text[])
         UNION ALL
         SELECT n.at, 'the operator ' || o.oid::regoperator, ARRAY[o.oprleft, o.oprright]
         FROM named n JOIN pg_operator o ON o.oprname = n.name AND n.operator
-        WHERE o.oid >= 16384 AND pg_operator_is_visible(o.oid)
+        JOIN pg_namespace s ON s.oid = o.oprnamespace
+        WHERE o.oid >= 16384 AND s.nspname = ANY ($3::text[])
         UNION ALL
         SELECT 0, format('the cast from %s to %s', c.castsource::regtype, c.casttarget::regtype),
                ARRAY[c.castsource, c.casttarget]
@@ -36,13 +38,16 @@ const OWN: &str = "
 /// When the source cannot be asked.
 pub async fn first(
     client: &Client,
+    path: &[String],
     statement: &Statement,
 ) -> Result<Option<Error>, tokio_postgres::Error> {
     let named: Vec<_> =
         KeyedRead::named(statement).into_iter().filter(|named| !named.qualified).collect();
     let names: Vec<&str> = named.iter().map(|named| named.name.as_str()).collect();
     let operators: Vec<bool> = named.iter().map(|named| named.operator).collect();
-    let Some(row) = client.query_opt(OWN, &[&names, &operators]).await? else { return Ok(None) };
+    let Some(row) = client.query_opt(OWN, &[&names, &operators, &path]).await? else {
+        return Ok(None);
+    };
     let at = usize::try_from(row.get::<_, i64>("at") - 1).ok().and_then(|at| named.get(at));
     let place = match at {
         Some(named) => format!("{}:{}:{}", statement.file(), named.line, named.column),

@@ -1,8 +1,8 @@
 //! Statements that the source evaluates: is the result a function of the row, and whose is it?
 
 use regraft_core::mapper::Output;
-use regraft_core::{Code, Error, Result};
-use regraft_mapping::{KeyedRead, Statement};
+use regraft_core::{Code, Error, Result, TableName};
+use regraft_mapping::{KeyedRead, Statement, TableRef};
 use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::classify;
 
@@ -126,6 +126,8 @@ pub(super) struct Shape<'a> {
 /// A statement over several tables: its source table is the one whose key it copies.
 pub(super) struct Joined {
     pub(super) table: Table,
+    /// The tables, as the SELECT writes them.
+    pub(super) named: Vec<(TableRef, TableName)>,
     pub(super) key: Vec<String>,
     pub(super) evaluation: Evaluation,
 }
@@ -143,6 +145,8 @@ pub(super) async fn joined(
         let schema = written.schema.as_deref();
         tables.push((written, catalog.table(schema, &written.name, Code::SourceMissing).await?));
     }
+    let named = tables.iter().map(|(written, table)| ((*written).clone(), table.name.clone()));
+    let named = named.collect();
     let owned = tables.iter().position(|(_, table)| {
         table.stream_key().is_some_and(|key| owner(prepared, table, &key).is_some())
     });
@@ -164,7 +168,7 @@ pub(super) async fn joined(
     let source = source_table(catalog, &table, &key).await?;
     let mapper = KeyedRead::new(statement, written, &source, &traced, outputs(prepared, &table))?;
     let wrapped = statement.wrapped_select(&key, &owner, prepared.columns().len(), "true");
-    if side.client.prepare(&wrapped).await.is_err() {
+    if side.prepare(&wrapped).await.is_err() {
         return Err(refusal);
     }
     stable(side, statement).await?;
@@ -176,5 +180,5 @@ pub(super) async fn joined(
         }
     }
     let evaluation = Evaluation::Read { mapper, refusal, wrapped: true, traces: found };
-    Ok(Joined { table, key, evaluation })
+    Ok(Joined { table, named, key, evaluation })
 }

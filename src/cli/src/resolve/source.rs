@@ -1,8 +1,10 @@
 //! The source's side of a statement: does the server accept the SELECT, can it be streamed, and does
 //! the table have what the stream needs?
 
-use regraft_core::{Code, Error, Oid, ReplicaIdentity, Result};
-use regraft_mapping::{KeyedRead, SourceTable, Statement, TypeKind, TypeNames};
+use std::collections::HashMap;
+
+use regraft_core::{Code, Error, Oid, ReplicaIdentity, Result, TableName};
+use regraft_mapping::{KeyedRead, SourceTable, Statement, TableRef, TypeKind, TypeNames};
 use regraft_postgres::catalog::{Catalog, Table, UserType};
 use regraft_postgres::classify;
 use tokio_postgres::error::ErrorPosition;
@@ -29,7 +31,7 @@ pub(super) async fn compile(
     findings: &mut Vec<Finding>,
 ) -> Result<Compiled> {
     let prepared = prepare(side, &statement).await?;
-    let catalog = Catalog::new(&side.client, &side.place);
+    let catalog = side.catalog();
     let Some(written) = statement.source_tables().first() else {
         let what = "the SELECT reads no table, so nothing in the stream can change it";
         return Err(Error::new(Code::NotStreamable, what)
@@ -40,13 +42,16 @@ pub(super) async fn compile(
     let mut table = catalog.table(schema, name, Code::SourceMissing).await?;
     let mut key = key(&table, &statement)?;
     readable(&table, side, findings);
+    let mut tables = vec![(written.clone(), table.name.clone())];
     if let Some(named) = statement.mapper() {
         let own = Own::new(mappers, &statement, named, &table)?;
         let columns = own.columns(&table);
-        return compiled(&catalog, columns, statement, table, key, Evaluation::Own(own)).await;
+        let source = (table, key, tables);
+        return compiled(&catalog, columns, statement, source, Evaluation::Own(own)).await;
     }
 
-    let source = source_table(&catalog, &table, &key).await?;
+    let meant = catalog.meant(&statement.named_types()).await?;
+    let source = SourceTable { meant, ..source_table(&catalog, &table, &key).await? };
     let settings = regraft_mapping::Settings {
         c_collation: side.server.collation_is_c,
         c_ctype: side.server.ctype_is_c,
@@ -60,7 +65,7 @@ pub(super) async fn compile(
     let streamed = regraft_mapping::compile(&statement, &source, &settings);
     let refusal = match streamed {
         Ok(mapper) if mapper.output_types() == server_types => {
-            let own = overloads::first(&side.client, &statement).await;
+            let own = overloads::first(&side.client, &side.server.path.all, &statement).await;
             own.map_err(|error| classify(&error, &side.place))?.map_or(Ok(mapper), Err)
         }
         Ok(mapper) => Err(other_type(&statement, &server_types, &mapper.output_types())),
@@ -71,7 +76,7 @@ pub(super) async fn compile(
         Err(refusal) if several => {
             let shape = Shape { side, catalog: &catalog, prepared: &prepared };
             let joined = read::joined(&shape, &statement, refusal, findings).await?;
-            (table, key) = (joined.table, joined.key);
+            (table, key, tables) = (joined.table, joined.key, joined.named);
             joined.evaluation
         }
         Err(refusal) => {
@@ -79,7 +84,7 @@ pub(super) async fn compile(
             let Ok(keyed) = statement.keyed_select(&key, "true") else { return Err(refusal) };
             let outputs = read::outputs(&prepared, &table);
             let mapper = KeyedRead::new(&statement, written, &source, &[], outputs)?;
-            if side.client.prepare(&keyed).await.is_err() {
+            if side.prepare(&keyed).await.is_err() {
                 return Err(refusal);
             }
             read::stable(side, &statement).await?;
@@ -89,7 +94,7 @@ pub(super) async fn compile(
     let column =
         |c: &tokio_postgres::Column| (c.name().to_owned(), c.type_().oid(), c.type_modifier());
     let columns = prepared.columns().iter().map(column).collect();
-    compiled(&catalog, columns, statement, table, key, evaluation).await
+    compiled(&catalog, columns, statement, (table, key, tables), evaluation).await
 }
 
 /// `columns` are names, types and modifiers of the output.
@@ -97,8 +102,7 @@ async fn compiled(
     catalog: &Catalog<'_>,
     columns: Vec<(String, Oid, i32)>,
     statement: Statement,
-    source: Table,
-    key: Vec<String>,
+    (source, key, tables): (Table, Vec<String>, Vec<(TableRef, TableName)>),
     evaluation: Evaluation,
 ) -> Result<Compiled> {
     let oids: Vec<_> = columns.iter().map(|(_, oid, _)| *oid).collect();
@@ -112,6 +116,7 @@ async fn compiled(
         declaration,
         statement,
         source,
+        tables,
         key,
         evaluation,
     })
@@ -133,19 +138,18 @@ pub async fn source_table(
         key: key.to_vec(),
         types: type_names(catalog.user_types(table).await?),
         collated: collated.map(|column| column.name.clone()).collect(),
+        meant: HashMap::new(),
     })
 }
 
 /// Schemas that are searched before that of the built-in types: one of the same name there is not
 /// what regraft takes.
-pub(super) async fn shadowed(side: &Side) -> Result<Option<Finding>> {
-    let sql = "SELECT string_agg(name, ', ' ORDER BY at) FROM (
-            SELECT name, at, min(at) FILTER (WHERE name = 'pg_catalog') OVER () AS built_in
-            FROM unnest(current_schemas(true)::text[]) WITH ORDINALITY AS path(name, at)) AS path
-        WHERE at < built_in AND name NOT LIKE 'pg\\_temp%'";
-    let row = side.client.query_one(sql, &[]).await;
-    let before: Option<String> = row.map_err(|error| classify(&error, &side.place))?.get(0);
-    Ok(before.map(|before| {
+pub(super) fn shadowed(side: &Side) -> Option<Finding> {
+    let path = side.server.path.all.iter().filter(|name| !name.starts_with("pg_temp"));
+    let before: Vec<_> =
+        path.take_while(|name| *name != "pg_catalog").map(String::as_str).collect();
+    (!before.is_empty()).then(|| {
+        let before = before.join(", ");
         Finding::warning(
             format!("search_path puts {before} before pg_catalog"),
             side.place.clone(),
@@ -153,7 +157,7 @@ pub(super) async fn shadowed(side: &Side) -> Result<Option<Finding>> {
              pg_catalog out of search_path, then it comes first, or compare with \
              `regraft check --sample 1000`",
         )
-    }))
+    })
 }
 
 /// The compiler is wrong about a type: PostgreSQL knows better.
@@ -183,7 +187,7 @@ fn type_names(types: Vec<UserType>) -> TypeNames {
 
 /// Lets the source parse and type-check the SELECT; its message and position reach the user.
 async fn prepare(side: &Side, statement: &Statement) -> Result<tokio_postgres::Statement> {
-    side.client.prepare(statement.select_sql()).await.map_err(|error| {
+    side.prepare(statement.select_sql()).await.map_err(|error| {
         let Some(refusal) = error.as_db_error() else {
             return classify(&error, &side.place);
         };
@@ -228,7 +232,12 @@ pub(super) fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
             .remedy(format!("ALTER TABLE {quoted} REPLICA IDENTITY DEFAULT")));
     }
     table.stream_key().ok_or_else(|| {
-        let what = format!("{} has no primary key", table.name);
+        let what = if table.deferrable_key() {
+            "a DEFERRABLE primary key, which PostgreSQL takes for no replica identity"
+        } else {
+            "no primary key"
+        };
+        let what = format!("{} has {what}", table.name);
         Error::new(Code::SourceKeyMissing, what).at(statement.place()).remedy(format!(
             "ALTER TABLE {quoted} ADD PRIMARY KEY (…), or ALTER TABLE {quoted} REPLICA IDENTITY \
              USING INDEX … with a unique index over NOT NULL columns"

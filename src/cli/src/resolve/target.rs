@@ -5,7 +5,7 @@ use regraft_core::mapper::Count;
 use regraft_core::segment::Route;
 use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Code, Error, ReplicaIdentity, Result};
-use regraft_postgres::catalog::{Catalog, Table};
+use regraft_postgres::catalog::Table;
 use regraft_postgres::classify;
 
 use super::{Compiled, Evaluation, MissingTarget, Side, route_columns, written};
@@ -19,7 +19,7 @@ pub(super) async fn route(
 ) -> Result<Route> {
     let place = compiled.statement.place();
     let (schema, name) = compiled.statement.target();
-    let catalog = Catalog::new(&side.client, &side.place);
+    let catalog = side.catalog();
     let table = catalog.table(schema, name, Code::TargetMissing).await.map_err(|error| {
         if error.code() != Code::TargetMissing {
             return error;

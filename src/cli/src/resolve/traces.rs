@@ -179,6 +179,7 @@ fn found_trace(way: &[Edge<'_>], again: &[TraceAgain]) -> Result<FoundTrace> {
             from: from.name.clone(),
             oid: from.oid,
             columns: first.columns.clone(),
+            identity: (from.identity, identity),
             to: last.to.name.clone(),
         },
         read: ReadTrace {
@@ -188,6 +189,7 @@ fn found_trace(way: &[Edge<'_>], again: &[TraceAgain]) -> Result<FoundTrace> {
             by: last.by.clone(),
             again: again.to_vec(),
         },
+        from: from.clone(),
     })
 }
 

@@ -3,7 +3,7 @@
 use regraft_core::segment::Route;
 use regraft_core::sql::quote;
 use regraft_core::{Code, Oid, Result, TableName};
-use regraft_postgres::catalog::{Catalog, Table, TableColumn, UserType};
+use regraft_postgres::catalog::{Table, TableColumn, UserType};
 use regraft_postgres::chunks::{ReadStatement, ReadTable};
 use regraft_postgres::classify;
 use regraft_postgres::slot::Server;
@@ -13,7 +13,7 @@ use super::Side;
 
 /// The target of a statement, as it is compared.
 pub(super) struct Target {
-    table: Table,
+    pub(super) table: Table,
     /// For each column of the route, its type.
     types: Vec<Base>,
 }
@@ -29,7 +29,7 @@ struct Base {
 
 /// The targets of the routes, in order.
 pub(super) async fn targets(side: &Side, routes: &[Route]) -> Result<Vec<Target>> {
-    let catalog = Catalog::new(&side.client, &side.place);
+    let catalog = side.catalog();
     let mut targets = Vec::new();
     for route in routes {
         let TableName { schema, name } = &route.target;

@@ -50,7 +50,8 @@ pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
     let target = ledger(&settings).await.map_err(one)?;
     let keys = keys(&args.keys).map_err(one)?;
     known_tables(&target, &settings.name, &args.tables).await.map_err(one)?;
-    let request = Request { tables: args.tables.clone(), keys, sample: args.sample.map(f64::from) };
+    let sample = args.sample.map(f64::from);
+    let request = Request { tables: args.tables.clone(), keys, sample, repair: false };
     let asked = Asked::read(args)?;
     let mut follower = Follower::start((&settings, mappers), &target, &args.config.config).await?;
     let (mut outcomes, mut open) = (Vec::new(), Vec::new());

@@ -385,10 +385,14 @@ impl Scope<'_> {
         if builtin && let Some(kind) = Type::named(&type_ref.name) {
             return Ok((kind, self.modifier_of(kind, type_ref)?));
         }
-        let mut matching = self.table.types.0.iter().filter(|(_, user)| {
+        let mut matching = self.table.types.0.iter().filter(|(oid, user)| {
             user.name == type_ref.name
                 && matches!(user.kind, TypeKind::Enum(_))
-                && type_ref.schema.as_deref().is_none_or(|schema| schema == user.schema)
+                && match type_ref.schema.as_deref() {
+                    Some(schema) => schema == user.schema,
+                    // Another type of the name may come first in the search path.
+                    None => self.table.meant.get(&type_ref.name).is_none_or(|meant| meant == *oid),
+                }
         });
         match (matching.next(), matching.next()) {
             (Some((oid, _)), None) => Ok((Type::Enum(*oid), -1)),

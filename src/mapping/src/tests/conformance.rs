@@ -62,6 +62,7 @@ fn source(name: &str, columns: &[(&str, Oid)]) -> SourceTable {
         key: vec!["id".into()],
         types: TypeNames::default(),
         collated: Vec::new(),
+        meant: Default::default(),
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) fn table() -> SourceTable {
             (100_002, user("small", TypeKind::Domain { base: 23, modifier: -1 })),
         ])),
         collated: Vec::new(),
+        meant: Default::default(),
     }
 }
 

@@ -27,6 +27,7 @@ fn workloads() -> SourceTable {
         key: vec!["id".into()],
         types: TypeNames::default(),
         collated: vec!["status".into()],
+        meant: Default::default(),
     }
 }
 

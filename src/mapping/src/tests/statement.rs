@@ -124,3 +124,27 @@ fn equalities_that_tie_a_table_to_the_source_are_found() {
     let [table, source] = statement.source_tables() else { panic!() };
     assert_eq!(statement.equal_columns(table, source), [("s_id".to_owned(), "id".to_owned())]);
 }
+
+#[test]
+fn tables_are_qualified_where_they_stand_and_nowhere_else() {
+    let name =
+        |table: &TableRef| Some(regraft_core::TableName::new("pub\"lic", table.name.clone()));
+    for (select, want) in [
+        ("SELECT id FROM items", "SELECT id FROM \"pub\"\"lic\".\"items\""),
+        (
+            "SELECT items.id, 'items' FROM items, other.items AS o WHERE items.id = o.id -- items",
+            "SELECT items.id, 'items' FROM \"pub\"\"lic\".\"items\", other.items AS o WHERE items.id = o.id",
+        ),
+        (
+            "WITH x AS (SELECT * FROM a) SELECT x.id FROM x JOIN \"B b\" AS a ON a.id = x.id",
+            "WITH x AS (SELECT * FROM \"pub\"\"lic\".\"a\") SELECT x.id FROM x JOIN \"pub\"\"lic\".\"B b\" AS a ON a.id = x.id",
+        ),
+    ] {
+        let statement = parse("m.sql", &format!("INSERT INTO t\n{select}")).unwrap().remove(0);
+        let qualified = statement.qualified(name);
+        assert_eq!(qualified.select_sql(), want);
+        assert_eq!(qualified.source_ref(), statement.source_ref());
+        // Once more it is the same.
+        assert_eq!(qualified.qualified(name).select_sql(), want);
+    }
+}

@@ -9,9 +9,13 @@ use regraft_telemetry::metrics::ChangeOperation;
 use super::Follower;
 use crate::batch::Netting;
 use crate::plan::Options;
+use crate::traces::identifies;
 
 impl<S: ChangeStream> Follower<'_, S> {
     pub(super) async fn change(&mut self, change: &Change) -> Result<bool> {
+        if self.some_unbound {
+            self.bind(change)?;
+        }
         let (windows, traced) = (&mut self.windows, &self.traced);
         self.traces.note(change, |trace, value| {
             if let Some(table) = traced[trace] {
@@ -78,6 +82,25 @@ impl<S: ChangeStream> Follower<'_, S> {
         if full { self.flush().await } else { Ok(true) }
     }
 
+    /// Binds the mappers of a table that is being copied anew, once a change needs them.
+    fn bind(&mut self, change: &Change) -> Result<()> {
+        let relation = match change {
+            Change::Insert { relation, .. }
+            | Change::Update { relation, .. }
+            | Change::Delete { relation, .. } => relation,
+            Change::Truncate { .. } => return Ok(()),
+        };
+        let Some(table) = self.mapped(relation).filter(|&table| self.tables[table].unbound) else {
+            return Ok(());
+        };
+        if let Some(relation) = self.tables[table].relation.take() {
+            self.identified(table, &relation)?;
+            self.adopt(table, relation)?;
+        }
+        self.some_unbound = self.tables.iter().any(|table| table.unbound);
+        Ok(())
+    }
+
     fn touch(&mut self, table: usize, key: &Key, incomplete: bool) {
         self.windows.touch(table, key, incomplete);
         self.progress.changed(table, key);
@@ -109,6 +132,8 @@ impl<S: ChangeStream> Follower<'_, S> {
 
     /// A table's shape from here on. What is netted so far was of the old shape.
     pub(super) async fn relation(&mut self, relation: Arc<Relation>) -> Result<bool> {
+        // The stream knows columns by name and type only; the catalog knows more.
+        self.ports.reshaped.notify_one();
         self.traces.bind(&relation)?;
         // A table that was renamed is still the same table.
         let named = self.plan.table(&relation.table);
@@ -123,7 +148,7 @@ impl<S: ChangeStream> Follower<'_, S> {
             return Err(Error::new(Code::ShapeChanged, what).at(place).remedy(remedy));
         }
         self.by_oid.insert(relation.oid, table);
-        if self.tables[table].relation.as_deref() == Some(&relation) {
+        if self.tables[table].relation.as_deref() == Some(&*relation) {
             return Ok(true);
         }
         if self.tables[table].anew_from.is_some() {
@@ -139,9 +164,30 @@ impl<S: ChangeStream> Follower<'_, S> {
             self.flush().await?
         };
         if sent {
+            self.identified(table, &relation)?;
             self.adopt(table, relation)?;
         }
         Ok(sent)
+    }
+
+    /// Refuses a replica identity whose old images lack what the mapping relies on.
+    fn identified(&self, table: usize, relation: &Relation) -> Result<()> {
+        let planned = &self.plan.tables[table];
+        if identifies(relation, planned.identity, &planned.key) {
+            return Ok(());
+        }
+        let what = format!(
+            "the replica identity of {} is not what it was when the mapping was resolved: old images do not \
+             hold ({}) any more",
+            relation.table,
+            planned.key.join(", ")
+        );
+        let place = format!("{}{}", relation.table, self.place());
+        Err(Error::new(Code::SourceKeyMissing, what).at(place).remedy(format!(
+            "start the daemon again with `regraft run --recopy {}`: it takes the identity that the table has \
+             then, and copies what the stream could not tell",
+            planned.table
+        )))
     }
 
     /// Binds the mappers of a table to its shape.
@@ -161,6 +207,7 @@ impl<S: ChangeStream> Follower<'_, S> {
             })?;
         }
         self.tables[table].key = key;
+        self.tables[table].unbound = false;
         self.tables[table].relation = Some(relation);
         Ok(())
     }

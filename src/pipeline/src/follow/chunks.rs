@@ -18,6 +18,8 @@ pub(crate) enum ChunkMessage {
     Data { token: u64, chunk: PlannedChunk, data: ChunkData, outcome: oneshot::Sender<Joined> },
     /// The chunk of an open window will not come.
     Cancel { token: u64 },
+    /// Targets, as they are printed, whose rows may be missing until a comparison has mended them.
+    Mending(Vec<String>),
     /// A snapshot of the source: the commits that it sees need not be remembered.
     Snapshot(Snapshot),
     /// Open a window for a verification, between two transactions; answered with the position up to
@@ -49,6 +51,7 @@ impl<S: ChangeStream> Follower<'_, S> {
                 self.waiting.remove(&token);
                 self.watched.remove(&token);
             }
+            ChunkMessage::Mending(targets) => self.mending(&targets),
             ChunkMessage::Snapshot(snapshot) => self.windows.seen_by(&snapshot),
             ChunkMessage::Watch { token, table, opened } => {
                 self.watches.push((token, table, opened));
@@ -58,6 +61,15 @@ impl<S: ChangeStream> Follower<'_, S> {
             }
             ChunkMessage::Watched { token, snapshot, outcome } => {
                 self.watched.insert(token, (snapshot, outcome));
+            }
+        }
+    }
+
+    /// Rows of these targets may be missing.
+    pub(super) fn mending(&mut self, targets: &[String]) {
+        for route in self.plan.routes.iter().filter(|r| targets.contains(&r.target.to_string())) {
+            if let Some(table) = self.plan.table(&route.source) {
+                self.tables[table].reads_keys = true;
             }
         }
     }

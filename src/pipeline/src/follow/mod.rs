@@ -23,7 +23,7 @@ use regraft_core::{
 };
 use regraft_telemetry::metrics::ChangeOperation;
 use regraft_telemetry::record;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::chunks::{ChunkMessage, Joined};
@@ -55,6 +55,8 @@ pub(crate) struct Ports {
     pub(crate) segments: mpsc::Sender<Segment>,
     pub(crate) durable: watch::Receiver<Option<Position>>,
     pub(crate) chunks: mpsc::Receiver<ChunkMessage>,
+    /// Told when the stream has told the shape of a table.
+    pub(crate) reshaped: Arc<Notify>,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -71,6 +73,8 @@ pub(crate) struct Follower<'a, S> {
     batch: Batch,
     tables: Vec<TableState>,
     by_oid: HashMap<Oid, usize>,
+    /// Some table is [`TableState::unbound`].
+    some_unbound: bool,
     traces: Traces,
     /// The source table to which each of them leads.
     traced: Vec<Option<usize>>,
@@ -96,6 +100,8 @@ pub(crate) struct Follower<'a, S> {
 #[derive(Default)]
 struct TableState {
     relation: Option<Arc<Relation>>,
+    /// The mappers are not bound to the relation: the stream may tell another one before they need it.
+    unbound: bool,
     key: Vec<usize>,
     anew_from: Option<Lsn>,
     /// Rows of it were, or are, to be read by key: until they are, they may be missing.
@@ -140,7 +146,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         let tables: Vec<_> = tables.collect();
         let by_oid = plan.tables.iter().enumerate().map(|(at, table)| (table.oid, at)).collect();
         let now = Instant::now();
-        Self {
+        let mut follower = Self {
             traces: Traces::new(&plan.traces),
             traced: plan.traces.iter().map(|trace| plan.table(&trace.to)).collect(),
             batch: Batch::new(tables.len()),
@@ -153,6 +159,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             watermark: start.watermark.to_owned(),
             windows: Windows::new(start.settle_below),
             by_oid,
+            some_unbound: false,
             transaction: None,
             inside_changes: 0,
             skipping: false,
@@ -173,7 +180,9 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             watched: HashMap::new(),
             key_segments: 0,
             caught_up: false,
-        }
+        };
+        follower.mending(&state.mending);
+        follower
     }
 
     /// Follows the stream until cancelled, caught up (where asked for), or an error.
@@ -230,7 +239,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 self.skipping = transaction.commit_lsn < self.pending.position.lsn();
                 self.transaction = Some(transaction);
                 self.inside_changes = 0;
-                self.start_anew(transaction.commit_lsn)?;
+                self.start_anew(transaction.commit_lsn);
                 Ok(true)
             }
             Event::Change(change) if !self.skipping => self.change(&change).await,
@@ -278,7 +287,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     /// The source has nothing up to `lsn`: recorded now and then, so that it can forget its log.
     fn idle(&mut self, lsn: Lsn) -> Result<()> {
         let position = Position::Lsn(lsn);
-        self.start_anew(lsn)?;
+        self.start_anew(lsn);
         if self.pending.moved || self.transaction.is_some() || position <= self.pending.position {
             return Ok(());
         }
@@ -293,13 +302,12 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     }
 
     /// Tables that are to be copied anew from a position that the stream has reached.
-    fn start_anew(&mut self, lsn: Lsn) -> Result<()> {
+    fn start_anew(&mut self, lsn: Lsn) {
         for table in 0..self.tables.len() {
             if self.tables[table].anew_from.is_some_and(|from| from <= lsn) {
                 self.tables[table].anew_from = None;
-                if let Some(relation) = self.tables[table].relation.take() {
-                    self.adopt(table, relation)?;
-                }
+                self.tables[table].unbound = true;
+                self.some_unbound = true;
                 self.batch.truncate(table);
                 self.pending.anew.push(table);
                 self.pending.moved = true;
@@ -308,7 +316,6 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         for (token, table, opened) in std::mem::take(&mut self.deferred) {
             self.open(token, table, opened);
         }
-        Ok(())
     }
 
     fn acknowledge(&mut self) {

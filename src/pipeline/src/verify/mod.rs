@@ -134,7 +134,9 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                 result = step => result,
             };
             let Err(error) = result else { continue };
-            if error.kind() == Kind::Unsafe {
+            // Other shapes than those of the mapping are told by the stream and by the sentinel, at their
+            // position.
+            if error.code() == Code::RepairsExceeded {
                 return Err(error);
             }
             // What cannot be verified must not keep the target from following the source: neither does a

@@ -95,6 +95,10 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                 return Ok(false);
             }
             let (id, outcomes) = (pass.id, pass.report(&self.progress));
+            if pass.request.repair {
+                let repaired = self.verifier.repair_targets(&pass.request.tables).await?;
+                tracing::info!(rows = repaired, "what a comparison found is being repaired");
+            }
             self.verifier.report(id, &outcomes, true).await?;
             state.pass = None;
             return Ok(true);

@@ -1,0 +1,347 @@
+//! What is not the same any more, and what follows.
+
+use std::collections::BTreeSet;
+
+use regraft_core::{Code, Error, TableName};
+
+use super::{Asked, AskedTable, ColumnIs, NameIs, PartIs, Standing, TableIs};
+
+/// How the pipeline answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It is held at its position: what to do is for a person to say.
+    Hold,
+    /// It goes on, and rows of the table are compared and mended.
+    Compare,
+}
+
+/// Something that is not the same any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// The source tables that are copied anew to accept it; none when everything is.
+    pub copies: Vec<TableName>,
+    /// The targets whose rows may be wrong.
+    pub targets: Vec<TableName>,
+    /// What happened, as a sentence without a full stop.
+    pub what: String,
+    /// What to do next.
+    pub remedy: String,
+    /// How it is answered.
+    pub reply: Reply,
+    /// Changes are missing in the stream.
+    pub gap: bool,
+}
+
+impl Drift {
+    /// As an error at the source.
+    pub fn error(&self, place: &str) -> Error {
+        let code = if self.gap { Code::PublicationGap } else { Code::StandsOnOther };
+        Error::new(code, self.what.clone()).at(place).remedy(self.remedy.clone())
+    }
+}
+
+/// When two moments are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Before the mapping is used: nothing else would notice.
+    Start,
+    /// While the stream is followed, which tells changes of columns at their own position.
+    Running,
+}
+
+impl Standing {
+    /// What was accepted, and is not the same now.
+    pub fn drift(&self, now: &Standing, asked: &Asked, when: When) -> Vec<Drift> {
+        let mut found = Vec::new();
+        for before in &self.sources {
+            let Some(table) = asked.sources.iter().find(|asked| asked.table == before.table) else {
+                continue;
+            };
+            source(before, now, table, when, &mut found);
+            self.publication(now, asked, table, &mut found);
+        }
+        for before in &self.targets {
+            if let Some(table) = asked.targets.iter().find(|asked| asked.table == before.table) {
+                target(before, now, table, &mut found);
+            }
+        }
+        found.extend(self.names(now, asked, when));
+        found
+    }
+
+    /// Changes between the publication that was and the one that is are missing.
+    fn publication(
+        &self,
+        now: &Standing,
+        asked: &Asked,
+        table: &AskedTable,
+        found: &mut Vec<Drift>,
+    ) {
+        let (Some(before), Some(after)) = (&self.publication, &now.publication) else { return };
+        let member = |publication: &super::PublicationIs| {
+            publication
+                .members
+                .iter()
+                .find(|(name, _)| *name == table.table)
+                .map(|(_, member)| *member)
+        };
+        let (was, is) = (member(before), member(after));
+        let oid = |publication: &super::PublicationIs| {
+            publication.id.split(':').next().unwrap_or_default().to_owned()
+        };
+        let what = match (was, is) {
+            // A table that is new in the mapping.
+            (None, _) => return,
+            _ if oid(before) != oid(after) => {
+                let what =
+                    format!("the publication {} was dropped and made anew", asked.publication);
+                let remedy = "what was written meanwhile cannot be decoded: `regraft run --resync all` goes on \
+                              from now, compares everything and mends what differs; `--recopy all` clears \
+                              the rows in the target and copies everything anew";
+                let all = Drift {
+                    copies: Vec::new(),
+                    remedy: remedy.to_owned(),
+                    gap: true,
+                    targets: Vec::new(),
+                    ..hold(table, what, "")
+                };
+                if !found.contains(&all) {
+                    found.push(all);
+                }
+                return;
+            }
+            (Some(_), None) => "was taken out of the publication",
+            (was, is) if was != is => "was taken out of the publication, and added to it again",
+            _ if before.id != after.id => "is in a publication that was altered",
+            _ => return,
+        };
+        let name = &table.table;
+        found.push(Drift {
+            gap: true,
+            ..hold(
+                table,
+                format!("{name} {what}: changes of it may be missing in the stream"),
+                "because nothing was written meanwhile",
+            )
+        });
+    }
+
+    fn names(&self, now: &Standing, asked: &Asked, when: When) -> Vec<Drift> {
+        // While the daemon runs, its sessions search fixed schemas only.
+        let fixed = self.source_schemas(&asked.path);
+        let matters = |name: &&NameIs| {
+            when == When::Start || name.schema.is_empty() || fixed.contains(&name.schema)
+        };
+        let same = |name: &NameIs, others: &[NameIs]| others.contains(name);
+        let is = |name: &NameIs, others: &[NameIs]| {
+            others.iter().any(|other| other.kind == name.kind && other.what == name.what)
+        };
+        let added =
+            now.names.iter().filter(|name| !same(name, &self.names)).filter(matters).map(|name| {
+                let what = if is(name, &self.names) {
+                    "is not what it was when the mapping was accepted"
+                } else {
+                    "was made since the mapping was accepted, and a name in it may mean it now"
+                };
+                (name, what)
+            });
+        let gone = self.names.iter().filter(|name| !is(name, &now.names)).filter(matters);
+        let gone = gone.map(|name| (name, "is gone, and the mapping may mean it"));
+        added
+            .chain(gone)
+            .map(|(name, what)| Drift {
+                copies: Vec::new(),
+                targets: Vec::new(),
+                what: format!("the {} {} {what}", name.kind, name.what),
+                remedy: "if the mapping does not mean it, write the schema of what it does mean before the \
+                         name; `regraft run --accept-mapping` goes on because the target's rows fit already; \
+                         `regraft run --recopy all` makes them again"
+                    .to_owned(),
+                reply: Reply::Hold,
+                gap: false,
+            })
+            .collect()
+    }
+}
+
+fn source(
+    before: &TableIs,
+    now: &Standing,
+    asked: &AskedTable,
+    when: When,
+    found: &mut Vec<Drift>,
+) {
+    let name = &before.table;
+    let mut hold = |what: String| {
+        found.push(hold(asked, what, "because the target's rows fit already"));
+    };
+    let Some(after) = now.sources.iter().find(|table| table.table == *name) else {
+        return hold(format!("the source table {name} does not exist any more"));
+    };
+    if before.oid != after.oid {
+        return hold(format!(
+            "{name} is another table than the one that was copied: that one was renamed, moved or dropped"
+        ));
+    }
+    let mut maybe_rewritten = Vec::new();
+    for column in &before.columns {
+        // The stream tells of one that is gone, or has another type, where that happened.
+        let Some(is) = after.columns.iter().find(|other| other.name == column.name) else {
+            continue;
+        };
+        if let Some(what) = column_drift(column, is, when) {
+            hold(format!("the column {} of {name} {what}", column.name));
+        } else if column.altered != is.altered {
+            match rewritten(before, after, &is.altered) {
+                Rewritten::Yes => hold(format!(
+                    "ALTER TABLE has rewritten values of the column {} of {name}, which no stream carries",
+                    column.name
+                )),
+                Rewritten::Perhaps => maybe_rewritten.push(column.name.as_str()),
+                Rewritten::No => {}
+            }
+        }
+    }
+    if !maybe_rewritten.is_empty() {
+        let what = format!(
+            "{name} was altered and rewritten, which may have changed values of {}",
+            maybe_rewritten.join(", ")
+        );
+        found.push(compare(asked, what));
+    }
+    parts(before, after, asked, found);
+}
+
+fn column_drift(before: &ColumnIs, now: &ColumnIs, when: When) -> Option<String> {
+    if before.number != now.number {
+        return Some("is another column than the one that was copied, by the same name".to_owned());
+    }
+    if when == When::Start && before.full_type != now.full_type {
+        return Some(format!(
+            "has another type: it was {}, and is {}",
+            before.full_type, now.full_type
+        ));
+    }
+    if before.collation != now.collation {
+        return Some("has another collation".to_owned());
+    }
+    let renamed = |(oid, label): &&(u32, String)| {
+        now.labels.iter().any(|(other, is)| other == oid && is != label)
+    };
+    before.labels.iter().any(|label| renamed(&label)).then(|| {
+        "has an enum type with a label that was renamed, which changes all values that have it"
+            .to_owned()
+    })
+}
+
+/// Whether the transaction that altered a column gave its values another file.
+enum Rewritten {
+    Yes,
+    /// Something else altered the table after it: VACUUM FULL, say.
+    Perhaps,
+    No,
+}
+
+fn rewritten(before: &TableIs, now: &TableIs, altered: &str) -> Rewritten {
+    let moved = |part: &&PartIs| {
+        before.parts.iter().any(|was| was.oid == part.oid && was.file != part.file)
+    };
+    let moved: Vec<_> = now.parts.iter().filter(moved).collect();
+    if moved.is_empty() {
+        Rewritten::No
+    } else if moved.iter().any(|part| part.altered == altered) {
+        Rewritten::Yes
+    } else {
+        Rewritten::Perhaps
+    }
+}
+
+/// Partitions come and go with rows of which the stream says nothing.
+fn parts(before: &TableIs, now: &TableIs, asked: &AskedTable, found: &mut Vec<Drift>) {
+    let partitioned = |table: &TableIs| table.parts.iter().any(|part| part.oid != table.oid);
+    if !partitioned(before) && !partitioned(now) {
+        return;
+    }
+    let oids =
+        |table: &TableIs| -> BTreeSet<_> { table.parts.iter().map(|part| part.oid).collect() };
+    let (were, are) = (oids(before), oids(now));
+    let mut told = Vec::new();
+    let attached = now.parts.iter().filter(|part| !were.contains(&part.oid) && !part.born);
+    told.extend(attached.map(|part| format!("{} was attached", part.table)));
+    let gone = before.parts.iter().filter(|part| !are.contains(&part.oid));
+    told.extend(gone.map(|part| format!("{} was detached or dropped", part.table)));
+    let altered = before.columns.iter().any(|column| {
+        now.columns.iter().any(|is| is.name == column.name && is.altered != column.altered)
+    });
+    for part in before.parts.iter().filter(|_| !altered) {
+        if now.parts.iter().any(|is| is.oid == part.oid && is.file != part.file) {
+            told.push(format!("{} was truncated or rewritten", part.table));
+        }
+    }
+    if told.is_empty() {
+        return;
+    }
+    let name = &before.table;
+    found.push(compare(asked, format!("partitions of {name} changed: {}", told.join(", "))));
+}
+
+/// A drift whose rows are compared and mended, where they can be told by key.
+fn compare(asked: &AskedTable, what: String) -> Drift {
+    let reply = if asked.mended_by_key { Reply::Compare } else { Reply::Hold };
+    Drift { reply, ..hold(asked, what, "because the target's rows fit already") }
+}
+
+fn target(before: &TableIs, now: &Standing, asked: &AskedTable, found: &mut Vec<Drift>) {
+    let name = &before.table;
+    let mut hold = |what: String| {
+        found.push(hold(asked, what, "because it holds the same rows"));
+    };
+    let Some(after) = now.targets.iter().find(|table| table.table == *name) else {
+        return hold(format!("the target table {name} does not exist any more"));
+    };
+    if before.oid != after.oid {
+        return hold(format!(
+            "the target {name} is another table than the one that was filled: that one was renamed, moved or \
+             dropped"
+        ));
+    }
+    for column in &before.columns {
+        let is = after.columns.iter().find(|other| other.name == column.name);
+        if is.is_some_and(|is| is.number != column.number) {
+            hold(format!(
+                "the column {} of the target {name} is another column than the one that was filled, by the \
+                 same name",
+                column.name
+            ));
+        }
+    }
+}
+
+/// A drift that a person has to answer.
+fn hold(asked: &AskedTable, what: String, because: &str) -> Drift {
+    let options = |option: &str| {
+        let tables = asked.copies.iter().map(|table| format!("{option} {table}"));
+        tables.collect::<Vec<_>>().join(" ")
+    };
+    let resync = if asked.mended_by_key {
+        format!(
+            "`regraft run {}` compares its rows and mends those that differ; ",
+            options("--resync")
+        )
+    } else {
+        String::new()
+    };
+    let remedy = format!(
+        "{resync}`regraft run {}` clears the rows in the target and copies them anew; `regraft run \
+         --accept-mapping` goes on {because}",
+        options("--recopy"),
+    );
+    Drift {
+        copies: asked.copies.clone(),
+        targets: asked.targets.clone(),
+        what,
+        remedy,
+        reply: Reply::Hold,
+        gap: false,
+    }
+}

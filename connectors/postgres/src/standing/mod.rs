@@ -1,0 +1,149 @@
+//! What a mapping stands on: tables, their columns and partitions, the publication, and what the names of
+//! its statements mean. Taken when a mapping is accepted, kept in the ledger, and compared at every start, at
+//! every attempt and while the daemon runs.
+//!
+//! This is the one place that knows what "the same" means: a kind of drift is a [`Drift`], found in
+//! [`drift`], and what is compared is read in [`catalog`].
+
+mod catalog;
+mod drift;
+mod record;
+mod sentinel;
+
+use regraft_core::{Oid, TableName};
+use serde::{Deserialize, Serialize};
+
+pub use self::drift::{Drift, Reply, When};
+pub use self::record::{accept, known, mend, mended};
+pub use self::sentinel::{PgSentinel, held};
+
+/// What is to be looked up of a mapping.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// The publication.
+    pub publication: String,
+    /// regraft made it, and may alter it.
+    pub own_publication: bool,
+    /// Source tables, those that are only joined too, with the columns that the mapping reads.
+    pub sources: Vec<AskedTable>,
+    /// Target tables, with the columns that it fills.
+    pub targets: Vec<AskedTable>,
+    /// Names of the statements that may be functions, types, collations; and operators.
+    pub names: Names,
+    /// Schemas that the role searches at the source, in order.
+    pub path: Vec<String>,
+}
+
+/// A table, and columns of it.
+#[derive(Clone, Debug)]
+pub struct AskedTable {
+    /// Schema and name.
+    pub table: TableName,
+    /// `pg_class.oid` when the mapping was resolved.
+    pub oid: Oid,
+    /// Names of columns.
+    pub columns: Vec<String>,
+    /// Source tables that are copied anew to make its rows in the target again.
+    pub copies: Vec<TableName>,
+    /// Target tables whose rows depend on it; for a target, itself.
+    pub targets: Vec<TableName>,
+    /// Rows of all these targets can be told by their source row, so that differences are mended by key.
+    pub mended_by_key: bool,
+}
+
+/// Names that a mapping uses.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Functions.
+    pub functions: Vec<String>,
+    /// Operators.
+    pub operators: Vec<String>,
+    /// Types and collations.
+    pub types: Vec<String>,
+}
+
+/// What a mapping stands on, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Standing {
+    /// The publication; `None` when there is none.
+    pub publication: Option<PublicationIs>,
+    /// Source tables.
+    pub sources: Vec<TableIs>,
+    /// Target tables.
+    pub targets: Vec<TableIs>,
+    /// What the names of the statements may mean at the source, beside what is built in.
+    pub names: Vec<NameIs>,
+}
+
+/// A publication.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicationIs {
+    /// See [`crate::slot::Publication::id`].
+    pub id: String,
+    /// Tables, with [`crate::slot::Published::member`].
+    pub members: Vec<(TableName, Option<Oid>)>,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableIs {
+    /// Schema and name.
+    pub table: TableName,
+    /// `pg_class.oid`.
+    pub oid: Oid,
+    /// The columns that the mapping uses.
+    pub columns: Vec<ColumnIs>,
+    /// The tables that take its rows: itself, or its partitions.
+    pub parts: Vec<PartIs>,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnIs {
+    /// Name.
+    pub name: String,
+    /// `pg_attribute.attnum`: stays with the column whatever its name is.
+    pub number: i16,
+    /// Type and its modifier, as a name that says its schema.
+    pub full_type: String,
+    /// Schemas of the type, and of what it is made of.
+    pub schemas: Vec<String>,
+    /// `pg_collation.oid`, 0 without.
+    pub collation: Oid,
+    /// Transaction that altered it last.
+    pub altered: String,
+    /// Labels of its enum type, by `pg_enum.oid`.
+    pub labels: Vec<(Oid, String)>,
+}
+
+/// A table that takes rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartIs {
+    /// `pg_class.oid`.
+    pub oid: Oid,
+    /// Schema and name.
+    pub table: TableName,
+    /// File of its rows: another one after TRUNCATE, and whenever they are rewritten.
+    pub file: Oid,
+    /// Transaction that altered its `pg_class` row last: the one that gave it another file, if nothing
+    /// came after.
+    pub altered: String,
+    /// It was made as a partition, so that all its rows came through the partitioned table.
+    pub born: bool,
+}
+
+/// Something of the source's own that a name may mean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameIs {
+    /// function, operator, type, collation or cast.
+    pub kind: String,
+    /// Schema; empty for a cast.
+    pub schema: String,
+    /// The name with its schema, and the types of its arguments.
+    pub what: String,
+    /// `oid` in its catalog.
+    pub oid: Oid,
+    /// Digest of its definition.
+    pub definition: String,
+}

@@ -1,0 +1,151 @@
+//! What a mapping stands on, for the look at it from time to time.
+
+use regraft_core::segment::Route;
+use regraft_core::{Code, Error, Oid, Result, TableName};
+use regraft_mapping::KeyedRead;
+use regraft_postgres::catalog::Table;
+use regraft_postgres::classify;
+use regraft_postgres::endpoint::AS_REGRAFT;
+use regraft_postgres::standing::{Asked, AskedTable, Names, Standing};
+use regraft_settings::Settings;
+
+use super::verify::Target;
+use super::{Compiled, Resolved, Side};
+use crate::finding::Finding;
+
+/// Everything that is looked up of these statements.
+pub(super) fn asked(
+    settings: &Settings,
+    source: &Side,
+    compiled: &[Compiled],
+    routes: &[Route],
+    targets: &[Target],
+) -> Asked {
+    let publication = settings.source.publication.clone();
+    let mut asked = Asked {
+        own_publication: settings.makes(&publication),
+        publication,
+        path: source.server.path.named.clone(),
+        ..Asked::default()
+    };
+    for ((statement, route), target) in compiled.iter().zip(routes).zip(targets) {
+        let columns = statement.declaration.reads.iter().map(|read| read.name.clone());
+        let keys = statement.key.iter().cloned();
+        let read = (&statement.source.name, statement.source.oid, columns.chain(keys).collect());
+        add(&mut asked.sources, read, route);
+        for trace in statement.evaluation.traces() {
+            let columns = mentioned(statement, &trace.from);
+            let read = (&trace.from.name, trace.from.oid, columns);
+            add(&mut asked.sources, read, route);
+        }
+        let filled = route.columns.iter().map(|column| column.name.clone()).collect();
+        add(&mut asked.targets, (&route.target, target.table.oid, filled), route);
+        names(statement, &mut asked.names);
+    }
+    asked
+}
+
+/// What the mapping stands on now.
+///
+/// # Errors
+/// When a server cannot be asked.
+pub(crate) async fn take(source: &Side, target: &Side, asked: &Asked) -> Result<Standing> {
+    let at_source = (&source.client, source.place.as_str());
+    let at_target = (&target.client, target.place.as_str());
+    Standing::take(at_source, &source.server, at_target, asked).await
+}
+
+/// Has the source read each statement once more, with the tables and the schemas that it means from now
+/// on; true when it refused one.
+///
+/// # Errors
+/// When the source cannot be asked.
+pub(super) async fn fixed(
+    source: &Side,
+    resolved: &Resolved,
+    findings: &mut Vec<Finding>,
+) -> Result<bool> {
+    let path = resolved.standing.source_path(&resolved.asked.path);
+    let set = source.client.batch_execute(&path).await;
+    set.map_err(|error| classify(&error, &source.place))?;
+    let before = findings.len();
+    for (table, planned) in resolved.read.iter().zip(&resolved.plan.tables) {
+        for (statement, &at) in table.statements.iter().zip(&planned.statements) {
+            let sql = (statement.select)("true")?;
+            if let Err(error) = source.client.prepare(&sql).await {
+                let place = &resolved.plan.routes[at].place;
+                let what = classify(&error, &source.place).what().to_owned();
+                let error = Error::new(
+                    Code::SelectRefused,
+                    format!(
+                        "once its names are fixed, the source does not take the SELECT: {what}"
+                    ),
+                );
+                findings.push(Finding::from(
+                    &error
+                        .at(place)
+                        .remedy("write the schema before each name that is not built in"),
+                ));
+            }
+        }
+    }
+    let set = source.client.batch_execute(AS_REGRAFT).await;
+    set.map_err(|error| classify(&error, &source.place))?;
+    Ok(findings.len() > before)
+}
+
+/// Adds columns of a table that a statement reads or fills.
+fn add(
+    tables: &mut Vec<AskedTable>,
+    (name, oid, columns): (&TableName, Oid, Vec<String>),
+    route: &Route,
+) {
+    let at = tables.iter().position(|known| known.table == *name).unwrap_or_else(|| {
+        tables.push(AskedTable {
+            table: name.clone(),
+            oid,
+            columns: Vec::new(),
+            copies: Vec::new(),
+            targets: Vec::new(),
+            mended_by_key: true,
+        });
+        tables.len() - 1
+    });
+    let table = &mut tables[at];
+    table.mended_by_key &= route.owner.is_some();
+    table.columns.extend(columns);
+    table.columns.sort_unstable();
+    table.columns.dedup();
+    let lists = [(&mut table.targets, &route.target), (&mut table.copies, &route.source)];
+    for (list, name) in lists {
+        if !list.contains(name) {
+            list.push(name.clone());
+        }
+    }
+}
+
+/// Columns of a joined table that the text names.
+fn mentioned(statement: &Compiled, table: &Table) -> Vec<String> {
+    let text = &statement.statement;
+    let is = |name: &str| {
+        let mut refs =
+            text.source_tables().iter().filter(|written| written.name == table.name.name);
+        refs.any(|written| text.mentions(written, name))
+    };
+    table.columns.iter().map(|column| column.name.clone()).filter(|name| is(name)).collect()
+}
+
+fn names(statement: &Compiled, names: &mut Names) {
+    for named in KeyedRead::named(&statement.statement).into_iter().filter(|named| !named.qualified)
+    {
+        let list = if named.operator { &mut names.operators } else { &mut names.functions };
+        if !list.contains(&named.name) {
+            list.push(named.name);
+        }
+    }
+    for name in statement.statement.named_types() {
+        if !names.types.iter().any(|known| known == name) {
+            names.types.push(name.to_owned());
+        }
+    }
+}

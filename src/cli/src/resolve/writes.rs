@@ -1,0 +1,42 @@
+//! What publishing the source tables does to the application that writes to them, and whether partitions
+//! identify their rows as the mapping relies on.
+
+use regraft_core::Result;
+use regraft_postgres::catalog::Table;
+use regraft_postgres::writes::Leaf;
+
+use super::{Compiled, Side};
+use crate::finding::Finding;
+
+/// Finds what the server would refuse of the application, and what the stream would fill otherwise.
+///
+/// # Errors
+/// When the source cannot be asked.
+pub(super) async fn judge(
+    side: &Side,
+    compiled: &[Compiled],
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    // With what its old images are to hold.
+    let sources = compiled.iter().map(|statement| (&statement.source, statement.key.clone()));
+    let traced = compiled.iter().flat_map(|statement| statement.evaluation.traces());
+    let traced = traced.map(|trace| (&trace.from, trace.from.stream_key().unwrap_or_default()));
+    let mut tables: Vec<(&Table, Vec<String>)> = Vec::new();
+    for table in sources.chain(traced) {
+        if !tables.iter().any(|(known, _)| known.oid == table.0.oid) {
+            tables.push(table);
+        }
+    }
+    let oids: Vec<_> = tables.iter().map(|(table, _)| table.oid).collect();
+    for leaf in Leaf::of(&side.client, &side.place, &oids).await? {
+        let Some((root, key)) = tables.iter().find(|(table, _)| table.oid == leaf.root) else {
+            continue;
+        };
+        // The publication that regraft makes carries generated columns where it has to.
+        let writes = leaf.accepts_writes(&side.server, true, &side.place);
+        let identity =
+            writes.and_then(|()| leaf.identifies_as(&root.name, root.identity, key, &side.place));
+        findings.extend(identity.err().iter().map(Finding::from));
+    }
+    Ok(())
+}
