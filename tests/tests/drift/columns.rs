@@ -1,0 +1,200 @@
+//! Tables and columns that are others than those that were copied, though their names are the same.
+
+use crate::support::{Case, Given, assert_says, ready, stop};
+
+const SOURCE: &str = "
+    CREATE TYPE mood AS ENUM ('ok', 'bad');
+    CREATE TABLE items (id bigint PRIMARY KEY, grade int, grade_new int, state mood, note text);
+    INSERT INTO items SELECT i, i, -i, 'ok', 'n' FROM generate_series(1, 20) AS i;
+    CREATE TABLE new_items (LIKE items INCLUDING ALL);
+    INSERT INTO new_items SELECT i, 1000 + i, 0, 'bad', 'new' FROM generate_series(1, 15) AS i";
+const TARGET: &str = "CREATE TABLE goods (id bigint PRIMARY KEY, grade int, state text)";
+const MAPPING: &str = "INSERT INTO goods SELECT id, grade, state::text FROM items";
+
+async fn case() -> Case {
+    let case =
+        Case::of(Given { source: SOURCE, target: TARGET, mapping: MAPPING, ..Given::default() })
+            .await;
+    case.catch_up().await;
+    case
+}
+
+/// Named at the start and under a running daemon, with a way on that loses nothing.
+async fn stale(alter: &str, parts: &[&str]) {
+    let stopped = case().await;
+    stopped.at_source(alter).await;
+    for _ in 0..2 {
+        let finished = stopped.run_once().await;
+        assert_says(&finished, 3, "RG3018", parts);
+        assert_says(&finished, 3, "RG3018", &["--recopy public.items", "source ("]);
+    }
+    copied_anew(&stopped).await;
+
+    let running = case().await;
+    let mut daemon = running.installation.run();
+    ready(&mut daemon).await;
+    running.at_source(alter).await;
+    running.at_source("INSERT INTO items (id, grade, state) VALUES (100, 5, 'bad')").await;
+    let error = running.held(&daemon, "RG3018").await;
+    let what = error["what"].as_str().unwrap();
+    assert!(parts.iter().all(|part| what.contains(part)), "{error:#}");
+    stop(daemon).await;
+    copied_anew(&running).await;
+}
+
+async fn copied_anew(case: &Case) {
+    let finished = case.regraft(&["run", "--until-caught-up", "--recopy", "items"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    case.assert_equal().await;
+    case.at_source("UPDATE items SET grade = grade + 1 WHERE id < 4").await;
+    case.catch_up().await;
+    case.assert_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_took_the_name_of_another() {
+    let alter =
+        "ALTER TABLE items DROP COLUMN grade; ALTER TABLE items RENAME COLUMN grade_new TO grade";
+    stale(alter, &["column grade of public.items", "another column"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_columns_that_exchanged_their_names() {
+    let alter =
+        "BEGIN; ALTER TABLE items RENAME grade TO x; ALTER TABLE items RENAME grade_new TO grade;
+                 ALTER TABLE items RENAME x TO grade_new; COMMIT";
+    stale(alter, &["column grade of public.items", "another column"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_was_dropped_and_added_again() {
+    let alter =
+        "ALTER TABLE items DROP COLUMN grade; ALTER TABLE items ADD COLUMN grade int DEFAULT 3";
+    stale(alter, &["column grade of public.items", "another column"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_alter_table_rewrote() {
+    let alter = "ALTER TABLE items ALTER COLUMN grade TYPE int USING grade * 100";
+    stale(alter, &["column grade", "public.items", "rewritten"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_that_was_renamed() {
+    let alter = "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'";
+    stale(alter, &["column state of public.items", "label"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_took_the_name_of_another() {
+    let alter =
+        "BEGIN; ALTER TABLE items RENAME TO old; ALTER TABLE new_items RENAME TO items; COMMIT";
+    stale_table(alter).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_dropped_and_made_again() {
+    let alter =
+        "BEGIN; DROP TABLE items; CREATE TABLE items (LIKE new_items INCLUDING ALL); COMMIT";
+    stale_table(alter).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_took_the_name_of_another() {
+    let alter = "BEGIN; CREATE SCHEMA other; CREATE TABLE other.items (LIKE items INCLUDING ALL);
+                 ALTER SCHEMA public RENAME TO before; ALTER SCHEMA other RENAME TO public; COMMIT";
+    stale_table(alter).await;
+}
+
+/// Another table has another identity: it is published with `--recopy`.
+async fn stale_table(alter: &str) {
+    let stopped = case().await;
+    stopped.at_source(alter).await;
+    let finished = stopped.run_once().await;
+    assert_says(
+        &finished,
+        3,
+        "RG3018",
+        &["public.items", "another table", "--recopy public.items"],
+    );
+    copied_anew(&stopped).await;
+
+    let running = case().await;
+    let mut daemon = running.installation.run();
+    ready(&mut daemon).await;
+    running.at_source(alter).await;
+    let error = running.held(&daemon, "RG3018").await;
+    assert!(error["what"].as_str().unwrap().contains("another table"), "{error:#}");
+    stop(daemon).await;
+    copied_anew(&running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_matter_does_not_hold() {
+    let case = case().await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    for alter in [
+        "ALTER TABLE items ADD COLUMN extra int DEFAULT 5",
+        "ALTER TABLE items ALTER COLUMN grade SET STATISTICS 500",
+        "VACUUM FULL items",
+        "ALTER TABLE items DROP COLUMN note",
+        "ALTER TYPE mood ADD VALUE 'worse'",
+        "ALTER TABLE items ADD CHECK (grade < 100000)",
+        "CREATE INDEX ON items (grade)",
+        "CLUSTER items USING items_pkey",
+        "ANALYZE items",
+    ] {
+        case.at_source(alter).await;
+    }
+    case.at_source(
+        "UPDATE items SET grade = grade + 1; INSERT INTO items VALUES (50, 1, 2, 'worse')",
+    )
+    .await;
+    case.settled().await;
+    case.assert_equal().await;
+    case.at_source("TRUNCATE items; INSERT INTO items VALUES (51, 1, 2, 'ok')").await;
+    case.settled().await;
+    case.assert_equal().await;
+    stop(daemon).await;
+    case.catch_up().await;
+    let (status, log) = (case.regraft(&["status", "--json"]).await.json(), ());
+    assert_eq!(status["last_error"], serde_json::Value::Null, "{status:#} {log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_took_the_name_of_another() {
+    let case = case().await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    case.at_target("BEGIN; ALTER TABLE goods RENAME TO old_goods; CREATE TABLE goods (LIKE old_goods INCLUDING ALL); COMMIT")
+        .await;
+    let error = case.held(&daemon, "RG3018").await;
+    assert!(error["what"].as_str().unwrap().contains("target public.goods"), "{error:#}");
+    stop(daemon).await;
+    let finished = case.run_once().await;
+    assert_says(&finished, 3, "RG3018", &["target public.goods", "--recopy public.items"]);
+    copied_anew(&case).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_that_changes_under_a_running_daemon_holds_it() {
+    let case = case().await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    case.at_source(
+        "ALTER TABLE items ALTER grade SET NOT NULL; CREATE UNIQUE INDEX other_idx ON items (grade);
+         ALTER TABLE items REPLICA IDENTITY USING INDEX other_idx;
+         UPDATE items SET id = id + 1000 WHERE id = 3",
+    )
+    .await;
+    let error = case.held(&daemon, "RG3001").await;
+    assert!(
+        error["what"].as_str().unwrap().contains("replica identity of public.items"),
+        "{error:#}"
+    );
+    stop(daemon).await;
+    // The identity of before, or the one of now: both are taken as they are.
+    case.at_source("ALTER TABLE items REPLICA IDENTITY DEFAULT; DROP INDEX other_idx").await;
+    copied_anew(&case).await;
+}

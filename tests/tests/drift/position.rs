@@ -1,0 +1,161 @@
+//! Positions are believed only where they can be true.
+
+use std::process::Command;
+
+use regraft_testkit::{Cluster, ClusterOptions, StopMode};
+use regraft_tests::number;
+
+use crate::support::{Case, Given, assert_says, ready, servers, stop, until_true};
+
+/// Refused until everything is copied anew, which works as it is printed.
+async fn only_recopy_heals(case: &Case, parts: &[&str]) {
+    for _ in 0..2 {
+        let finished = case.run_once().await;
+        assert_says(&finished, 4, "RG2018", parts);
+        assert_says(&finished, 4, "RG2018", &["source (127.0.0.1:", "--recopy all"]);
+    }
+    let finished = case.regraft(&["run", "--until-caught-up", "--recopy", "all"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    case.assert_equal().await;
+    case.at_source("UPDATE items SET amount = -amount WHERE id BETWEEN 3 AND 9").await;
+    case.catch_up().await;
+    case.assert_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_beyond_the_end_of_the_log_is_refused_and_a_copy_anew_heals() {
+    let case = Case::usual().await;
+    case.catch_up().await;
+    case.at_target("UPDATE regraft.pipelines SET position = 'FFFF/0'").await;
+    case.at_source("UPDATE items SET amount = 7 WHERE id = 3").await;
+    only_recopy_heals(&case, &["position"]).await;
+}
+
+/// Copies a stopped cluster's folder, and gives the folder of the copy.
+fn copy(cluster: &Cluster) -> std::path::PathBuf {
+    let to = cluster.data_folder().with_extension("before");
+    let copied = Command::new("cp").arg("-a").arg(cluster.data_folder()).arg(&to).status().unwrap();
+    assert!(copied.success());
+    to
+}
+
+fn put_back(cluster: &Cluster, from: &std::path::Path, promoted: bool) {
+    let data = cluster.data_folder();
+    std::fs::rename(data, data.with_extension("after")).unwrap();
+    std::fs::rename(from, data).unwrap();
+    if promoted {
+        // As its owner would make it.
+        let signal = data.join("recovery.signal");
+        let made = Command::new("cp").arg("-p").arg(data.join("PG_VERSION")).arg(signal).status();
+        assert!(made.unwrap().success());
+        cluster.configure_next(&[("restore_command", "false")]).unwrap();
+    }
+}
+
+/// A source that is put back to an earlier state, with its slot, and has written more than before since.
+async fn restored(promoted: bool) {
+    let source = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let case = Case::between(&source, &servers().await.1, Given::default()).await;
+    case.catch_up().await;
+    source.stop(StopMode::Fast).await.unwrap();
+    let before = copy(&source);
+    source.start_again().await.unwrap();
+    let client = source.client(&format!("{}_legacy", case.name)).await.unwrap();
+    client
+        .batch_execute("INSERT INTO items SELECT i, 'lost', i FROM generate_series(100, 5000) AS i")
+        .await
+        .unwrap();
+    case.catch_up().await;
+    assert_eq!(number(&case.databases.target, "SELECT count(*) FROM goods").await, 4921);
+    source.stop(StopMode::Fast).await.unwrap();
+    put_back(&source, &before, promoted);
+    source.start_again().await.unwrap();
+    let client = source.client(&format!("{}_legacy", case.name)).await.unwrap();
+    until_true(&client, "the end of recovery", "SELECT NOT pg_is_in_recovery()").await;
+    if !promoted {
+        // Before its log has grown again: what was found then is not forgotten.
+        assert_says(&case.run_once().await, 4, "RG2018", &["position"]);
+    }
+    client
+        .batch_execute(
+            "INSERT INTO items SELECT i, 'kept', i FROM generate_series(7000, 20000) AS i",
+        )
+        .await
+        .unwrap();
+    let finished = case.run_once().await;
+    assert_says(&finished, 4, "RG2018", &["position"]);
+    let finished = case.regraft(&["run", "--until-caught-up", "--recopy", "all"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let rows = number(&case.databases.target, "SELECT count(*) FROM goods").await;
+    assert_eq!(rows, 20 + 13_001);
+}
+
+/// Rows of a past that the source does not have any more are removed, missing ones come, and readers of the
+/// target never see it empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resync_goes_on_from_now_and_mends_what_differs() {
+    let wide = "CREATE TABLE items (id bigint PRIMARY KEY, name text, amount integer, at timestamptz, doc text);
+                ALTER TABLE items ALTER doc SET STORAGE EXTERNAL;
+                INSERT INTO items SELECT i, 'n' || i, i, NULL, repeat('d', 9000) FROM generate_series(1, 500) AS i";
+    let case = Case::of(Given {
+        source: wide,
+        target: "CREATE TABLE goods (id bigint PRIMARY KEY, name text, amount integer, doc text)",
+        mapping: "INSERT INTO goods SELECT id, name, amount, doc FROM items",
+        ..Given::default()
+    })
+    .await;
+    case.catch_up().await;
+    // The slot is lost with changes of each kind in it.
+    case.at_source(&format!("SELECT pg_drop_replication_slot('{}')", case.slot())).await;
+    case.at_source(
+        "DELETE FROM items WHERE id % 10 = 3; UPDATE items SET amount = -1 WHERE id % 10 = 5;
+         INSERT INTO items SELECT i, 'new', i, NULL, repeat('e', 9000) FROM generate_series(501, 600) AS i;
+         UPDATE items SET id = id + 5000 WHERE id % 50 = 7",
+    )
+    .await;
+    assert_says(&case.run_once().await, 4, "RG2008", &["--resync all"]);
+    let mut daemon = case.installation.start(&["run", "--resync", "all"]);
+    ready(&mut daemon).await;
+    assert!(number(&case.databases.target, "SELECT count(*) FROM goods").await >= 490);
+    // Changes in part of rows that the target lacks must not stop it.
+    case.at_source("UPDATE items SET amount = amount + 1 WHERE id > 550").await;
+    let sql = "SELECT bool_and(finished_at IS NOT NULL) AND (SELECT count(*) = 0 FROM regraft.findings \
+               WHERE state = 'open') FROM regraft.verifications";
+    until_true(&case.databases.target, "everything to be mended", sql).await;
+    case.settled().await;
+    case.assert_equal().await;
+    stop(daemon).await;
+    case.at_source("UPDATE items SET amount = 0 WHERE id = 9").await;
+    case.catch_up().await;
+    case.assert_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_was_restored_on_another_timeline_is_refused() {
+    restored(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_whose_disk_was_put_back_is_refused_also_when_its_log_has_grown() {
+    restored(false).await;
+}
+
+/// A promotion that lost nothing is no reason to stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeline_that_was_left_behind_the_position_is_followed() {
+    let source = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let case = Case::between(&source, &servers().await.1, Given::default()).await;
+    case.catch_up().await;
+    source.stop(StopMode::Fast).await.unwrap();
+    let same = copy(&source);
+    put_back(&source, &same, true);
+    source.start_again().await.unwrap();
+    let client = source.client(&format!("{}_legacy", case.name)).await.unwrap();
+    until_true(&client, "the end of recovery", "SELECT NOT pg_is_in_recovery()").await;
+    client.batch_execute("UPDATE items SET amount = 99 WHERE id = 4").await.unwrap();
+    case.catch_up().await;
+    let sql = "SELECT count(*) FROM goods WHERE amount = 99";
+    assert_eq!(number(&case.databases.target, sql).await, 1);
+    let sql = "SELECT source_timeline::bigint FROM regraft.pipelines";
+    assert_eq!(number(&case.databases.target, sql).await, 2);
+}
