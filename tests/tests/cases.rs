@@ -337,6 +337,7 @@ cases! {
     toast_key_move,
     toast_key_move_filter,
     toast_key_move_mixed,
+    toast_keys,
     toast_mixed,
     toast_plain,
     toast_routing,
