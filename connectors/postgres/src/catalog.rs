@@ -74,6 +74,32 @@ pub struct TableColumn {
     pub identity_always: bool,
     /// The column has a collation other than the database's default.
     pub collated: bool,
+    /// Its collation takes texts for equal that are not the same.
+    pub nondeterministic: bool,
+}
+
+/// Types whose values are equal only when their bytes are, as far as no collation says otherwise.
+const EXACT: &[&str] = &[
+    "boolean",
+    "smallint",
+    "integer",
+    "bigint",
+    "oid",
+    "text",
+    "character varying",
+    "uuid",
+    "bytea",
+    "date",
+    "time without time zone",
+    "timestamp without time zone",
+    "timestamp with time zone",
+];
+
+impl TableColumn {
+    /// Values are equal only when their bytes are.
+    pub(crate) fn is_exact(&self) -> bool {
+        EXACT.contains(&self.sql_type.as_str()) && !self.nondeterministic
+    }
 }
 
 /// A type whose object id is not the same on every server (`pg_type`).
@@ -295,6 +321,7 @@ impl<'a> Catalog<'a> {
                 generated: char_of(&row, "generated") != '\0',
                 identity_always: char_of(&row, "identity") == 'a',
                 collated: row.get("collated"),
+                nondeterministic: row.get("nondeterministic"),
             };
             push(&mut tables, &row, |table| table.columns.push(column));
         }
@@ -439,7 +466,9 @@ SELECT a.attrelid AS table, a.attname::text AS name, a.attnum AS number, a.attty
        format_type(a.atttypid, a.atttypmod) AS full_type,
        a.attnotnull AS not_null, a.atthasdef OR a.attidentity <> '' AS has_default,
        a.attgenerated AS generated, a.attidentity AS identity,
-       a.attcollation NOT IN (0, 100) AS collated
+       a.attcollation NOT IN (0, 100) AS collated,
+       EXISTS (SELECT FROM pg_collation c WHERE c.oid = a.attcollation AND NOT c.collisdeterministic)
+           AS nondeterministic
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 JOIN pg_namespace tn ON tn.oid = t.typnamespace

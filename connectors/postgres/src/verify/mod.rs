@@ -34,6 +34,7 @@ use self::sql::{numbered, owner_arrays, owners_of_keys};
 use crate::chunks::{KeyColumn, ReadStatement, of_source};
 use crate::classify;
 use crate::connectors::Address;
+use crate::given::{Given, unnested};
 use crate::raw::RawArray;
 
 pub use digests::{Algorithm, KeyDigest};
@@ -255,12 +256,16 @@ impl Verifier for PgVerifier {
         if keys.is_empty() || owner.iter().all(|column| column.same) {
             return Ok(keys.to_vec());
         }
-        let sql =
-            owners_of_keys(owner, |at, column| format!("${}::{}[]", at + 1, column.key.sql_type));
-        let arrays = arrays(keys, owner.len());
-        let rows = self.source.client.query(&sql, &parameters(&arrays)).await;
-        let rows = rows.map_err(|error| self.at_source(&error))?;
-        rows.iter().map(|row| crate::chunks::key(row, owner.len())).collect()
+        let types = owner.iter().map(|column| column.key.sql_type.as_str());
+        let mut owners = Vec::with_capacity(keys.len());
+        for given in Given::parts(types.clone(), keys) {
+            let sql = owners_of_keys(owner, &given.select(types.clone()));
+            let rows = self.source.client.query(&sql, &given.parameters()).await;
+            for row in rows.map_err(|error| self.at_source(&error))? {
+                owners.push(crate::chunks::key(&row, owner.len())?);
+            }
+        }
+        Ok(owners)
     }
 
     async fn owners_of_texts(
@@ -273,9 +278,12 @@ impl Verifier for PgVerifier {
         if owner.is_empty() || keys.iter().any(|key| key.len() != owner.len()) {
             return Ok(None);
         }
-        let sql = owners_of_keys(owner, |at, column| {
-            format!("${}::text[]::{}[]", at + 1, column.key.sql_type)
-        });
+        let types = owner.iter().enumerate();
+        let types: Vec<_> =
+            types.map(|(at, column)| format!("t.c{at}::{}", column.key.sql_type)).collect();
+        let given = unnested(owner.iter().map(|_| "text"), 1);
+        let given = format!("SELECT {} FROM ({given}) AS t", types.join(", "));
+        let sql = owners_of_keys(owner, &given);
         let texts = |at: usize| keys.iter().map(|key| key[at].as_str()).collect::<Vec<_>>();
         let columns: Vec<Vec<&str>> = (0..owner.len()).map(texts).collect();
         let parameters: Vec<_> =

@@ -210,18 +210,9 @@ pub(super) fn numbered(before: &str, count: usize) -> String {
     (0..count).map(|at| format!("{before}{at}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Owner values of source keys that are given as arrays.
-pub(super) fn owners_of_keys(
-    owner: &[OwnerColumn],
-    array: impl Fn(usize, &OwnerColumn) -> String,
-) -> String {
-    let arrays: Vec<_> = owner.iter().enumerate().map(|(at, column)| array(at, column)).collect();
+/// Owner values of source keys, which a subselect gives, in its order.
+pub(super) fn owners_of_keys(owner: &[OwnerColumn], given: &str) -> String {
     let names: Vec<_> = owner.iter().map(|column| quote(&column.key.name)).collect();
     let values: Vec<_> = owner.iter().map(|column| column.of_key("v")).collect();
-    format!(
-        "SELECT {} FROM unnest({}) WITH ORDINALITY AS v({}, \"regraft place\") ORDER BY \"regraft place\"",
-        values.join(", "),
-        arrays.join(", "),
-        names.join(", ")
-    )
+    format!("SELECT {} FROM ({given}) AS v({})", values.join(", "), names.join(", "))
 }
