@@ -46,6 +46,9 @@ pub struct Table {
     pub has_exclusions: bool,
     /// Rewrite rules (`CREATE RULE`) stand on the table.
     pub has_rules: bool,
+    /// The table itself, or partitions of it, whose changes are not in the log: unlogged and foreign ones,
+    /// quoted and qualified.
+    pub not_logged: Vec<String>,
 }
 
 /// A column of a [`Table`].
@@ -204,19 +207,32 @@ impl Table {
             ReplicaIdentity::Index => {
                 self.unique.iter().find(|index| index.identity).and_then(UniqueIndex::plain)
             }
-            ReplicaIdentity::Full => self.target_key(),
+            ReplicaIdentity::Full => {
+                let mut keys = self.not_null_keys();
+                keys.find(|key| self.generated_among(key).is_none()).or_else(|| self.target_key())
+            }
             ReplicaIdentity::Nothing => None,
         }
+    }
+
+    /// A generated column among these: the stream does not carry it.
+    pub fn generated_among(&self, columns: &[String]) -> Option<&TableColumn> {
+        let found = columns.iter().filter_map(|name| self.column(name));
+        found.into_iter().find(|column| column.generated)
     }
 
     /// Columns that `ON CONFLICT` can arbitrate by: the primary key, or else a unique index over
     /// NOT NULL columns.
     pub fn target_key(&self) -> Option<Vec<String>> {
+        self.not_null_keys().next()
+    }
+
+    fn not_null_keys(&self) -> impl Iterator<Item = Vec<String>> {
         let not_null = |columns: &Vec<String>| {
             columns.iter().all(|name| self.column(name).is_some_and(|column| column.not_null))
         };
         let usable = self.unique.iter().filter(|index| !index.partial && !index.deferrable);
-        usable.filter_map(UniqueIndex::plain).find(not_null)
+        usable.filter_map(UniqueIndex::plain).filter(not_null)
     }
 
     /// The columns as the stream describes them.
@@ -305,6 +321,7 @@ impl<'a> Catalog<'a> {
                 has_exclusions: row.get("has_exclusions"),
                 has_children: row.get("has_children"),
                 has_rules: row.get("has_rules"),
+                not_logged: row.get("not_logged"),
             };
             tables.insert(table.oid, table);
         }
@@ -454,7 +471,11 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
        EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'x')
            AS has_exclusions,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,
-       c.relhasrules AS has_rules
+       c.relhasrules AS has_rules,
+       ARRAY(SELECT format('%I.%I', pn.nspname, p.relname)
+             FROM (SELECT c.oid UNION SELECT relid::oid FROM pg_partition_tree(c.oid)) AS tree (oid)
+             JOIN pg_class p ON p.oid = tree.oid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+             WHERE p.relkind = 'f' OR p.relpersistence <> 'p' ORDER BY 1) AS not_logged
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY($1)";
 

@@ -9,6 +9,7 @@ pub mod overloads;
 mod own;
 mod read;
 mod source;
+mod stream;
 mod target;
 mod traces;
 mod verify;

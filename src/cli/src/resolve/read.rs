@@ -7,6 +7,7 @@ use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::classify;
 
 use super::source::{key, readable, source_table};
+use super::stream::logged;
 use super::traces::traces;
 use super::{Evaluation, Side};
 use crate::finding::Finding;
@@ -141,7 +142,9 @@ pub(super) async fn joined(
     let mut tables = Vec::new();
     for written in statement.source_tables() {
         let schema = written.schema.as_deref();
-        tables.push((written, catalog.table(schema, &written.name, Code::SourceMissing).await?));
+        let table = catalog.table(schema, &written.name, Code::SourceMissing).await?;
+        logged(&table, statement)?;
+        tables.push((written, table));
     }
     let owned = tables.iter().position(|(_, table)| {
         table.stream_key().is_some_and(|key| owner(prepared, table, &key).is_some())

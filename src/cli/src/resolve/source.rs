@@ -9,7 +9,7 @@ use tokio_postgres::error::ErrorPosition;
 
 use super::own::Own;
 use super::read::Shape;
-use super::{Compiled, Evaluation, Side, at, overloads, read};
+use super::{Compiled, Evaluation, Side, at, overloads, read, stream};
 use crate::finding::Finding;
 use crate::mappers::Mappers;
 
@@ -88,7 +88,8 @@ pub(super) async fn compile(
     };
     let column =
         |c: &tokio_postgres::Column| (c.name().to_owned(), c.type_().oid(), c.type_modifier());
-    let columns = prepared.columns().iter().map(column).collect();
+    let columns: Vec<_> = prepared.columns().iter().map(column).collect();
+    stream::large_objects(side, &columns, &statement, findings).await?;
     compiled(&catalog, columns, statement, table, key, evaluation).await
 }
 
@@ -227,13 +228,16 @@ pub(super) fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
             .at(statement.place())
             .remedy(format!("ALTER TABLE {quoted} REPLICA IDENTITY DEFAULT")));
     }
-    table.stream_key().ok_or_else(|| {
+    stream::logged(table, statement)?;
+    let key = table.stream_key().ok_or_else(|| {
         let what = format!("{} has no primary key", table.name);
         Error::new(Code::SourceKeyMissing, what).at(statement.place()).remedy(format!(
             "ALTER TABLE {quoted} ADD PRIMARY KEY (…), or ALTER TABLE {quoted} REPLICA IDENTITY \
              USING INDEX … with a unique index over NOT NULL columns"
         ))
-    })
+    })?;
+    stream::carried(table, &key, statement)?;
+    Ok(key)
 }
 
 pub(super) fn readable(table: &Table, side: &Side, findings: &mut Vec<Finding>) {
