@@ -361,6 +361,7 @@ cases! {
     unique_uuid,
     values_numeric,
     values_text,
+    values_texts,
     values_time,
     values_types,
     values_user_types,
@@ -399,8 +400,8 @@ macro_rules! cases_of_types {
         cases_of_types! {
             $source, $target:
             arrays, casts, enum_arrays, enums_and_domains, generated_columns, hostile_settings,
-            key_other_types, many_columns, read_join, toast_arrays, values_numeric, values_text,
-            values_time, values_types, values_user_types,
+            key_arrays, key_composites, key_other_types, many_columns, read_join, toast_arrays,
+            values_numeric, values_text, values_texts, values_time, values_types, values_user_types,
         }
     };
 }

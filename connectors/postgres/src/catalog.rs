@@ -79,6 +79,26 @@ pub struct TableColumn {
     pub collated: bool,
     /// Its collation takes texts for equal that are not the same.
     pub nondeterministic: bool,
+    /// How its values can travel.
+    pub binary: BinaryForm,
+}
+
+/// What a server does with values of a type in binary form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BinaryForm {
+    /// It has none: the stream carries texts.
+    pub missing: bool,
+    /// It fails to write it, because of a type inside that has none: so does the stream.
+    pub broken: bool,
+    /// It does not read it, or not all that it writes.
+    pub unread: bool,
+}
+
+impl BinaryForm {
+    /// Values have to travel as their texts.
+    pub fn is_text(self) -> bool {
+        self.missing || self.broken || self.unread
+    }
 }
 
 /// Types whose values are equal only when their bytes are, as far as no collation says otherwise.
@@ -325,7 +345,7 @@ impl<'a> Catalog<'a> {
             };
             tables.insert(table.oid, table);
         }
-        for row in self.query(COLUMNS, &[&oids]).await? {
+        for row in self.query(&COLUMNS.replace("BINARY", BINARY), &[&oids]).await? {
             let column = TableColumn {
                 name: row.get("name"),
                 number: row.get("number"),
@@ -339,6 +359,11 @@ impl<'a> Catalog<'a> {
                 identity_always: char_of(&row, "identity") == 'a',
                 collated: row.get("collated"),
                 nondeterministic: row.get("nondeterministic"),
+                binary: BinaryForm {
+                    missing: row.get("missing"),
+                    broken: row.get("broken"),
+                    unread: row.get("unread"),
+                },
             };
             push(&mut tables, &row, |table| table.columns.push(column));
         }
@@ -409,6 +434,24 @@ impl<'a> Catalog<'a> {
                    WHERE t.oid = ANY($1)";
         let rows = self.query(sql, &[&oids]).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// How values of types can travel.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn binary_forms(&self, oids: &[Oid]) -> Result<HashMap<Oid, BinaryForm>> {
+        let sql = format!(
+            "SELECT t.oid, b.missing, b.broken, b.unread FROM pg_type t \
+             CROSS JOIN LATERAL ({BINARY}) AS b WHERE t.oid = ANY($1)"
+        );
+        let form = |row: &tokio_postgres::Row| BinaryForm {
+            missing: row.get(1),
+            broken: row.get(2),
+            unread: row.get(3),
+        };
+        let rows = self.query(&sql, &[&oids]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), form(row))).collect())
     }
 
     /// The types of a table's columns whose ids are not the same on every server, with those that they refer to.
@@ -489,14 +532,35 @@ SELECT a.attrelid AS table, a.attname::text AS name, a.attnum AS number, a.attty
        a.attgenerated AS generated, a.attidentity AS identity,
        a.attcollation NOT IN (0, 100) AS collated,
        EXISTS (SELECT FROM pg_collation c WHERE c.oid = a.attcollation AND NOT c.collisdeterministic)
-           AS nondeterministic
+           AS nondeterministic,
+       b.missing, b.broken, b.unread
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 JOIN pg_namespace tn ON tn.oid = t.typnamespace
 LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
 LEFT JOIN pg_namespace en ON en.oid = e.typnamespace
+CROSS JOIN LATERAL (BINARY) AS b
 WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum";
+
+// Of the type t: a type is written and read by way of those inside. What is in an empty tsquery (3615) is
+// written, and refused as it is read.
+const BINARY: &str = "
+WITH RECURSIVE inside AS (
+    SELECT t.oid
+    UNION
+    SELECT x.oid FROM inside JOIN pg_type i ON i.oid = inside.oid
+    LEFT JOIN pg_range r ON i.oid IN (r.rngtypid, r.rngmultitypid)
+    CROSS JOIN LATERAL (
+        SELECT i.typbasetype UNION ALL SELECT r.rngsubtype
+        UNION ALL SELECT i.typelem WHERE i.typsubscript = 'array_subscript_handler'::regproc
+        UNION ALL SELECT p.atttypid FROM pg_attribute p
+            WHERE i.typtype = 'c' AND p.attrelid = i.typrelid AND p.attnum > 0 AND NOT p.attisdropped) AS x(oid)
+    WHERE x.oid <> 0)
+SELECT t.typsend = 0 AS missing,
+       t.typsend <> 0 AND bool_or(i.typsend = 0) AS broken,
+       bool_or(i.typreceive = 0 OR i.oid = 3615) AS unread
+FROM inside JOIN pg_type i ON i.oid = inside.oid";
 
 const INDEXES: &str = "
 SELECT i.indrelid AS table, c.relname::text AS name, i.indisunique AS unique,

@@ -15,7 +15,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{PgLsn, ToSql};
 
 use crate::classify;
-use crate::given::Given;
+use crate::given::{Carried, Given};
 use crate::raw::RawValue;
 
 /// A source table that chunks are read of.
@@ -27,6 +27,8 @@ pub struct ReadTable {
     pub key: Vec<KeyColumn>,
     /// Its statements, in the order of the mapping.
     pub statements: Vec<ReadStatement>,
+    /// Its columns of types that have no binary form: the stream carries their texts.
+    pub texts: Vec<String>,
 }
 
 /// How changed rows of another table lead to source rows.
@@ -34,8 +36,8 @@ pub struct ReadTable {
 pub struct ReadTrace {
     /// As in the plan.
     pub name: String,
-    /// SQL names of the types of the columns that are changed there.
-    pub types: Vec<String>,
+    /// The columns that are changed there.
+    pub columns: Vec<KeyColumn>,
     /// Tables on the way.
     pub steps: Vec<TraceStep>,
     /// Columns of the source table that have the same values.
@@ -71,6 +73,16 @@ pub struct KeyColumn {
     pub name: String,
     /// SQL name of its type.
     pub sql_type: String,
+    /// Its values are given as their texts, by the stream and by the server.
+    pub text: bool,
+}
+
+impl KeyColumn {
+    /// The column of `table` as the server can give it.
+    pub fn given(&self, table: &str) -> String {
+        let name = format!("{table}.{}", quote(&self.name));
+        if self.text { format!("{name}::text") } else { name }
+    }
 }
 
 /// A SELECT that can be restricted.
@@ -83,6 +95,8 @@ pub struct ReadStatement {
     /// Makes the target rows of what the SELECT gives, and is bound to its columns behind the key.
     /// Without one, the SELECT gives the target rows.
     pub mapper: Option<Arc<dyn Mapper>>,
+    /// Columns of the SELECT behind the key that the mapper gets as texts, as in the stream.
+    pub texts: Vec<usize>,
 }
 
 /// Gives a SELECT that is restricted by a condition.
@@ -178,12 +192,12 @@ fn range(table: &ReadTable, source: &str, after: bool, upto: bool) -> String {
 fn keys(table: &ReadTable, source: &str, given: &Given<'_>) -> String {
     let columns: Vec<_> =
         table.key.iter().map(|column| format!("{source}.{}", quote(&column.name))).collect();
-    format!("({}) IN ({})", columns.join(", "), given.select(table.key_types()))
+    format!("({}) IN ({})", columns.join(", "), given.select(table.carried()))
 }
 
 impl ReadTable {
-    fn key_types(&self) -> impl Iterator<Item = &str> + Clone {
-        self.key.iter().map(|column| column.sql_type.as_str())
+    fn carried(&self) -> impl Iterator<Item = Carried<'_>> + Clone {
+        self.key.iter().map(Carried::from)
     }
 }
 
@@ -193,7 +207,7 @@ fn trace_sql(table: &ReadTable, trace: &ReadTrace, values: Option<String>) -> St
         names.map(|name| format!("{alias}.{}", quote(name))).collect::<Vec<_>>().join(", ")
     };
     let name = table.table.quoted();
-    let key = list("s", &mut table.key.iter().map(|column| &column.name));
+    let key = table.key.iter().map(|column| column.given("s")).collect::<Vec<_>>().join(", ");
     let Some(mut values) = values else { return format!("SELECT {key} FROM {name} AS s") };
     let by = list("s", &mut trace.by.iter());
     for step in &trace.steps {
@@ -300,7 +314,7 @@ impl ChunkReader for PgReader {
                     .at(name.to_string())
                     .remedy(format!("copy the table anew: `regraft run --recopy {name}`"))
             })?;
-        let types = trace.types.iter().map(String::as_str);
+        let types = trace.columns.iter().map(Carried::from);
         let mut keys = Vec::new();
         let given = traced.values.as_deref().map(|values| Given::parts(types.clone(), values));
         let parts =
@@ -367,7 +381,10 @@ impl PgReader {
                 while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
                     bytes += match &statement.mapper {
                         None => append(&mut read, &row, table.key.len())?,
-                        Some(mapper) => map(&mut read, &row, table.key.len(), mapper.as_ref())?,
+                        Some(mapper) => {
+                            let texts = statement.texts.as_slice();
+                            map(&mut read, &row, (table.key.len(), texts), mapper.as_ref())?
+                        }
                     };
                     if bytes > bytes_max {
                         return Err(Error::new(Code::ChunkTooLarge, "a chunk exceeds its limit"));
@@ -415,7 +432,7 @@ fn restrictions<'a>(
                 let sql = keys(table, source, &given);
                 Restriction { sql, given: RestrictedBy::Keys(given) }
             };
-            Given::parts(table.key_types(), keys_of).into_iter().map(restriction).collect()
+            Given::parts(table.carried(), keys_of).into_iter().map(restriction).collect()
         }
     }
 }
@@ -450,13 +467,15 @@ fn append(
 pub(crate) fn map(
     read: &mut StatementRows,
     row: &tokio_postgres::Row,
-    key_columns: usize,
+    (key_columns, texts): (usize, &[usize]),
     mapper: &dyn Mapper,
 ) -> Result<usize> {
     let key = key(row, key_columns)?;
     let mut image = TupleBuilder::with_capacity(row.len() - key_columns, 256);
     for at in key_columns..row.len() {
-        image.push(cell(row, at)?.map_or(Cell::Null, Cell::Binary));
+        let text = texts.contains(&(at - key_columns));
+        let present = if text { Cell::Text } else { Cell::Binary };
+        image.push(cell(row, at)?.map_or(Cell::Null, present));
     }
     let before = read.rows.size();
     let Mapped::Rows(count) = mapper.map(&image.finish(), &mut read.rows)? else {
@@ -491,11 +510,13 @@ mod tests {
         let key = |name: &str, sql_type: &str| KeyColumn {
             name: name.to_owned(),
             sql_type: sql_type.to_owned(),
+            text: false,
         };
         ReadTable {
             table: TableName::new("public", "t"),
             key: vec![key("a", "uuid"), key("B", "text")],
             statements: Vec::new(),
+            texts: Vec::new(),
         }
     }
 

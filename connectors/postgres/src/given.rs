@@ -5,22 +5,59 @@
 //! rows with such a column are given value by value.
 
 use regraft_core::Key;
+use regraft_core::segment::RouteColumn;
 use tokio_postgres::types::ToSql;
 
+use crate::chunks::KeyColumn;
 use crate::raw::{RawArray, RawParameter};
 
 /// Values of one statement that are given one by one; the protocol has room for 65,535.
 const VALUES_MAX: usize = 16_384;
 
-/// Whether `unnest` takes values of the type apart.
-pub(crate) fn is_array(sql_type: &str) -> bool {
-    sql_type.ends_with("[]")
+/// A column that is given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Carried<'a> {
+    /// SQL name of its type.
+    pub(crate) sql_type: &'a str,
+    /// Its values come as their texts.
+    pub(crate) text: bool,
 }
 
-/// `SELECT unnest($1::uuid[]) AS c0, unnest($2::text[]) AS c1`, for types that are no arrays.
-pub(crate) fn unnested<'a>(types: impl IntoIterator<Item = &'a str>, first: usize) -> String {
-    let columns = types.into_iter().enumerate();
-    let columns = columns.map(|(at, kind)| format!("unnest(${}::{kind}[]) AS c{at}", first + at));
+impl<'a> From<&'a RouteColumn> for Carried<'a> {
+    fn from(column: &'a RouteColumn) -> Self {
+        Self { sql_type: &column.sql_type, text: column.text }
+    }
+}
+
+impl<'a> From<&'a KeyColumn> for Carried<'a> {
+    fn from(column: &'a KeyColumn) -> Self {
+        Self { sql_type: &column.sql_type, text: column.text }
+    }
+}
+
+impl<'a> Carried<'a> {
+    /// SQL name of the type in which the values come.
+    pub(crate) fn comes_as(self) -> &'a str {
+        if self.text { "text" } else { self.sql_type }
+    }
+
+    /// Such a value in its type.
+    pub(crate) fn cast(self, value: &str) -> String {
+        if self.text { format!("{value}::{}", self.sql_type) } else { value.to_owned() }
+    }
+
+    /// Whether `unnest` takes the values apart.
+    pub(crate) fn is_array(self) -> bool {
+        self.comes_as().ends_with("[]")
+    }
+}
+
+/// `SELECT unnest($1::uuid[]) AS c0, unnest($2::text[]) AS c1`, where no value is an array.
+pub(crate) fn unnested<'a>(columns: impl IntoIterator<Item = Carried<'a>>, first: usize) -> String {
+    let columns = columns.into_iter().enumerate().map(|(at, column)| {
+        let value = format!("unnest(${}::{}[])", first + at, column.comes_as());
+        format!("{} AS c{at}", column.cast(&value))
+    });
     format!("SELECT {}", columns.collect::<Vec<_>>().join(", "))
 }
 
@@ -33,13 +70,13 @@ pub(crate) enum Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    /// Rows with columns of these types, as many for each statement as it can take.
+    /// Rows with these columns, as many for each statement as it can take.
     pub(crate) fn parts<'t>(
-        types: impl Iterator<Item = &'t str> + Clone,
+        columns: impl Iterator<Item = Carried<'t>> + Clone,
         rows: &'a [Key],
     ) -> Vec<Given<'a>> {
-        let width = types.clone().count();
-        if !types.clone().any(is_array) {
+        let width = columns.clone().count();
+        if !columns.clone().any(Carried::is_array) {
             let mut arrays = vec![RawArray::default(); width];
             for row in rows {
                 arrays.iter_mut().zip(row.row().cells()).for_each(|(a, cell)| a.push(cell));
@@ -52,15 +89,17 @@ impl<'a> Given<'a> {
     }
 
     /// The rows as a subselect, which gives them in their order.
-    pub(crate) fn select<'t>(&self, types: impl Iterator<Item = &'t str> + Clone) -> String {
-        let Self::Values(values) = self else { return unnested(types, 1) };
-        let types: Vec<_> = types.collect();
+    pub(crate) fn select<'t>(&self, columns: impl Iterator<Item = Carried<'t>> + Clone) -> String {
+        let Self::Values(values) = self else { return unnested(columns, 1) };
+        let columns: Vec<_> = columns.collect();
         let row = |first: usize| {
-            let values = types.iter().enumerate();
-            let values = values.map(|(at, kind)| format!("${}::{kind}", first + at));
+            let values = columns.iter().enumerate();
+            let values = values.map(|(at, column)| {
+                column.cast(&format!("${}::{}", first + at, column.comes_as()))
+            });
             format!("({})", values.collect::<Vec<_>>().join(", "))
         };
-        let rows = (1..=values.len()).step_by(types.len().max(1)).map(row);
+        let rows = (1..=values.len()).step_by(columns.len().max(1)).map(row);
         format!("VALUES {}", rows.collect::<Vec<_>>().join(", "))
     }
 
@@ -85,26 +124,33 @@ mod tests {
         Key(bytes.into_boxed_slice())
     }
 
+    fn types<'a>(of: &'a [(&'a str, bool)]) -> impl Iterator<Item = Carried<'a>> + Clone {
+        of.iter().map(|&(sql_type, text)| Carried { sql_type, text })
+    }
+
     #[test]
     fn values_are_given_as_arrays_where_they_are_none() {
-        let keys = [key(&[b"a", b"b"]), key(&[b"c", b"d"])];
-        let types = || ["uuid", "public.pair"].into_iter();
+        let keys = [key(&[b"a", b"b", b"e"]), key(&[b"c", b"d", b"f"])];
+        let types = || types(&[("uuid", false), ("public.pair", false), ("public.isbn", true)]);
         let parts = Given::parts(types(), &keys);
         assert_eq!(
             parts.iter().map(|part| part.select(types())).collect::<Vec<_>>(),
-            ["SELECT unnest($1::uuid[]) AS c0, unnest($2::public.pair[]) AS c1"]
+            ["SELECT unnest($1::uuid[]) AS c0, unnest($2::public.pair[]) AS c1, \
+              unnest($3::text[])::public.isbn AS c2"]
         );
-        assert_eq!(parts[0].parameters().len(), 2);
+        assert_eq!(parts[0].parameters().len(), 3);
     }
 
     #[test]
     fn arrays_are_given_one_by_one() {
         let keys = [key(&[b"a", b"b"]), key(&[b"c", b"d"])];
-        let types = || ["integer[]", "text"].into_iter();
+        let types = || types(&[("integer[]", false), ("public.seg[]", true)]);
         let parts = Given::parts(types(), &keys);
         assert_eq!(
             parts.iter().map(|part| part.select(types())).collect::<Vec<_>>(),
-            ["VALUES ($1::integer[], $2::text), ($3::integer[], $4::text)"]
+            [
+                "VALUES ($1::integer[], $2::text::public.seg[]), ($3::integer[], $4::text::public.seg[])"
+            ]
         );
         assert_eq!(parts[0].parameters().len(), 4);
         let keys = vec![key(&[b"a", b"b"]); VALUES_MAX];

@@ -112,3 +112,30 @@ async fn numbers_of_large_objects_are_warned_of() {
     case.catch_up().await;
     case.assert_equal().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_the_server_cannot_send_are_refused() {
+    let mapping = "INSERT INTO t SELECT id, v FROM s;";
+    for (types, column) in [
+        ("", "aclitem[]"),
+        ("CREATE TYPE pair AS (a int, b aclitem);", "pair"),
+        ("CREATE DOMAIN acls AS aclitem[];", "acls"),
+        ("CREATE TYPE pair AS (a int, b aclitem[]);", "pair[]"),
+    ] {
+        let source = format!("{types} CREATE TABLE s (id int PRIMARY KEY, v text, acl {column})");
+        let parts = ["cannot send the column \"acl\" of public.s", column];
+        refused(&source, mapping, 2, "RG3003", &parts).await;
+    }
+    // One that is read beside the source table.
+    let source = "CREATE TABLE s (id int PRIMARY KEY, k int);
+        CREATE TABLE kinds (k int PRIMARY KEY, v text, acl aclitem[])";
+    let joined = "INSERT INTO t SELECT s.id, kinds.v FROM s LEFT JOIN kinds ON kinds.k = s.k;";
+    refused(source, joined, 2, "RG3003", &["cannot send the column \"acl\" of public.kinds"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_not_read_back_is_refused() {
+    let source = "CREATE TABLE s (q tsquery PRIMARY KEY, id int, v text)";
+    let mapping = "INSERT INTO t SELECT id, v FROM s;";
+    refused(source, mapping, 3, "RG3001", &["\"q\"", "tsquery", "USING INDEX"]).await;
+}

@@ -24,7 +24,7 @@ use regraft_core::segment::Route;
 use regraft_core::sql::{quote, quote_list};
 
 use super::target::Target;
-use crate::given::is_array;
+use crate::given::Carried;
 
 /// The alias of the target in all statements.
 const T: &str = "t";
@@ -92,10 +92,13 @@ pub(crate) fn delete(
     let mut using = String::new();
     let mut conditions = Vec::new();
     match by {
-        [only] if !is_array(&route.columns[*only].sql_type) => {
+        [only] if !Carried::from(&route.columns[*only]).is_array() => {
             // An array is searched in one index scan per partition, which a join with it is not.
-            let (from, to) = (&route.columns[*only].sql_type, &target.types[*only]);
-            conditions.push(format!("{} = ANY($1::{from}[]::{to}[])", name(*only)));
+            let carried = Carried::from(&route.columns[*only]);
+            let array = format!("$1::{}[]", carried.comes_as());
+            let typed =
+                if carried.text { format!("{array}::{}[]", carried.sql_type) } else { array };
+            conditions.push(format!("{} = ANY({typed}::{}[])", name(*only), target.types[*only]));
         }
         _ => {
             using = format!(" USING ({}) AS o", cast(target, by, given));
@@ -144,9 +147,9 @@ pub(crate) fn clear(route: &Route) -> String {
 }
 
 /// A table for rows that cannot be given as arrays.
-pub(crate) fn create_staging(name: &str, types: &[&str]) -> String {
-    let columns: Vec<_> =
-        types.iter().enumerate().map(|(at, kind)| format!("c{at} {kind}")).collect();
+pub(crate) fn create_staging<'a>(name: &str, columns: impl Iterator<Item = Carried<'a>>) -> String {
+    let column = |(at, column): (usize, Carried<'_>)| format!("c{at} {}", column.comes_as());
+    let columns: Vec<_> = columns.enumerate().map(column).collect();
     format!(
         "CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({}) ON COMMIT DELETE ROWS",
         columns.join(", ")
@@ -180,6 +183,7 @@ mod tests {
         let column = |name: &str, sql_type: &str| RouteColumn {
             name: name.to_owned(),
             sql_type: sql_type.to_owned(),
+            text: false,
         };
         let route = Route {
             source: TableName::new("public", "w"),

@@ -118,7 +118,10 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
             Unique { name: index.name.clone(), columns, reads }
         })
         .collect();
-    let typed = columns.iter().zip(&route.columns).all(|(to, from)| to.sql_type == from.sql_type);
+    let typed = columns
+        .iter()
+        .zip(&route.columns)
+        .all(|(to, from)| to.sql_type == from.sql_type && !from.text);
     Ok(Target {
         key,
         copied: typed && table.is_plain(),

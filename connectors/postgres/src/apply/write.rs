@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use super::lane::Lane;
 use super::recover::Parking;
 use super::statements;
-use crate::given::{is_array, unnested};
+use crate::given::{Carried, unnested};
 use crate::raw::RawArray;
 
 /// Rows per statement: more gain nothing, and keep locks and memory longer.
@@ -179,23 +179,26 @@ impl Lane {
         (rows, wanted): (Vec<Row<'_>>, &[usize]),
         first: usize,
     ) -> Result<GivenRows> {
-        let types = of.iter().map(|&column| self.routes[at].columns[column].sql_type.as_str());
-        if !types.clone().any(is_array) {
-            let select = unnested(types, first);
+        let carried = of.iter().map(|&column| Carried::from(&self.routes[at].columns[column]));
+        if !carried.clone().any(Carried::is_array) {
+            let select = unnested(carried, first);
             return Ok(GivenRows { select, arrays: columns(rows.into_iter(), wanted) });
         }
         // Names of the server are short, lists of columns may be long.
         let mut shape = DefaultHasher::new();
         of.hash(&mut shape);
         let table = format!("regraft_{name}_{at}_{:x}", shape.finish());
-        let create = statements::create_staging(&table, &types.collect::<Vec<_>>());
+        let create = statements::create_staging(&table, carried.clone());
         self.run(&create, at, &[]).await?;
         self.run(&format!("DELETE FROM pg_temp.{table}"), at, &[]).await?;
         let copy = format!("COPY pg_temp.{table} FROM STDIN (FORMAT binary)");
         let picked = picked(rows.into_iter(), wanted);
         self.copy(at, &copy, of.len(), picked.iter().collect()).await?;
-        let names: Vec<_> = (0..of.len()).map(|column| format!("c{column}")).collect();
-        let select = format!("SELECT {} FROM pg_temp.{table}", names.join(", "));
+        let carried = of.iter().map(|&column| Carried::from(&self.routes[at].columns[column]));
+        let typed = carried.enumerate().map(|(n, column)| column.cast(&format!("c{n}")));
+        let typed: Vec<_> =
+            typed.enumerate().map(|(n, value)| format!("{value} AS c{n}")).collect();
+        let select = format!("SELECT {} FROM pg_temp.{table}", typed.join(", "));
         Ok(GivenRows { select, arrays: Vec::new() })
     }
 

@@ -34,7 +34,7 @@ use self::sql::{numbered, owner_arrays, owners_of_keys};
 use crate::chunks::{KeyColumn, ReadStatement, of_source};
 use crate::classify;
 use crate::connectors::Address;
-use crate::given::{Given, unnested};
+use crate::given::{Carried, Given, unnested};
 use crate::raw::RawArray;
 
 pub use digests::{Algorithm, KeyDigest};
@@ -256,7 +256,7 @@ impl Verifier for PgVerifier {
         if keys.is_empty() || owner.iter().all(|column| column.same) {
             return Ok(keys.to_vec());
         }
-        let types = owner.iter().map(|column| column.key.sql_type.as_str());
+        let types = owner.iter().map(|column| Carried::from(&column.key));
         let mut owners = Vec::with_capacity(keys.len());
         for given in Given::parts(types.clone(), keys) {
             let sql = owners_of_keys(owner, &given.select(types.clone()));
@@ -281,7 +281,8 @@ impl Verifier for PgVerifier {
         let types = owner.iter().enumerate();
         let types: Vec<_> =
             types.map(|(at, column)| format!("t.c{at}::{}", column.key.sql_type)).collect();
-        let given = unnested(owner.iter().map(|_| "text"), 1);
+        let text = Carried { sql_type: "text", text: false };
+        let given = unnested(owner.iter().map(|_| text), 1);
         let given = format!("SELECT {} FROM ({given}) AS t", types.join(", "));
         let sql = owners_of_keys(owner, &given);
         let texts = |at: usize| keys.iter().map(|key| key[at].as_str()).collect::<Vec<_>>();

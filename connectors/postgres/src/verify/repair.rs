@@ -132,7 +132,10 @@ impl PgVerifier {
         let keys: Vec<_> = owner.iter().map(key).collect();
         let back = owner.iter().enumerate();
         let back: Vec<_> = back
-            .map(|(at, column)| format!("coalesce({}, v.v{at}::{})", keys[at], column.key.sql_type))
+            .map(|(at, column)| {
+                let key = format!("coalesce({}, v.v{at}::{})", keys[at], column.key.sql_type);
+                if column.key.text { format!("{key}::text") } else { key }
+            })
             .collect();
         let sql = format!(
             "SELECT {} FROM unnest({}) AS v({}) LEFT JOIN {} AS s ON ({}) = ({})",

@@ -7,7 +7,7 @@ use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::classify;
 
 use super::source::{key, readable, source_table};
-use super::stream::logged;
+use super::stream::{logged, sent};
 use super::traces::traces;
 use super::{Evaluation, Side};
 use crate::finding::Finding;
@@ -144,6 +144,7 @@ pub(super) async fn joined(
         let schema = written.schema.as_deref();
         let table = catalog.table(schema, &written.name, Code::SourceMissing).await?;
         logged(&table, statement)?;
+        sent(&table, &[], statement)?;
         tables.push((written, table));
     }
     let owned = tables.iter().position(|(_, table)| {

@@ -57,11 +57,14 @@ pub(super) async fn compile(
     };
     let several = statement.source_tables().len() > 1;
     let server_types: Vec<_> = prepared.columns().iter().map(|c| c.type_().oid()).collect();
+    let forms = catalog.binary_forms(&server_types).await?;
     let streamed = regraft_mapping::compile(&statement, &source, &settings);
     let refusal = match streamed {
         Ok(mapper) if mapper.output_types() == server_types => {
             let own = overloads::first(&side.client, &statement).await;
-            own.map_err(|error| classify(&error, &side.place))?.map_or(Ok(mapper), Err)
+            let own = own.map_err(|error| classify(&error, &side.place))?;
+            let own = own.or_else(|| stream::unread(&statement, &prepared, &forms));
+            own.map_or(Ok(mapper), Err)
         }
         Ok(mapper) => Err(other_type(&statement, &server_types, &mapper.output_types())),
         Err(refusal) => Err(refusal.to_error(statement.file())),
@@ -104,9 +107,15 @@ async fn compiled(
 ) -> Result<Compiled> {
     let oids: Vec<_> = columns.iter().map(|(_, oid, _)| *oid).collect();
     let names = catalog.type_names(&oids).await?;
+    let forms = catalog.binary_forms(&oids).await?;
+    // A mapper of the program gives what it gets.
+    let own = matches!(evaluation, Evaluation::Own(_));
+    let text =
+        |oid| forms.get(oid).is_some_and(|form| if own { form.missing } else { form.is_text() });
     let declaration = evaluation.declaration();
     Ok(Compiled {
         types: oids.iter().map(|oid| names.get(oid).cloned().unwrap_or_default()).collect(),
+        texts: oids.iter().map(text).collect(),
         full_types: columns.iter().map(|(_, oid, modifier)| (*oid, *modifier)).collect(),
         names: columns.into_iter().map(|(name, _, _)| name).collect(),
         owner: declaration.owner(&key),
@@ -237,6 +246,7 @@ pub(super) fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
         ))
     })?;
     stream::carried(table, &key, statement)?;
+    stream::sent(table, &key, statement)?;
     Ok(key)
 }
 

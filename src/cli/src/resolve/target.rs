@@ -34,7 +34,7 @@ pub(super) async fn route(
         return Err(Error::new(Code::TargetMissing, what).at(&place).remedy("name a table"));
     }
     let names = columns(compiled, &table)?;
-    let columns = route_columns(&names, &compiled.types);
+    let columns = route_columns(&names, compiled);
     let key = table.target_key().unwrap_or_default();
     if key.is_empty() || !key.iter().all(|name| names.contains(name)) {
         let what = if key.is_empty() {

@@ -8,7 +8,7 @@ use regraft_pipeline::Trace;
 use regraft_postgres::catalog::Table;
 use regraft_postgres::chunks::{ReadTrace, TraceAgain, TraceStep};
 
-use super::FoundTrace;
+use super::{FoundTrace, key_column};
 
 /// A table as the SELECT names it.
 type Named<'a> = (&'a TableRef, &'a Table);
@@ -179,8 +179,6 @@ fn found_trace(way: &[Edge<'_>], again: &[TraceAgain]) -> Result<FoundTrace> {
             .at(first.place.clone())
             .remedy(format!("ALTER TABLE {} REPLICA IDENTITY FULL", from.name.quoted())));
     }
-    let sql_type =
-        |column: &String| from.column(column).map_or_else(String::new, |c| c.sql_type.clone());
     let step = |pair: &[Edge<'_>]| TraceStep {
         table: pair[0].to.name.clone(),
         by: pair[0].by.clone(),
@@ -196,7 +194,7 @@ fn found_trace(way: &[Edge<'_>], again: &[TraceAgain]) -> Result<FoundTrace> {
         },
         read: ReadTrace {
             name,
-            types: first.columns.iter().map(sql_type).collect(),
+            columns: first.columns.iter().map(|column| key_column(from, column)).collect(),
             steps: way.windows(2).map(step).collect(),
             by: last.by.clone(),
             again: again.to_vec(),

@@ -1,6 +1,6 @@
 //! How the rows of a statement are compared with those of its target.
 
-use regraft_core::segment::Route;
+use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::sql::quote;
 use regraft_core::{Code, Oid, Result, TableName};
 use regraft_postgres::catalog::{Catalog, Table, TableColumn, UserType};
@@ -114,12 +114,17 @@ pub(super) fn statement(
         read: select.clone(),
         target: route.target.clone(),
         columns,
-        types: route.columns.iter().map(|column| column.sql_type.clone()).collect(),
+        types: route.columns.iter().map(comes_as).collect(),
         owner,
         target_key,
         only: route.only.clone(),
         stray: stray(routes, at),
     }
+}
+
+/// The type of a value as it comes, with what it is converted to.
+fn comes_as(column: &RouteColumn) -> String {
+    if column.text { format!("text::{}", column.sql_type) } else { column.sql_type.clone() }
 }
 
 /// A condition for rows of the target that no statement can have made, in its first statement.
