@@ -360,6 +360,7 @@ cases! {
     unique_text,
     unique_uuid,
     values_numeric,
+    values_schemas,
     values_text,
     values_texts,
     values_time,

@@ -12,6 +12,7 @@ mod source;
 mod stream;
 mod target;
 mod traces;
+mod types;
 mod verify;
 
 use std::sync::Arc;
@@ -356,7 +357,7 @@ async fn one(
 ) -> Result<(Compiled, Route)> {
     let compiled = source::compile(source, mappers, statement, &mut resolution.findings).await?;
     report.source = compiled.source.name.to_string();
-    match target::route(target, &compiled, &mut resolution.findings).await {
+    match target::route((source, target), &compiled, &mut resolution.findings).await {
         Ok(route) => {
             report.target = route.target.to_string();
             Ok((compiled, route))
