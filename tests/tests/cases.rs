@@ -372,6 +372,7 @@ cases! {
 mod icu {
     cases! {
         key_text_collated,
+        key_text_folded,
         key_text_nondeterministic,
     }
 }

@@ -119,6 +119,11 @@ const EXACT: &[&str] = &[
 ];
 
 impl TableColumn {
+    /// Texts that are not the same are equal to one another.
+    pub fn is_folded(&self) -> bool {
+        self.nondeterministic || self.sql_type.ends_with(".citext")
+    }
+
     /// Values are equal only when their bytes are.
     pub(crate) fn is_exact(&self) -> bool {
         EXACT.contains(&self.sql_type.as_str()) && !self.nondeterministic

@@ -92,7 +92,7 @@ pub(crate) fn delete(
     let mut using = String::new();
     let mut conditions = Vec::new();
     match by {
-        [only] if !Carried::from(&route.columns[*only]).is_array() => {
+        [only] if !Carried::from(&route.columns[*only]).is_array() && !target.folded[*only] => {
             // An array is searched in one index scan per partition, which a join with it is not.
             let carried = Carried::from(&route.columns[*only]);
             let array = format!("$1::{}[]", carried.comes_as());
@@ -102,7 +102,8 @@ pub(crate) fn delete(
         }
         _ => {
             using = format!(" USING ({}) AS o", cast(target, by, given));
-            let matches = by.iter().enumerate().map(|(n, &at)| format!("{} = o.c{n}", name(at)));
+            let matches = by.iter().enumerate();
+            let matches = matches.map(|(n, &at)| same(target, at, &name(at), &format!("o.c{n}")));
             conditions.extend(matches);
         }
     }
@@ -123,8 +124,8 @@ pub(crate) fn patch(route: &Route, target: &Target, columns: &[usize], given: &s
     let set = (owner.len()..).zip(columns);
     let set = set.map(|(at, &column)| format!("{} = u.c{at}", quote(&route.columns[column].name)));
     let matches = owner.iter().enumerate().map(|(at, &column)| {
-        let cast = &target.types[column];
-        format!("{T}.{} = u.c{at}::{cast}", quote(&route.columns[column].name))
+        let name = format!("{T}.{}", quote(&route.columns[column].name));
+        same(target, column, &name, &format!("u.c{at}::{}", target.types[column]))
     });
     let conditions: Vec<_> = matches.chain(only(route)).collect();
     format!(
@@ -154,6 +155,16 @@ pub(crate) fn create_staging<'a>(name: &str, columns: impl Iterator<Item = Carri
         "CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({}) ON COMMIT DELETE ROWS",
         columns.join(", ")
     )
+}
+
+/// A column of the target has a value, to the byte: the rows of another source row may have one that is equal.
+fn same(target: &Target, column: usize, name: &str, value: &str) -> String {
+    let equal = format!("{name} = {value}");
+    if target.folded[column] {
+        format!("{equal} AND {name}::text COLLATE \"C\" = {value}::text COLLATE \"C\"")
+    } else {
+        equal
+    }
 }
 
 /// What is given, in the types of these columns of the target.
@@ -201,6 +212,7 @@ mod tests {
             key: vec![0, 1],
             types: ["uuid", "varchar", "numeric"].map(str::to_owned).to_vec(),
             exact: vec![true, true, false],
+            folded: vec![false; 3],
             ..Target::default()
         };
         (route, target)
@@ -247,6 +259,15 @@ mod tests {
         route.columns[0].sql_type = "integer[]".to_owned();
         let sql = delete(&route, &target, &[0], "SELECT …", None);
         assert!(sql.contains(" WHERE t.\"id\" = o.c0 AND "), "{sql}");
+    }
+
+    #[test]
+    fn what_is_equal_only_for_the_target_is_no_owner() {
+        let (route, mut target) = route();
+        target.folded[0] = true;
+        let sql = delete(&route, &target, &[0], "SELECT …", None);
+        let same = "t.\"id\" = o.c0 AND t.\"id\"::text COLLATE \"C\" = o.c0::text COLLATE \"C\"";
+        assert!(sql.contains(same), "{sql}");
     }
 
     #[test]

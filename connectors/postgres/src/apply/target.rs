@@ -17,6 +17,8 @@ pub(crate) struct Target {
     pub(crate) types: Vec<String>,
     /// For each output column, values are equal only when their bytes are.
     pub(crate) exact: Vec<bool>,
+    /// For each output column, texts that are not the same are equal to one another.
+    pub(crate) folded: Vec<bool>,
     /// Some output column is `GENERATED ALWAYS AS IDENTITY`.
     pub(crate) identity_always: bool,
     /// New rows can be copied: each value has the type of its column, and a COPY does what an INSERT
@@ -127,6 +129,7 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
         copied: typed && table.is_plain(),
         types: columns.iter().map(|column| column.sql_type.clone()).collect(),
         exact: columns.iter().map(|column| column.is_exact()).collect(),
+        folded: columns.iter().map(|column| column.is_folded()).collect(),
         identity_always: columns.iter().any(|column| column.identity_always),
         owner_indexed,
         rank,

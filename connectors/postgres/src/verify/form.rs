@@ -127,6 +127,8 @@ pub struct OwnerColumn {
     comparable: bool,
     /// Both sides have the values in the same order.
     pub ordered: bool,
+    /// At the source, and at the target, texts that are not the same are equal to one another.
+    pub folded: [bool; 2],
     /// SQL names of the types in which bounds of ranges are given, at the source and at the target: they
     /// hold the values of either side.
     pub(super) bound: [String; 2],
@@ -164,6 +166,7 @@ impl OwnerColumn {
             same: !column.text && source == (target.oid, target.modifier),
             comparable: !column.text && alike,
             ordered: !column.text && alike && (plain_order || !collatable),
+            folded: [false; 2],
             bound,
         }
     }
@@ -179,6 +182,11 @@ impl OwnerColumn {
             return format!("{table}.{}", quote(&self.key.name));
         }
         self.of_key(table)
+    }
+
+    /// What tells apart what is equal at the source (0) or at the target (1), beside the column `name` itself.
+    pub(super) fn bytes_of(&self, side: usize, name: &str) -> Option<String> {
+        self.folded[side].then(|| format!("{name}::text COLLATE \"C\""))
     }
 
     /// The target's column in the form.

@@ -30,7 +30,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use self::ranges::Wires;
-use self::sql::{numbered, owner_arrays, owners_of_keys};
+use self::sql::{found_at, numbered, owner_arrays, owners_of_keys};
 use crate::chunks::{KeyColumn, ReadStatement, of_source};
 use crate::classify;
 use crate::connectors::Address;
@@ -313,10 +313,15 @@ impl Verifier for PgVerifier {
             return Ok((Vec::new(), None));
         };
         let names = statement.owner_names("t");
-        let forms = owner.iter().map(OwnerColumn::of_column).collect::<Vec<_>>().join(", ");
+        let form = |column: &OwnerColumn| {
+            let bytes = column.bytes_of(1, &format!("t.{}", quote(&column.name)));
+            bytes.unwrap_or_else(|| column.of_column())
+        };
+        let forms = owner.iter().map(form).collect::<Vec<_>>().join(", ");
         let bound = owner.iter().enumerate();
         let bound = bound.map(|(at, column)| {
-            format!("(${}::{}[])[1]::{}", at + 1, column.form, column.column_type)
+            let kind = if column.folded[1] { "text" } else { &column.column_type };
+            format!("(${}::{}[])[1]::{kind}", at + 1, column.form)
         });
         let bound = bound.collect::<Vec<_>>().join(", ");
         let beyond = if after.is_some() { format!("({names}) > ({bound})") } else { "true".into() };
@@ -332,15 +337,14 @@ impl Verifier for PgVerifier {
         let held = rows.iter().map(|row| crate::chunks::key(row, owner.len()));
         let held: Vec<Key> = held.collect::<Result<_>>()?;
         let last = if held.len() < max { None } else { held.last().cloned() };
-        let keys: Vec<_> = owner.iter().map(|column| column.found_at("s")).collect();
+        let (keys, equal) = found_at(owner, "s");
         let sql = format!(
             "SELECT {values} FROM unnest({types}) AS v({aliases}) WHERE NOT EXISTS \
-             (SELECT FROM {source} AS s WHERE ({keys}) = ({values}))",
+             (SELECT FROM {source} AS s WHERE ({keys}) = ({equal}))",
             values = numbered("v.v", owner.len()),
             types = owner_arrays(owner),
             aliases = numbered("v", owner.len()),
             source = statement.source.quoted(),
-            keys = keys.join(", "),
         );
         let arrays = arrays(&held, owner.len());
         let rows = self.source.client.query(&sql, &parameters(&arrays)).await;

@@ -5,7 +5,7 @@ use regraft_core::mapper::Count;
 use regraft_core::segment::Route;
 use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Code, Error, ReplicaIdentity, Result};
-use regraft_postgres::catalog::{Catalog, Table};
+use regraft_postgres::catalog::{Catalog, Table, TableColumn};
 use regraft_postgres::classify;
 
 use super::{Compiled, Evaluation, MissingTarget, Side, route_columns, types, written};
@@ -239,6 +239,7 @@ fn advise(
              it until the migration is over, unless you know that it does not",
         ));
     }
+    folded(compiled, table, findings);
     let prefix = |index: &Vec<String>| {
         index.len() >= owner.len() && owner.iter().all(|name| index[..owner.len()].contains(name))
     };
@@ -271,6 +272,38 @@ fn advise(
                 ),
                 &place,
                 "a value that does not fit stops the pipeline at its position; widen the column",
+            ));
+        }
+    }
+}
+
+/// Keys that are different at the source and one at the target.
+fn folded(compiled: &Compiled, table: &Table, findings: &mut Vec<Finding>) {
+    let place = compiled.statement.place();
+    for name in table.target_key().iter().flatten() {
+        let Some(column) = table.column(name).filter(|column| column.is_folded()) else { continue };
+        let output = match compiled.statement.columns() {
+            Some(names) => names.iter().position(|filled| filled == name),
+            None => table.columns.iter().position(|filled| filled.name == *name),
+        };
+        let from = output.and_then(|at| {
+            let copied = compiled.declaration.outputs.get(at)?.copies()?;
+            compiled.source.column(copied)
+        });
+        if !from.is_some_and(TableColumn::is_folded) {
+            findings.push(Finding::warning(
+                format!(
+                    "{} of the key of {} takes texts for equal that are not: {} {}",
+                    quote(name),
+                    table.name,
+                    column.full_type,
+                    if column.nondeterministic { "with a nondeterministic collation" } else { "" }
+                )
+                .trim_end()
+                .to_owned(),
+                &place,
+                "source rows whose keys differ in that alone would be one row: give the column a deterministic \
+                 collation, or the type text, unless no such rows are",
             ));
         }
     }

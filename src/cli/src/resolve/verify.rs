@@ -99,7 +99,11 @@ pub(super) fn statement(
                 && plain(target_server, &target.table, name);
             let base = &target.types[output];
             let types = (base.type_of(), base.column_type.as_str());
-            OwnerColumn::new(output, key.clone(), kind, &columns[output], types, plain)
+            let mut owner =
+                OwnerColumn::new(output, key.clone(), kind, &columns[output], types, plain);
+            let folded = |column: Option<&TableColumn>| column.is_some_and(TableColumn::is_folded);
+            owner.folded = [folded(of_key), folded(target.table.column(name))];
+            owner
         };
         read.key.iter().zip(owner).map(column).collect()
     });
