@@ -302,8 +302,10 @@ cases! {
     generated_columns,
     hostile_names,
     hostile_settings,
+    key_arrays,
     key_bigint,
     key_composite,
+    key_composites,
     key_int,
     key_moves_chained,
     key_numeric_scale,
@@ -337,6 +339,7 @@ cases! {
     toast_key_move,
     toast_key_move_filter,
     toast_key_move_mixed,
+    toast_keys,
     toast_mixed,
     toast_plain,
     toast_routing,
@@ -344,6 +347,7 @@ cases! {
     truncate_large_values,
     two_statements,
     two_statements_one_key,
+    unique_arrays,
     unique_deferrable,
     unique_expression,
     unique_int,
@@ -356,7 +360,9 @@ cases! {
     unique_text,
     unique_uuid,
     values_numeric,
+    values_schemas,
     values_text,
+    values_texts,
     values_time,
     values_types,
     values_user_types,
@@ -366,6 +372,7 @@ cases! {
 mod icu {
     cases! {
         key_text_collated,
+        key_text_folded,
         key_text_nondeterministic,
     }
 }
@@ -395,8 +402,8 @@ macro_rules! cases_of_types {
         cases_of_types! {
             $source, $target:
             arrays, casts, enum_arrays, enums_and_domains, generated_columns, hostile_settings,
-            key_other_types, many_columns, read_join, toast_arrays, values_numeric, values_text,
-            values_time, values_types, values_user_types,
+            key_arrays, key_composites, key_other_types, many_columns, read_join, toast_arrays,
+            values_numeric, values_text, values_texts, values_time, values_types, values_user_types,
         }
     };
 }

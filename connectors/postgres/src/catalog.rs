@@ -46,6 +46,9 @@ pub struct Table {
     pub has_exclusions: bool,
     /// Rewrite rules (`CREATE RULE`) stand on the table.
     pub has_rules: bool,
+    /// The table itself, or partitions of it, whose changes are not in the log: unlogged and foreign ones,
+    /// quoted and qualified.
+    pub not_logged: Vec<String>,
 }
 
 /// A column of a [`Table`].
@@ -74,6 +77,57 @@ pub struct TableColumn {
     pub identity_always: bool,
     /// The column has a collation other than the database's default.
     pub collated: bool,
+    /// Its collation takes texts for equal that are not the same.
+    pub nondeterministic: bool,
+    /// How its values can travel.
+    pub binary: BinaryForm,
+}
+
+/// What a server does with values of a type in binary form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BinaryForm {
+    /// It has none: the stream carries texts.
+    pub missing: bool,
+    /// It fails to write it, because of a type inside that has none: so does the stream.
+    pub broken: bool,
+    /// It does not read it, or not all that it writes.
+    pub unread: bool,
+}
+
+impl BinaryForm {
+    /// Values have to travel as their texts.
+    pub fn is_text(self) -> bool {
+        self.missing || self.broken || self.unread
+    }
+}
+
+/// Types whose values are equal only when their bytes are, as far as no collation says otherwise.
+const EXACT: &[&str] = &[
+    "boolean",
+    "smallint",
+    "integer",
+    "bigint",
+    "oid",
+    "text",
+    "character varying",
+    "uuid",
+    "bytea",
+    "date",
+    "time without time zone",
+    "timestamp without time zone",
+    "timestamp with time zone",
+];
+
+impl TableColumn {
+    /// Texts that are not the same are equal to one another.
+    pub fn is_folded(&self) -> bool {
+        self.nondeterministic || self.sql_type.ends_with(".citext")
+    }
+
+    /// Values are equal only when their bytes are.
+    pub(crate) fn is_exact(&self) -> bool {
+        EXACT.contains(&self.sql_type.as_str()) && !self.nondeterministic
+    }
 }
 
 /// A type whose object id is not the same on every server (`pg_type`).
@@ -184,19 +238,32 @@ impl Table {
             ReplicaIdentity::Index => {
                 self.unique.iter().find(|index| index.identity).and_then(UniqueIndex::plain)
             }
-            ReplicaIdentity::Full => self.target_key(),
+            ReplicaIdentity::Full => {
+                let mut keys = self.not_null_keys();
+                keys.find(|key| self.generated_among(key).is_none()).or_else(|| self.target_key())
+            }
             ReplicaIdentity::Nothing => None,
         }
+    }
+
+    /// A generated column among these: the stream does not carry it.
+    pub fn generated_among(&self, columns: &[String]) -> Option<&TableColumn> {
+        let found = columns.iter().filter_map(|name| self.column(name));
+        found.into_iter().find(|column| column.generated)
     }
 
     /// Columns that `ON CONFLICT` can arbitrate by: the primary key, or else a unique index over
     /// NOT NULL columns.
     pub fn target_key(&self) -> Option<Vec<String>> {
+        self.not_null_keys().next()
+    }
+
+    fn not_null_keys(&self) -> impl Iterator<Item = Vec<String>> {
         let not_null = |columns: &Vec<String>| {
             columns.iter().all(|name| self.column(name).is_some_and(|column| column.not_null))
         };
         let usable = self.unique.iter().filter(|index| !index.partial && !index.deferrable);
-        usable.filter_map(UniqueIndex::plain).find(not_null)
+        usable.filter_map(UniqueIndex::plain).filter(not_null)
     }
 
     /// The columns as the stream describes them.
@@ -304,10 +371,11 @@ impl<'a> Catalog<'a> {
                 has_exclusions: row.get("has_exclusions"),
                 has_children: row.get("has_children"),
                 has_rules: row.get("has_rules"),
+                not_logged: row.get("not_logged"),
             };
             tables.insert(table.oid, table);
         }
-        for row in self.query(COLUMNS, &[&oids]).await? {
+        for row in self.query(&COLUMNS.replace("BINARY", BINARY), &[&oids]).await? {
             let column = TableColumn {
                 name: row.get("name"),
                 number: row.get("number"),
@@ -320,6 +388,12 @@ impl<'a> Catalog<'a> {
                 generated: char_of(&row, "generated") != '\0',
                 identity_always: char_of(&row, "identity") == 'a',
                 collated: row.get("collated"),
+                nondeterministic: row.get("nondeterministic"),
+                binary: BinaryForm {
+                    missing: row.get("missing"),
+                    broken: row.get("broken"),
+                    unread: row.get("unread"),
+                },
             };
             push(&mut tables, &row, |table| table.columns.push(column));
         }
@@ -392,6 +466,24 @@ impl<'a> Catalog<'a> {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
+    /// How values of types can travel.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn binary_forms(&self, oids: &[Oid]) -> Result<HashMap<Oid, BinaryForm>> {
+        let sql = format!(
+            "SELECT t.oid, b.missing, b.broken, b.unread FROM pg_type t \
+             CROSS JOIN LATERAL ({BINARY}) AS b WHERE t.oid = ANY($1)"
+        );
+        let form = |row: &tokio_postgres::Row| BinaryForm {
+            missing: row.get(1),
+            broken: row.get(2),
+            unread: row.get(3),
+        };
+        let rows = self.query(&sql, &[&oids]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), form(row))).collect())
+    }
+
     /// The types of a table's columns whose ids are not the same on every server, with those that they refer to.
     ///
     /// # Errors
@@ -452,7 +544,11 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
        EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'x')
            AS has_exclusions,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,
-       c.relhasrules AS has_rules
+       c.relhasrules AS has_rules,
+       ARRAY(SELECT format('%I.%I', pn.nspname, p.relname)
+             FROM (SELECT c.oid UNION SELECT relid::oid FROM pg_partition_tree(c.oid)) AS tree (oid)
+             JOIN pg_class p ON p.oid = tree.oid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+             WHERE p.relkind = 'f' OR p.relpersistence <> 'p' ORDER BY 1) AS not_logged
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY($1)";
 
@@ -464,14 +560,37 @@ SELECT a.attrelid AS table, a.attname::text AS name, a.attnum AS number, a.attty
        format_type(a.atttypid, a.atttypmod) AS full_type,
        a.attnotnull AS not_null, a.atthasdef OR a.attidentity <> '' AS has_default,
        a.attgenerated AS generated, a.attidentity AS identity,
-       a.attcollation NOT IN (0, 100) AS collated
+       a.attcollation NOT IN (0, 100) AS collated,
+       EXISTS (SELECT FROM pg_collation c WHERE c.oid = a.attcollation AND NOT c.collisdeterministic)
+           AS nondeterministic,
+       b.missing, b.broken, b.unread
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 JOIN pg_namespace tn ON tn.oid = t.typnamespace
 LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
 LEFT JOIN pg_namespace en ON en.oid = e.typnamespace
+CROSS JOIN LATERAL (BINARY) AS b
 WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum";
+
+// Of the type t: a type is written and read by way of those inside. What is in an empty tsquery (3615) is
+// written, and refused as it is read.
+const BINARY: &str = "
+WITH RECURSIVE inside AS (
+    SELECT t.oid
+    UNION
+    SELECT x.oid FROM inside JOIN pg_type i ON i.oid = inside.oid
+    LEFT JOIN pg_range r ON i.oid IN (r.rngtypid, r.rngmultitypid)
+    CROSS JOIN LATERAL (
+        SELECT i.typbasetype UNION ALL SELECT r.rngsubtype
+        UNION ALL SELECT i.typelem WHERE i.typsubscript = 'array_subscript_handler'::regproc
+        UNION ALL SELECT p.atttypid FROM pg_attribute p
+            WHERE i.typtype = 'c' AND p.attrelid = i.typrelid AND p.attnum > 0 AND NOT p.attisdropped) AS x(oid)
+    WHERE x.oid <> 0)
+SELECT t.typsend = 0 AS missing,
+       t.typsend <> 0 AND bool_or(i.typsend = 0) AS broken,
+       bool_or(i.typreceive = 0 OR i.oid = 3615) AS unread
+FROM inside JOIN pg_type i ON i.oid = inside.oid";
 
 const INDEXES: &str = "
 SELECT i.indrelid AS table, c.relname::text AS name, i.indisunique AS unique,

@@ -15,7 +15,8 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{PgLsn, ToSql};
 
 use crate::classify;
-use crate::raw::{RawArray, RawValue};
+use crate::given::{Carried, Given};
+use crate::raw::RawValue;
 
 /// A source table that chunks are read of.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct ReadTable {
     pub key: Vec<KeyColumn>,
     /// Its statements, in the order of the mapping.
     pub statements: Vec<ReadStatement>,
+    /// Its columns of types that have no binary form: the stream carries their texts.
+    pub texts: Vec<String>,
 }
 
 /// How changed rows of another table lead to source rows.
@@ -33,8 +36,8 @@ pub struct ReadTable {
 pub struct ReadTrace {
     /// As in the plan.
     pub name: String,
-    /// SQL names of the types of the columns that are changed there.
-    pub types: Vec<String>,
+    /// The columns that are changed there.
+    pub columns: Vec<KeyColumn>,
     /// Tables on the way.
     pub steps: Vec<TraceStep>,
     /// Columns of the source table that have the same values.
@@ -70,6 +73,16 @@ pub struct KeyColumn {
     pub name: String,
     /// SQL name of its type.
     pub sql_type: String,
+    /// Its values are given as their texts, by the stream and by the server.
+    pub text: bool,
+}
+
+impl KeyColumn {
+    /// The column of `table` as the server can give it.
+    pub fn given(&self, table: &str) -> String {
+        let name = format!("{table}.{}", quote(&self.name));
+        if self.text { format!("{name}::text") } else { name }
+    }
 }
 
 /// A SELECT that can be restricted.
@@ -82,6 +95,8 @@ pub struct ReadStatement {
     /// Makes the target rows of what the SELECT gives, and is bound to its columns behind the key.
     /// Without one, the SELECT gives the target rows.
     pub mapper: Option<Arc<dyn Mapper>>,
+    /// Columns of the SELECT behind the key that the mapper gets as texts, as in the stream.
+    pub texts: Vec<usize>,
 }
 
 /// Gives a SELECT that is restricted by a condition.
@@ -173,34 +188,28 @@ fn range(table: &ReadTable, source: &str, after: bool, upto: bool) -> String {
     if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
 }
 
-/// Condition for a set of keys: `("w"."id") IN (SELECT * FROM unnest($1::uuid[]))`.
-fn keys(table: &ReadTable, source: &str) -> String {
+/// Condition for a set of keys: `("w"."id") IN (SELECT unnest($1::uuid[]) AS c0)`.
+fn keys(table: &ReadTable, source: &str, given: &Given<'_>) -> String {
     let columns: Vec<_> =
         table.key.iter().map(|column| format!("{source}.{}", quote(&column.name))).collect();
-    let arrays: Vec<_> = table
-        .key
-        .iter()
-        .enumerate()
-        .map(|(at, column)| format!("${}::{}[]", at + 1, column.sql_type))
-        .collect();
-    format!("({}) IN (SELECT * FROM unnest({}))", columns.join(", "), arrays.join(", "))
+    format!("({}) IN ({})", columns.join(", "), given.select(table.carried()))
 }
 
-/// The keys of the rows that values of a trace lead to; of all rows without `values`.
-fn trace_sql(table: &ReadTable, trace: &ReadTrace, values: bool) -> String {
+impl ReadTable {
+    fn carried(&self) -> impl Iterator<Item = Carried<'_>> + Clone {
+        self.key.iter().map(Carried::from)
+    }
+}
+
+/// The keys of the rows that values of a trace lead to, which a subselect gives; of all rows without.
+fn trace_sql(table: &ReadTable, trace: &ReadTrace, values: Option<String>) -> String {
     let list = |alias: &str, names: &mut dyn Iterator<Item = &String>| {
         names.map(|name| format!("{alias}.{}", quote(name))).collect::<Vec<_>>().join(", ")
     };
     let name = table.table.quoted();
-    let key = list("s", &mut table.key.iter().map(|column| &column.name));
-    if !values {
-        return format!("SELECT {key} FROM {name} AS s");
-    }
+    let key = table.key.iter().map(|column| column.given("s")).collect::<Vec<_>>().join(", ");
+    let Some(mut values) = values else { return format!("SELECT {key} FROM {name} AS s") };
     let by = list("s", &mut trace.by.iter());
-    let arrays = trace.types.iter().enumerate();
-    let arrays: Vec<_> =
-        arrays.map(|(at, sql_type)| format!("${}::{sql_type}[]", at + 1)).collect();
-    let mut values = format!("SELECT * FROM unnest({})", arrays.join(", "));
     for step in &trace.steps {
         let (leads, by) = (list("t", &mut step.columns.iter()), list("t", &mut step.by.iter()));
         let table = step.table.quoted();
@@ -305,21 +314,24 @@ impl ChunkReader for PgReader {
                     .at(name.to_string())
                     .remedy(format!("copy the table anew: `regraft run --recopy {name}`"))
             })?;
-        let mut arrays = Vec::new();
-        if let Some(values) = &traced.values {
-            arrays = vec![RawArray::default(); trace.types.len()];
-            for value in values {
-                arrays.iter_mut().zip(value.row().cells()).for_each(|(a, cell)| a.push(cell));
+        let types = trace.columns.iter().map(Carried::from);
+        let mut keys = Vec::new();
+        let given = traced.values.as_deref().map(|values| Given::parts(types.clone(), values));
+        let parts =
+            given.as_ref().map_or_else(|| vec![None], |parts| parts.iter().map(Some).collect());
+        for part in parts {
+            let sql = trace_sql(table, trace, part.map(|part| part.select(types.clone())));
+            let parameters = part.map(Given::parameters).unwrap_or_default();
+            let rows = self.client.query_raw(&sql, parameters).await;
+            let rows = rows.map_err(|error| self.error(&error, table))?;
+            let mut rows = std::pin::pin!(rows);
+            while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
+                keys.push(key(&row, table.key.len())?);
             }
         }
-        let sql = trace_sql(table, trace, traced.values.is_some());
-        let parameters = arrays.iter().map(|array| array as &(dyn ToSql + Sync));
-        let rows = self.client.query_raw(&sql, parameters).await;
-        let rows = rows.map_err(|error| self.error(&error, table))?;
-        let mut rows = std::pin::pin!(rows);
-        let mut keys = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
-            keys.push(key(&row, table.key.len())?);
+        if given.is_some_and(|parts| parts.len() > 1) {
+            keys.sort_unstable();
+            keys.dedup();
         }
         Ok(keys)
     }
@@ -358,27 +370,25 @@ impl PgReader {
         let snapshot = snapshot.map_err(|error| self.error(&error, table))?;
         let mut data =
             ChunkData { snapshot: parse_snapshot(snapshot.get(0))?, statements: Vec::new() };
-        let parameters = Parameters::of(table, scope);
         let mut bytes = 0;
         for statement in &table.statements {
-            let restriction = match scope {
-                ChunkScope::Keys(_) | ChunkScope::Traced(_) => keys(table, &statement.source_ref),
-                ChunkScope::Range { after, upto } => {
-                    range(table, &statement.source_ref, after.is_some(), upto.is_some())
-                }
-            };
-            let sql = (statement.select)(&restriction)?;
-            let rows = self.client.query_raw(&sql, parameters.iter()).await;
-            let rows = rows.map_err(|error| self.error(&error, table))?;
-            let mut rows = std::pin::pin!(rows);
             let mut read = StatementRows::default();
-            while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
-                bytes += match &statement.mapper {
-                    None => append(&mut read, &row, table.key.len())?,
-                    Some(mapper) => map(&mut read, &row, table.key.len(), mapper.as_ref())?,
-                };
-                if bytes > bytes_max {
-                    return Err(Error::new(Code::ChunkTooLarge, "a chunk exceeds its limit"));
+            for restriction in restrictions(table, statement, scope) {
+                let sql = (statement.select)(&restriction.sql)?;
+                let rows = self.client.query_raw(&sql, restriction.parameters()).await;
+                let rows = rows.map_err(|error| self.error(&error, table))?;
+                let mut rows = std::pin::pin!(rows);
+                while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
+                    bytes += match &statement.mapper {
+                        None => append(&mut read, &row, table.key.len())?,
+                        Some(mapper) => {
+                            let texts = statement.texts.as_slice();
+                            map(&mut read, &row, (table.key.len(), texts), mapper.as_ref())?
+                        }
+                    };
+                    if bytes > bytes_max {
+                        return Err(Error::new(Code::ChunkTooLarge, "a chunk exceeds its limit"));
+                    }
                 }
             }
             data.statements.push(read);
@@ -391,35 +401,48 @@ pub(crate) fn parse_snapshot(text: &str) -> Result<Snapshot> {
     Snapshot::parse(text).ok_or_else(|| Error::new(Code::Protocol, "a snapshot of unknown form"))
 }
 
-/// Parameters of a chunk read, owned.
-enum Parameters {
-    Texts(Vec<String>),
-    Arrays(Vec<RawArray>),
+/// What a SELECT is restricted to.
+struct Restriction<'a> {
+    sql: String,
+    given: RestrictedBy<'a>,
 }
 
-impl Parameters {
-    fn of(table: &ReadTable, scope: &ChunkScope) -> Self {
-        match scope {
-            ChunkScope::Range { after, upto } => {
-                Self::Texts(after.iter().chain(upto).flatten().cloned().collect())
-            }
-            ChunkScope::Traced(_) => Self::Texts(Vec::new()),
-            ChunkScope::Keys(keys) => {
-                let mut arrays = vec![RawArray::default(); table.key.len()];
-                for key in keys {
-                    arrays.iter_mut().zip(key.row().cells()).for_each(|(a, cell)| a.push(cell));
-                }
-                Self::Arrays(arrays)
-            }
+enum RestrictedBy<'a> {
+    Bounds(Vec<&'a String>),
+    Keys(Given<'a>),
+}
+
+/// Restrictions that give the rows of a chunk together.
+fn restrictions<'a>(
+    table: &ReadTable,
+    statement: &ReadStatement,
+    scope: &'a ChunkScope,
+) -> Vec<Restriction<'a>> {
+    let source = &statement.source_ref;
+    match scope {
+        ChunkScope::Range { after, upto } => {
+            let bounds = after.iter().chain(upto).flatten().collect();
+            let sql = range(table, source, after.is_some(), upto.is_some());
+            vec![Restriction { sql, given: RestrictedBy::Bounds(bounds) }]
+        }
+        // Changes of other tables are made keys before they are read.
+        ChunkScope::Traced(_) => Vec::new(),
+        ChunkScope::Keys(keys_of) => {
+            let restriction = |given| {
+                let sql = keys(table, source, &given);
+                Restriction { sql, given: RestrictedBy::Keys(given) }
+            };
+            Given::parts(table.carried(), keys_of).into_iter().map(restriction).collect()
         }
     }
+}
 
-    fn iter(&self) -> std::vec::IntoIter<&(dyn ToSql + Sync)> {
-        let list: Vec<&(dyn ToSql + Sync)> = match self {
-            Self::Texts(texts) => texts.iter().map(|text| text as _).collect(),
-            Self::Arrays(arrays) => arrays.iter().map(|array| array as _).collect(),
-        };
-        list.into_iter()
+impl Restriction<'_> {
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        match &self.given {
+            RestrictedBy::Bounds(bounds) => bounds.iter().map(|text| text as _).collect(),
+            RestrictedBy::Keys(given) => given.parameters(),
+        }
     }
 }
 
@@ -444,13 +467,15 @@ fn append(
 pub(crate) fn map(
     read: &mut StatementRows,
     row: &tokio_postgres::Row,
-    key_columns: usize,
+    (key_columns, texts): (usize, &[usize]),
     mapper: &dyn Mapper,
 ) -> Result<usize> {
     let key = key(row, key_columns)?;
     let mut image = TupleBuilder::with_capacity(row.len() - key_columns, 256);
     for at in key_columns..row.len() {
-        image.push(cell(row, at)?.map_or(Cell::Null, Cell::Binary));
+        let text = texts.contains(&(at - key_columns));
+        let present = if text { Cell::Text } else { Cell::Binary };
+        image.push(cell(row, at)?.map_or(Cell::Null, present));
     }
     let before = read.rows.size();
     let Mapped::Rows(count) = mapper.map(&image.finish(), &mut read.rows)? else {
@@ -485,11 +510,13 @@ mod tests {
         let key = |name: &str, sql_type: &str| KeyColumn {
             name: name.to_owned(),
             sql_type: sql_type.to_owned(),
+            text: false,
         };
         ReadTable {
             table: TableName::new("public", "t"),
             key: vec![key("a", "uuid"), key("B", "text")],
             statements: Vec::new(),
+            texts: Vec::new(),
         }
     }
 

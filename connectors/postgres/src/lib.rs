@@ -15,6 +15,7 @@ mod classify;
 pub mod connectors;
 mod dsn;
 pub mod endpoint;
+mod given;
 pub mod history;
 pub mod ledger;
 pub mod pgoutput;

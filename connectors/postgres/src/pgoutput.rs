@@ -1,7 +1,7 @@
 //! Decoder of logical replication messages, protocol version 1.
 //!
-//! Tuples point into the frame they came in; nothing is copied per row, except for an update under
-//! `REPLICA IDENTITY FULL` whose unchanged columns are taken from the old image.
+//! Tuples point into the frame they came in; nothing is copied per row, except for an update whose
+//! unchanged columns are taken from the old image.
 //!
 //! <https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html>
 
@@ -162,8 +162,12 @@ impl Decoder {
         }
         let new = match &old {
             // The server leaves an unchanged TOAST value out of the new row even when it has just
-            // sent it as part of the old one.
-            Some(OldImage::Full(old)) if new.has_unchanged() => new.filled_from(old),
+            // sent it as part of the old one. Of an old key the other columns are NULL, and mean nothing;
+            // it comes whenever a part of it is out of line, changed or not.
+            Some(OldImage::Full(old)) if new.has_unchanged() => new.filled_from(old, |_| true),
+            Some(OldImage::Key(old)) if new.has_unchanged() => {
+                new.filled_from(old, |at| relation.columns.get(at).is_some_and(|column| column.key))
+            }
             _ => new,
         };
         Ok(Change::Update { relation, old, new })

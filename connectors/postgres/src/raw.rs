@@ -53,11 +53,6 @@ pub(crate) struct RawArray {
 }
 
 impl RawArray {
-    /// True without elements.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// Appends an element.
     pub(crate) fn push(&mut self, cell: Option<&[u8]>) {
         row::put(&mut self.elements, cell);

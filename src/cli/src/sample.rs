@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
-use regraft_core::sql::{quote, quote_list};
+use regraft_core::sql::quote;
 use regraft_core::{Cell, Code, Error, Mapped, Mapper, Result, Rows, Tuple, TupleBuilder};
 use regraft_postgres::chunks::{ReadStatement, ReadTable};
 use regraft_postgres::classify;
@@ -156,13 +156,17 @@ async fn rows(
 ) -> Result<Vec<Sample>> {
     let failed = |error| classify(&error, &side.place);
     let columns = &resolved.images[number];
-    let keys = table.key.iter().map(|key| quote(&key.name));
+    let keys = table.key.iter().map(|key| key.given("s"));
     let keys: Vec<String> = keys.collect();
     let texts: Vec<_> = keys.iter().map(|key| format!("{key}::text")).collect();
-    let list = quote_list(columns.iter().map(|column| column.name.as_str()));
+    let is_text: Vec<_> = columns.iter().map(|c| table.texts.contains(&c.name)).collect();
+    let list = columns.iter().zip(&is_text).map(|(column, &text)| {
+        format!("s.{}{}", quote(&column.name), if text { "::text" } else { "" })
+    });
+    let list = list.collect::<Vec<_>>().join(", ");
     let select = |places: &str| {
         let (keys, texts, name) = (keys.join(", "), texts.join(", "), table.table.quoted());
-        format!("SELECT {list}, {keys}, {texts} FROM {name} {places} LIMIT {count}")
+        format!("SELECT {list}, {keys}, {texts} FROM {name} AS s {places} LIMIT {count}")
     };
     let oid = resolved.plan.tables[number].oid;
     let sql = "SELECT reltuples::float8 FROM pg_class WHERE oid = $1";
@@ -184,7 +188,7 @@ async fn rows(
             format!("{} = {}", table.key[at].name, text(at).unwrap_or_else(|| "NULL".to_owned()))
         };
         Sample {
-            image: image(row, columns.len()),
+            image: image(row, &is_text),
             key: (0..keys.len()).map(raw).collect(),
             named: (0..keys.len()).map(named).collect::<Vec<_>>().join(", "),
         }
@@ -192,12 +196,13 @@ async fn rows(
     Ok(found.iter().map(sample).collect())
 }
 
-/// The image of a row that was read: its first `count` columns.
-pub fn image(row: &Row, count: usize) -> Tuple {
-    let mut image = TupleBuilder::with_capacity(count, 256);
-    for at in 0..count {
+/// The image of a row that was read: its first columns, and which of them come as texts.
+pub fn image(row: &Row, texts: &[bool]) -> Tuple {
+    let mut image = TupleBuilder::with_capacity(texts.len(), 256);
+    for (at, text) in texts.iter().enumerate() {
         match row.get::<_, Raw>(at).0 {
             None => image.push(Cell::Null),
+            Some(bytes) if *text => image.push(Cell::Text(&bytes)),
             Some(bytes) => image.push(Cell::Binary(&bytes)),
         }
     }
@@ -218,7 +223,10 @@ async fn statement(
 ) -> Result<Vec<String>> {
     let failed = |error| classify(&error, &side.place);
     let keys = table.key.iter().enumerate();
-    let equal = keys.map(|(i, k)| format!("{}.{} = ${}", read.source_ref, quote(&k.name), i + 1));
+    let equal = keys.map(|(i, k)| {
+        let cast = if k.text { format!("::text::{}", k.sql_type) } else { String::new() };
+        format!("{}.{} = ${}{cast}", read.source_ref, quote(&k.name), i + 1)
+    });
     let restriction = equal.collect::<Vec<_>>().join(" AND ");
     let select = side.client.prepare(&(read.select)(&restriction)?).await.map_err(failed)?;
     let mut differences = Vec::new();

@@ -2,8 +2,9 @@
 //!
 //! A row is stored as PostgreSQL's binary COPY stores a tuple without its column count: for each
 //! column an `i32` length in network order (-1 for NULL) and that many bytes in the binary send
-//! format of the column's type. A chunk read by COPY, a row computed by a mapper, an array element
-//! of `unnest` and a row of a COPY into the target are therefore the same bytes.
+//! format of the column's type, or its text where that format is missing on a server. A chunk read by
+//! COPY, a row computed by a mapper, an array element of `unnest` and a row of a COPY into the target
+//! are therefore the same bytes.
 //!
 //! <https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS>
 

@@ -44,6 +44,8 @@ pub struct RouteColumn {
     /// SQL name of the type of the expression, valid on the target: values are sent as this type and
     /// the target converts them as an assignment does.
     pub sql_type: String,
+    /// Values are their texts: one of the servers does not read the type's binary form, or has none.
+    pub text: bool,
 }
 
 /// Writes for the target, to be made in one target transaction together with the segments that

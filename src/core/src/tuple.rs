@@ -99,15 +99,15 @@ impl Tuple {
         builder.finish()
     }
 
-    /// This row, with every unchanged column that `older` has a value for taken from `older`.
+    /// This row, with every unchanged column for which `older` `has` a value taken from there.
     ///
     /// Correct only when `older` is the image of the same row directly before this change.
     #[must_use]
-    pub fn filled_from(&self, older: &Tuple) -> Tuple {
+    pub fn filled_from(&self, older: &Tuple, has: impl Fn(usize) -> bool) -> Tuple {
         let mut builder = TupleBuilder::with_capacity(self.len(), self.size() + older.size());
         for (i, cell) in self.iter().enumerate() {
             builder.push(match cell {
-                Cell::Unchanged => older.get(i).unwrap_or(Cell::Unchanged),
+                Cell::Unchanged if has(i) => older.get(i).unwrap_or(Cell::Unchanged),
                 present => present,
             });
         }
@@ -226,9 +226,10 @@ mod tests {
     fn only_unchanged_columns_are_filled() {
         let new = tuple(&[Cell::Unchanged, Cell::Null, Cell::Binary(b"new"), Cell::Unchanged]);
         let old = tuple(&[Cell::Binary(b"big"), Cell::Binary(b"x"), Cell::Null, Cell::Unchanged]);
-        let filled = new.filled_from(&old);
+        let filled = new.filled_from(&old, |_| true);
         let want = [Cell::Binary(b"big"), Cell::Null, Cell::Binary(b"new"), Cell::Unchanged];
         assert_eq!(filled, tuple(&want));
+        assert_eq!(new.filled_from(&old, |at| at != 0), new);
     }
 
     #[test]

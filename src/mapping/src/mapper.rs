@@ -270,7 +270,7 @@ impl Placed {
         {
             match env.cell(slot)? {
                 Cell::Binary(bytes) => put_value(out, bytes),
-                Cell::Text(bytes) if kind.is_textual() => put_value(out, bytes),
+                Cell::Text(bytes) if kind.comes_as_text() => put_value(out, bytes),
                 Cell::Text(_) => return Err(Fail::Wire("a value came in text format")),
                 Cell::Null => put_null(out),
                 Cell::Unchanged => return Err(Fail::Unchanged),

@@ -275,6 +275,14 @@ impl Type {
     }
 }
 
+impl Type {
+    /// A value may come as its text: it is one in binary format too, or the type has no such format, and the
+    /// value is but copied.
+    pub(crate) fn comes_as_text(self) -> bool {
+        self.is_textual() || matches!(self, Type::Other(_))
+    }
+}
+
 /// Types as errors name them; OIDs that nobody described are given as numbers.
 pub(crate) fn type_name(oid: Oid, names: &TypeNames) -> String {
     match names.0.get(&oid) {

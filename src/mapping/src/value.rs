@@ -95,7 +95,7 @@ impl<'a> Value<'a> {
             Cell::Null => Ok(Value::Null),
             Cell::Unchanged => Err(Fail::Unchanged),
             Cell::Binary(bytes) => Self::from_binary(kind, bytes),
-            Cell::Text(bytes) if kind.is_textual() => Self::from_binary(kind, bytes),
+            Cell::Text(bytes) if kind.comes_as_text() => Self::from_binary(kind, bytes),
             Cell::Text(_) => Err(Fail::Wire("a value came in text format")),
         }
     }

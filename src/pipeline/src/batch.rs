@@ -146,7 +146,7 @@ impl Batch {
         let batch = &self.tables[table];
         let earlier = batch.index.get(key).and_then(|&at| batch.entries[at].now.as_ref());
         match earlier {
-            Some(earlier) if new.has_unchanged() => new.filled_from(earlier),
+            Some(earlier) if new.has_unchanged() => new.filled_from(earlier, |_| true),
             _ => new.detach(),
         }
     }

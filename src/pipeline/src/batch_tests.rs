@@ -64,7 +64,11 @@ impl Mapper for Explode {
 
 fn plan(owner: bool, rewrite: bool) -> Plan {
     let source = TableName::new("public", "s");
-    let column = |name: &str| RouteColumn { name: name.to_owned(), sql_type: "bytea".to_owned() };
+    let column = |name: &str| RouteColumn {
+        name: name.to_owned(),
+        sql_type: "bytea".to_owned(),
+        text: false,
+    };
     let route = Route {
         source: source.clone(),
         target: TableName::new("public", "t"),

@@ -220,7 +220,7 @@ impl<'a> Session<'a> {
         let table = catalog.table(None, TABLE, Code::Internal).await.ok()?;
         let table = source_table(&catalog, &table, &[KEY.to_owned()]).await.ok()?;
         let found = self.client.query(&format!("SELECT * FROM {TABLE} ORDER BY {KEY}"), &[]).await;
-        let keyed = |row: &tokio_postgres::Row| (row.get(0), image(row, row.len()));
+        let keyed = |row: &tokio_postgres::Row| (row.get(0), image(row, &vec![false; row.len()]));
         Some(Source { table, rows: found.ok()?.iter().map(keyed).collect() })
     }
 

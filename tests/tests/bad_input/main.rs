@@ -9,5 +9,6 @@ mod rows;
 mod servers;
 mod settings;
 mod slots;
+mod sources;
 mod statements;
 mod targets;

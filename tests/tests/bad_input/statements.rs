@@ -353,3 +353,44 @@ async fn a_statement_that_does_not_copy_the_key_asks_for_whole_old_rows() {
     case.catch_up().await;
     case.assert_equal().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_of_other_names_are_led_to_a_cast_of_the_target_that_works() {
+    let source = "CREATE TYPE status AS ENUM ('open', 'closed');
+        CREATE TABLE s (id int PRIMARY KEY, status status);
+        INSERT INTO s VALUES (1, 'open'), (2, NULL)";
+    let target = "CREATE TYPE state AS ENUM ('open', 'closed');
+        CREATE TABLE t (id int PRIMARY KEY, status state)";
+    let mapping = "INSERT INTO t SELECT id, status FROM s;";
+    let case = Case::of(Given { source, target, mapping, ..Given::default() }).await;
+    let finding = case.only_finding().await;
+    assert_finding(
+        &finding,
+        "RG3007",
+        "mapping.sql:1:1",
+        &["public.status", "cast the expression"],
+    );
+    let mapping = "INSERT INTO t SELECT id, status::text FROM s;";
+    case.installation.write_mapping(mapping);
+    let cast = "CREATE CAST (text AS public.state) WITH INOUT AS ASSIGNMENT";
+    assert_finding(&case.only_finding().await, "RG3007", "mapping.sql:1:1", &[cast]);
+    case.at_target(cast).await;
+    case.catch_up().await;
+    case.at_source("UPDATE s SET status = 'closed'").await;
+    case.catch_up().await;
+    let closed = "SELECT count(*) FROM t WHERE status = 'closed'";
+    assert_eq!(regraft_tests::number(&case.databases.target, closed).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_that_an_enum_of_the_target_lacks_are_warned_of() {
+    let source = "CREATE TYPE status AS ENUM ('open', 'closed', 'lost'); CREATE TABLE s (id int PRIMARY KEY, status status)";
+    let target = "CREATE SCHEMA shop; CREATE TYPE shop.status AS ENUM ('open');
+        CREATE TABLE t (id int PRIMARY KEY, status shop.status)";
+    let mapping = "INSERT INTO t SELECT id, status FROM s;";
+    let case = Case::of(Given { source, target, mapping, ..Given::default() }).await;
+    let report = case.regraft(&["check", "--json"]).await.json();
+    assert!(errors(&report).is_empty(), "{report:#}");
+    let said = report["findings"].to_string();
+    assert!(said.contains("shop.status") && said.contains("closed, lost"), "{report:#}");
+}

@@ -197,3 +197,26 @@ async fn types_with_a_length_keep_it_in_copy_stream_and_chunk_bounds() {
     case.catch_up().await;
     case.assert_equal().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_takes_different_texts_for_equal_is_warned_of() {
+    let target = "CREATE EXTENSION citext; CREATE TABLE t (name citext PRIMARY KEY, v int)";
+    let mapping = "INSERT INTO t SELECT name, v FROM s;";
+    let said = "\"name\" of the key of public.t takes texts for equal that are not";
+    for (kind, warned) in [("text", true), ("citext", false)] {
+        let source = format!(
+            "CREATE EXTENSION citext; CREATE TABLE s (name {kind} PRIMARY KEY, v int); \
+             INSERT INTO s VALUES ('Alpha', 1), ('beta', 2)"
+        );
+        let case = Case::of(Given { source: &source, target, mapping, ..Given::default() }).await;
+        let report = case.regraft(&["check", "--json"]).await.json();
+        let found = report["findings"].as_array().unwrap().iter();
+        let mut found = found.map(|finding| finding["what"].as_str().unwrap());
+        assert_eq!(found.any(|what| what.starts_with(said)), warned, "{report:#}");
+        case.catch_up().await;
+        case.at_source("UPDATE s SET name = 'ALPHA' WHERE v = 1").await;
+        case.catch_up().await;
+        let finished = case.regraft(&["verify", "--json"]).await;
+        assert_eq!(finished.code(), 0, "{}", finished.stdout);
+    }
+}

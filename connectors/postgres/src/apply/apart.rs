@@ -170,7 +170,11 @@ mod tests {
 
     #[test]
     fn the_types_of_the_keys_have_to_agree() {
-        let column = |sql_type: &str| RouteColumn { name: "id".into(), sql_type: sql_type.into() };
+        let column = |sql_type: &str| RouteColumn {
+            name: "id".into(),
+            sql_type: sql_type.into(),
+            text: false,
+        };
         let route = |sql_type| Route {
             source: TableName::new("public", "s"),
             target: TableName::new("public", "t"),

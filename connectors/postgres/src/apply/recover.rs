@@ -16,14 +16,13 @@
 
 use regraft_core::segment::TableWrites;
 use regraft_core::sql::quote;
-use regraft_core::{Code, Error, Result, Segment};
+use regraft_core::{Code, Error, Result, Rows, Segment};
 use tokio_postgres::types::ToSql;
 
 use super::lane::{Lane, Refused};
 use super::target::Unique;
-use super::write::{Order, columns};
+use super::write::{GivenRows, Order, picked};
 use crate::classify;
-use crate::raw::RawArray;
 
 /// Ways and constraints that may have to be tried for one segment.
 const ATTEMPTS_MAX: usize = 12;
@@ -109,29 +108,31 @@ impl Lane {
         let key = &self.targets[writes.statement].key;
         let values = unique.columns.iter().chain(&unique.reads);
         let both: Vec<_> = values.clone().chain(key).copied().collect();
-        let whole =
-            RowsToPark { by: key.clone(), values: columns(writes.arriving(), &both), whole: true };
+        let rows = picked(writes.arriving(), &both);
+        let whole = RowsToPark { by: key.clone(), rows, whole: true };
         let owner: Vec<_> = self.routes[writes.statement].owner.clone().unwrap_or_default();
         let patched = writes.patches.iter().filter_map(|group| {
             // A patch row is the owner, then the columns that are set.
             let place = |column| group.columns.iter().position(|set| set == column);
             let places: Option<Vec<_>> = values.clone().map(place).collect();
             let places = places?.into_iter().map(|at| owner.len() + at).chain(0..owner.len());
-            let values = columns(group.rows.iter(), &places.collect::<Vec<_>>());
-            Some(RowsToPark { by: owner.clone(), values, whole: false })
+            let rows = picked(group.rows.iter(), &places.collect::<Vec<_>>());
+            Some(RowsToPark { by: owner.clone(), rows, whole: false })
         });
-        std::iter::once(whole).chain(patched).filter(|rows| !rows.is_empty()).collect()
+        std::iter::once(whole).chain(patched).filter(|rows| !rows.rows.is_empty()).collect()
     }
 
     /// The segment's own rows let go of unique values that they are about to change.
     async fn park_own(&mut self, at: usize, unique: &Unique, rows: &RowsToPark) -> Result<()> {
+        let given = self.give_parked(at, unique, rows).await?;
         let target = &self.targets[at];
         let nullable = unique.columns.iter().find(|&&column| !target.not_null[column]);
         let made_up = || {
             let parkable = |&&column: &&usize| parking(&target.types[column]).is_some();
             unique.columns.iter().chain(&unique.reads).find(parkable)
         };
-        let Parts { table, from, unchanged, same_key, .. } = self.parts(at, unique, rows);
+        let Parts { table, from, unchanged, same_key, .. } =
+            self.parts(at, unique, rows, &given.select);
         let name = |column: &usize| quote(&self.routes[at].columns[*column].name);
         let sql = if let Some(column) = nullable {
             format!("UPDATE {table} AS t SET {} = NULL {from}", name(column))
@@ -145,11 +146,12 @@ impl Lane {
         };
         // Values may be NULL: a row whose value is not certainly the same lets go of it.
         let sql = format!("{sql} WHERE {same_key} AND ({unchanged}) IS NOT TRUE");
-        self.run(&sql, at, &rows.values).await.map(drop)
+        self.run(&sql, at, &given.arrays).await.map(drop)
     }
 
     /// Rows outside the segment that hold a value get a made-up one.
     async fn park_others(&mut self, at: usize, unique: &Unique, rows: &RowsToPark) -> Result<()> {
+        let given = self.give_parked(at, unique, rows).await?;
         let target = &self.targets[at];
         // Which rows hold the value of an expression is not known.
         let found = unique.columns.iter().find_map(|&c| Some((c, parking(&target.types[c])?)));
@@ -157,7 +159,8 @@ impl Lane {
             return Err(unresolvable(&self.route_place(at), &unique.name));
         };
         let name = quote(&self.routes[at].columns[column].name);
-        let Parts { table, from, same_value, same_key, .. } = self.parts(at, unique, rows);
+        let Parts { table, from, same_value, same_key, .. } =
+            self.parts(at, unique, rows, &given.select);
         let sql = format!(
             "UPDATE {table} AS t SET {name} = {value} {from} WHERE {same_value} \
              AND ({same_key}) IS NOT TRUE RETURNING t.{name}::text"
@@ -165,7 +168,7 @@ impl Lane {
         let place = self.route_place(at);
         let statement = self.prepare(&sql, &place).await?;
         let parameters: Vec<_> =
-            rows.values.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+            given.arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
         let held = self.client.query(&statement, &parameters).await;
         let held = held.map_err(|error| self.failed(&error, &place))?;
         let values = held.iter().map(|row| row.get(0)).collect();
@@ -173,15 +176,21 @@ impl Lane {
         Ok(())
     }
 
-    fn parts(&self, at: usize, unique: &Unique, rows: &RowsToPark) -> Parts {
+    async fn give_parked(
+        &mut self,
+        at: usize,
+        unique: &Unique,
+        rows: &RowsToPark,
+    ) -> Result<GivenRows> {
+        let both = rows.columns(unique);
+        let all: Vec<_> = (0..both.len()).collect();
+        self.give(at, "parked", &both, (rows.rows.iter().collect(), &all), 1).await
+    }
+
+    fn parts(&self, at: usize, unique: &Unique, rows: &RowsToPark, given: &str) -> Parts {
         let (route, target) = (&self.routes[at], &self.targets[at]);
         let Unique { columns, reads, .. } = unique;
-        let both: Vec<_> = columns.iter().chain(reads).chain(&rows.by).copied().collect();
-        let array = |(n, &column): (usize, &usize)| {
-            format!("${}::{}[]", n + 1, route.columns[column].sql_type)
-        };
-        let arrays: Vec<_> = both.iter().enumerate().map(array).collect();
-        let names: Vec<_> = (0..both.len()).map(|n| format!("c{n}")).collect();
+        let both = rows.columns(unique);
         let equal = |(n, &column): (usize, &usize)| {
             format!("t.{} = u.c{n}::{}", quote(&route.columns[column].name), target.types[column])
         };
@@ -189,7 +198,7 @@ impl Lane {
         let (unchanged, same_key) = conditions.split_at(columns.len() + reads.len());
         Parts {
             table: route.target.quoted(),
-            from: format!("FROM unnest({}) AS u({})", arrays.join(", "), names.join(", ")),
+            from: format!("FROM ({given}) AS u"),
             same_value: unchanged[..columns.len()].join(" AND "),
             unchanged: unchanged.join(" AND "),
             same_key: same_key.join(" AND "),
@@ -240,14 +249,15 @@ struct RowsToPark {
     /// Output columns that tell the rows.
     by: Vec<usize>,
     /// The new unique values, then the values of `by`.
-    values: Vec<RawArray>,
+    rows: Rows,
     /// The rows come whole, so that they may be removed before.
     whole: bool,
 }
 
 impl RowsToPark {
-    fn is_empty(&self) -> bool {
-        self.values.first().is_none_or(RawArray::is_empty)
+    /// The output columns that `rows` have.
+    fn columns(&self, unique: &Unique) -> Vec<usize> {
+        unique.columns.iter().chain(&unique.reads).chain(&self.by).copied().collect()
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! ```sql
 //! INSERT INTO "public"."model_parameters" AS t ("model_id", "model_weights")
-//! SELECT * FROM unnest($1::uuid[], $2::bytea[]) AS u("model_id", "model_weights")
+//! SELECT unnest($1::uuid[]) AS c0, unnest($2::bytea[]) AS c1
 //! ORDER BY 1
 //! ON CONFLICT ("model_id") DO UPDATE SET "model_weights" = excluded."model_weights"
 //! WHERE ROW(t."model_weights")::record *<> ROW(excluded."model_weights")::record
@@ -16,21 +16,24 @@
 //! - `*<>` compares the stored images: what is the same to the byte is not written again, and what
 //!   is merely equal (`1.0` and `1.00`) is.
 //! - Not `MERGE`, which joins, and may scan the whole target; not a temporary table per batch.
+//!
+//! The rows come as a subselect of columns `c0, c1, …` ([`crate::given`], and `Lane::give`): the others here
+//! are what is done with them.
 
-use regraft_core::segment::{Route, RouteColumn};
+use regraft_core::segment::Route;
 use regraft_core::sql::{quote, quote_list};
 
 use super::target::Target;
+use crate::given::Carried;
 
 /// The alias of the target in all statements.
 const T: &str = "t";
 
-/// Inserts rows, or overwrites those with the same key. Parameters: one array per column, or none
-/// when the rows come from `staging`.
-pub(crate) fn upsert(route: &Route, target: &Target, staging: Option<&str>) -> String {
+/// Inserts the given rows, or overwrites those with the same key.
+pub(crate) fn upsert(route: &Route, target: &Target, given: &str) -> String {
     let key = quote_list(target.key.iter().map(|&at| &route.columns[at].name));
     // A key may be equal and yet not the same: 1 and 1.00.
-    let kept = |at: &usize| target.key.contains(at) && !equals_other_bytes(&target.types[*at]);
+    let kept = |at: &usize| target.key.contains(at) && target.exact[*at];
     let rest: Vec<_> = (0..route.columns.len()).filter(|at| !kept(at)).collect();
     let rest: Vec<_> = rest.iter().map(|&at| quote(&route.columns[at].name)).collect();
     let on_conflict = if rest.is_empty() {
@@ -44,7 +47,7 @@ pub(crate) fn upsert(route: &Route, target: &Target, staging: Option<&str>) -> S
             prefixed("excluded", &rest),
         )
     };
-    format!("{} ON CONFLICT ({key}) {on_conflict}", insert(route, target, staging))
+    format!("{} ON CONFLICT ({key}) {on_conflict}", insert(route, target, given))
 }
 
 /// Inserts rows that are not there, whose values have the types of the columns. Costs half of the
@@ -54,34 +57,17 @@ pub(crate) fn copy(route: &Route) -> String {
     format!("COPY {} ({names}) FROM STDIN (FORMAT binary)", route.target.quoted())
 }
 
-/// Inserts rows that are not there. Parameters as above. Costs less than half of an upsert, which
+/// Inserts the given rows, which are not there. Costs less than half of an upsert, which
 /// looks for a conflict first and then inserts speculatively.
-pub(crate) fn insert(route: &Route, target: &Target, staging: Option<&str>) -> String {
+pub(crate) fn insert(route: &Route, target: &Target, given: &str) -> String {
     let names = quote_list(route.columns.iter().map(|column| &column.name));
-    let from = match staging {
-        Some(table) => format!("SELECT {names} FROM {table} AS u"),
-        None => format!("SELECT * FROM {}", unnest(route.columns.iter(), 1, "u")),
-    };
     let order: Vec<_> = target.key.iter().filter_map(|&at| at.checked_add(1)).collect();
     let order = order.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
     let overriding = if target.identity_always { "OVERRIDING SYSTEM VALUE " } else { "" };
     format!(
-        "INSERT INTO {} AS {T} ({names}) {overriding}{from} ORDER BY {order}",
+        "INSERT INTO {} AS {T} ({names}) {overriding}{given} ORDER BY {order}",
         route.target.quoted(),
     )
-}
-
-/// Deletes contributions by owner, save rows whose key is kept. Parameters: one array per owner
-/// column, then, with `keep`, one array per key column.
-pub(crate) fn delete_by_owner(route: &Route, target: &Target, keep: bool) -> String {
-    let owner: Vec<_> = route.owner.iter().flatten().copied().collect();
-    delete(route, target, &owner, keep)
-}
-
-/// Deletes old rows, save those whose target key is kept. Parameters as above, with the columns of
-/// [`old_row_columns`].
-pub(crate) fn delete_by_key(route: &Route, target: &Target, keep: bool) -> String {
-    delete(route, target, &old_row_columns(route, target), keep)
 }
 
 /// Columns that tell an old row: its target key, and its owner, so that a row that another source row
@@ -94,68 +80,60 @@ pub(crate) fn old_row_columns(route: &Route, target: &Target) -> Vec<usize> {
     columns
 }
 
-fn delete(route: &Route, target: &Target, by: &[usize], keep: bool) -> String {
+/// Deletes the rows whose columns `by` are given, save those with one of the target keys in `kept`.
+pub(crate) fn delete(
+    route: &Route,
+    target: &Target,
+    by: &[usize],
+    given: &str,
+    kept: Option<&str>,
+) -> String {
     let name = |at: usize| format!("{T}.{}", quote(&route.columns[at].name));
     let mut using = String::new();
     let mut conditions = Vec::new();
-    if let [only] = by {
-        // An array is searched in one index scan per partition, which a join with it is not.
-        let array = format!("$1::{}[]::{}[]", route.columns[*only].sql_type, target.types[*only]);
-        conditions.push(format!("{} = ANY({array})", name(*only)));
-    } else {
-        using = format!(" USING ({}) AS o", cast_unnest(route, target, by, 1));
-        let matches = by.iter().enumerate().map(|(n, &at)| format!("{} = o.c{n}", name(at)));
-        conditions.extend(matches);
+    match by {
+        [only] if !Carried::from(&route.columns[*only]).is_array() && !target.folded[*only] => {
+            // An array is searched in one index scan per partition, which a join with it is not.
+            let carried = Carried::from(&route.columns[*only]);
+            let array = format!("$1::{}[]", carried.comes_as());
+            let typed =
+                if carried.text { format!("{array}::{}[]", carried.sql_type) } else { array };
+            conditions.push(format!("{} = ANY({typed}::{}[])", name(*only), target.types[*only]));
+        }
+        _ => {
+            using = format!(" USING ({}) AS o", cast(target, by, given));
+            let matches = by.iter().enumerate();
+            let matches = matches.map(|(n, &at)| same(target, at, &name(at), &format!("o.c{n}")));
+            conditions.extend(matches);
+        }
     }
     conditions.extend(only(route));
-    if keep {
+    if let Some(kept) = kept {
         // A hashed subplan: its cost does not depend on what the planner thinks of the target.
         let key: Vec<_> = target.key.iter().map(|&at| name(at)).collect();
-        let kept = cast_unnest(route, target, &target.key, 1 + by.len());
+        let kept = cast(target, &target.key, kept);
         conditions.push(format!("({}) NOT IN ({kept})", key.join(", ")));
     }
     let conditions = conditions.join(" AND ");
     format!("DELETE FROM {} AS {T}{using} WHERE {conditions}", route.target.quoted())
 }
 
-/// Sets columns of contributions in place. Parameters: one array per owner column, then one per
-/// column that is set; none when they come from `staging`, see [`patch_columns`].
-pub(crate) fn patch(
-    route: &Route,
-    target: &Target,
-    columns: &[usize],
-    staging: Option<&str>,
-) -> String {
+/// Sets columns of contributions in place. The owner columns are given, then the columns that are set.
+pub(crate) fn patch(route: &Route, target: &Target, columns: &[usize], given: &str) -> String {
     let owner: Vec<_> = route.owner.iter().flatten().copied().collect();
-    let from = match staging {
-        Some(table) => format!("{table} AS u"),
-        None => {
-            let values = owner.iter().chain(columns).map(|&at| &route.columns[at]);
-            let names: Vec<_> =
-                patch_columns(route, columns).into_iter().map(|(name, _)| name).collect();
-            format!("unnest({}) AS u({})", arrays(values, 1).join(", "), names.join(", "))
-        }
-    };
-    let set = columns.iter().enumerate();
-    let set = set.map(|(at, &column)| format!("{} = u.p{at}", quote(&route.columns[column].name)));
+    let set = (owner.len()..).zip(columns);
+    let set = set.map(|(at, &column)| format!("{} = u.c{at}", quote(&route.columns[column].name)));
     let matches = owner.iter().enumerate().map(|(at, &column)| {
-        let cast = &target.types[column];
-        format!("{T}.{} = u.o{at}::{cast}", quote(&route.columns[column].name))
+        let name = format!("{T}.{}", quote(&route.columns[column].name));
+        same(target, column, &name, &format!("u.c{at}::{}", target.types[column]))
     });
     let conditions: Vec<_> = matches.chain(only(route)).collect();
     format!(
-        "UPDATE {} AS {T} SET {} FROM {from} WHERE {}",
+        "UPDATE {} AS {T} SET {} FROM ({given}) AS u WHERE {}",
         route.target.quoted(),
         set.collect::<Vec<_>>().join(", "),
         conditions.join(" AND ")
     )
-}
-
-/// The columns of a patch, owner first, with their types.
-pub(crate) fn patch_columns(route: &Route, columns: &[usize]) -> Vec<(String, String)> {
-    let owner = route.owner.iter().flatten().enumerate().map(|(n, &at)| (format!("o{n}"), at));
-    let set = columns.iter().enumerate().map(|(n, &at)| (format!("p{n}"), at));
-    owner.chain(set).map(|(name, at)| (name, route.columns[at].sql_type.clone())).collect()
 }
 
 /// Deletes every row of the statement.
@@ -169,50 +147,32 @@ pub(crate) fn clear(route: &Route) -> String {
     format!("DELETE FROM {} AS {T}{filter}", route.target.quoted())
 }
 
-/// Types with values that are equal and differ in their bytes.
-fn equals_other_bytes(sql_type: &str) -> bool {
-    matches!(
-        sql_type,
-        "numeric" | "real" | "double precision" | "interval" | "bpchar" | "character" | "jsonb"
-    ) || sql_type.ends_with("citext")
-}
-
-/// A staging table for rows with array columns, which `unnest` would flatten.
-pub(crate) fn create_staging(name: &str, columns: &[(String, String)]) -> String {
-    let columns: Vec<_> = columns.iter().map(|(name, sql)| format!("{name} {sql}")).collect();
+/// A table for rows that cannot be given as arrays.
+pub(crate) fn create_staging<'a>(name: &str, columns: impl Iterator<Item = Carried<'a>>) -> String {
+    let column = |(at, column): (usize, Carried<'_>)| format!("c{at} {}", column.comes_as());
+    let columns: Vec<_> = columns.enumerate().map(column).collect();
     format!(
         "CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({}) ON COMMIT DELETE ROWS",
         columns.join(", ")
     )
 }
 
-/// `unnest($1::uuid[], $2::text[]) AS u("a", "b")`
-fn unnest<'a>(
-    columns: impl Iterator<Item = &'a RouteColumn> + Clone,
-    first: usize,
-    alias: &str,
-) -> String {
-    let names = quote_list(columns.clone().map(|column| &column.name));
-    format!("unnest({}) AS {alias}({names})", arrays(columns, first).join(", "))
+/// A column of the target has a value, to the byte: the rows of another source row may have one that is equal.
+fn same(target: &Target, column: usize, name: &str, value: &str) -> String {
+    let equal = format!("{name} = {value}");
+    if target.folded[column] {
+        format!("{equal} AND {name}::text COLLATE \"C\" = {value}::text COLLATE \"C\"")
+    } else {
+        equal
+    }
 }
 
-fn arrays<'a>(columns: impl Iterator<Item = &'a RouteColumn>, first: usize) -> Vec<String> {
-    columns
-        .enumerate()
-        .map(|(at, column)| format!("${}::{}[]", first + at, column.sql_type))
-        .collect()
-}
-
-/// A subselect that gives columns `c0, c1, …` in the types of the target.
-fn cast_unnest(route: &Route, target: &Target, columns: &[usize], first: usize) -> String {
-    let arrays = arrays(columns.iter().map(|&at| &route.columns[at]), first).join(", ");
-    let names: Vec<_> = (0..columns.len()).map(|at| format!("c{at}")).collect();
-    let casts: Vec<_> = columns
-        .iter()
-        .zip(&names)
-        .map(|(&at, name)| format!("x.{name}::{} AS {name}", target.types[at]))
-        .collect();
-    format!("SELECT {} FROM unnest({arrays}) AS x({})", casts.join(", "), names.join(", "))
+/// What is given, in the types of these columns of the target.
+fn cast(target: &Target, columns: &[usize], given: &str) -> String {
+    let casts = columns.iter().enumerate();
+    let casts: Vec<_> =
+        casts.map(|(n, &at)| format!("x.c{n}::{} AS c{n}", target.types[at])).collect();
+    format!("SELECT {} FROM ({given}) AS x", casts.join(", "))
 }
 
 fn only(route: &Route) -> impl Iterator<Item = String> + '_ {
@@ -226,6 +186,7 @@ fn prefixed(alias: &str, names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use regraft_core::TableName;
+    use regraft_core::segment::RouteColumn;
 
     use super::*;
 
@@ -233,6 +194,7 @@ mod tests {
         let column = |name: &str, sql_type: &str| RouteColumn {
             name: name.to_owned(),
             sql_type: sql_type.to_owned(),
+            text: false,
         };
         let route = Route {
             source: TableName::new("public", "w"),
@@ -249,6 +211,8 @@ mod tests {
         let target = Target {
             key: vec![0, 1],
             types: ["uuid", "varchar", "numeric"].map(str::to_owned).to_vec(),
+            exact: vec![true, true, false],
+            folded: vec![false; 3],
             ..Target::default()
         };
         (route, target)
@@ -258,9 +222,8 @@ mod tests {
     fn an_upsert_leaves_identical_rows_alone() {
         let (route, target) = route();
         assert_eq!(
-            upsert(&route, &target, None),
-            "INSERT INTO \"public\".\"m\" AS t (\"id\", \"name\", \"v\") \
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::numeric[]) AS u(\"id\", \"name\", \"v\") \
+            upsert(&route, &target, "SELECT …"),
+            "INSERT INTO \"public\".\"m\" AS t (\"id\", \"name\", \"v\") SELECT … \
              ORDER BY 1, 2 ON CONFLICT (\"id\", \"name\") DO UPDATE SET \"v\" = excluded.\"v\" \
              WHERE ROW(t.\"v\")::record *<> ROW(excluded.\"v\")::record"
         );
@@ -270,33 +233,50 @@ mod tests {
     fn a_replaced_contribution_keeps_the_rows_that_come_again() {
         let (route, target) = route();
         assert_eq!(
-            delete_by_owner(&route, &target, true),
+            delete(&route, &target, &[0], "", Some("SELECT …")),
             "DELETE FROM \"public\".\"m\" AS t WHERE t.\"id\" = ANY($1::uuid[]::uuid[]) \
              AND t.\"kind\" = 'a' AND \
              (t.\"id\", t.\"name\") NOT IN (SELECT x.c0::uuid AS c0, x.c1::varchar AS c1 FROM \
-             unnest($2::uuid[], $3::text[]) AS x(c0, c1))"
+             (SELECT …) AS x)"
         );
     }
 
     #[test]
     fn keys_of_several_columns_are_joined() {
         let (route, target) = route();
+        let by = old_row_columns(&route, &target);
         assert_eq!(
-            delete_by_key(&route, &target, false),
+            delete(&route, &target, &by, "SELECT …", None),
             "DELETE FROM \"public\".\"m\" AS t USING (SELECT x.c0::uuid AS c0, x.c1::varchar AS c1 \
-             FROM unnest($1::uuid[], $2::text[]) AS x(c0, c1)) AS o WHERE t.\"id\" = o.c0 \
+             FROM (SELECT …) AS x) AS o WHERE t.\"id\" = o.c0 \
              AND t.\"name\" = o.c1 AND t.\"kind\" = 'a'"
         );
+    }
+
+    #[test]
+    fn arrays_are_not_searched_in_arrays() {
+        let (mut route, target) = route();
+        route.columns[0].sql_type = "integer[]".to_owned();
+        let sql = delete(&route, &target, &[0], "SELECT …", None);
+        assert!(sql.contains(" WHERE t.\"id\" = o.c0 AND "), "{sql}");
+    }
+
+    #[test]
+    fn what_is_equal_only_for_the_target_is_no_owner() {
+        let (route, mut target) = route();
+        target.folded[0] = true;
+        let sql = delete(&route, &target, &[0], "SELECT …", None);
+        let same = "t.\"id\" = o.c0 AND t.\"id\"::text COLLATE \"C\" = o.c0::text COLLATE \"C\"";
+        assert!(sql.contains(same), "{sql}");
     }
 
     #[test]
     fn a_patch_finds_rows_by_owner() {
         let (route, target) = route();
         assert_eq!(
-            patch(&route, &target, &[2], None),
-            "UPDATE \"public\".\"m\" AS t SET \"v\" = u.p0 FROM \
-             unnest($1::uuid[], $2::numeric[]) AS u(o0, p0) WHERE t.\"id\" = u.o0::uuid AND \
-             t.\"kind\" = 'a'"
+            patch(&route, &target, &[2], "SELECT …"),
+            "UPDATE \"public\".\"m\" AS t SET \"v\" = u.c1 FROM (SELECT …) AS u \
+             WHERE t.\"id\" = u.c0::uuid AND t.\"kind\" = 'a'"
         );
     }
 }

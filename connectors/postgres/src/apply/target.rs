@@ -15,10 +15,12 @@ pub(crate) struct Target {
     pub(crate) key: Vec<usize>,
     /// For each output column, the SQL name of the target column's type, without modifier.
     pub(crate) types: Vec<String>,
+    /// For each output column, values are equal only when their bytes are.
+    pub(crate) exact: Vec<bool>,
+    /// For each output column, texts that are not the same are equal to one another.
+    pub(crate) folded: Vec<bool>,
     /// Some output column is `GENERATED ALWAYS AS IDENTITY`.
     pub(crate) identity_always: bool,
-    /// Some output column is an array: rows go through a staging table.
-    pub(crate) staged: bool,
     /// New rows can be copied: each value has the type of its column, and a COPY does what an INSERT
     /// would (there are no rules, and no views).
     pub(crate) copied: bool,
@@ -118,13 +120,17 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
             Unique { name: index.name.clone(), columns, reads }
         })
         .collect();
-    let typed = columns.iter().zip(&route.columns).all(|(to, from)| to.sql_type == from.sql_type);
+    let typed = columns
+        .iter()
+        .zip(&route.columns)
+        .all(|(to, from)| to.sql_type == from.sql_type && !from.text);
     Ok(Target {
         key,
         copied: typed && table.is_plain(),
         types: columns.iter().map(|column| column.sql_type.clone()).collect(),
+        exact: columns.iter().map(|column| column.is_exact()).collect(),
+        folded: columns.iter().map(|column| column.is_folded()).collect(),
         identity_always: columns.iter().any(|column| column.identity_always),
-        staged: route.columns.iter().any(|column| column.sql_type.ends_with("[]")),
         owner_indexed,
         rank,
         delicate: table.references_to > 0 || !table.foreign_keys.is_empty() || !other.is_empty(),

@@ -1,16 +1,18 @@
 //! Writes one segment.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
-use regraft_core::row::Row;
+use regraft_core::row::{self, Row};
 use regraft_core::segment::{PatchGroup, TableWrites};
-use regraft_core::sql::quote;
-use regraft_core::{Code, Error, Result, Segment};
+use regraft_core::{Code, Error, Result, Rows, Segment};
 use tokio_postgres::types::ToSql;
 
 use super::lane::Lane;
 use super::recover::Parking;
 use super::statements;
+use crate::given::{Carried, unnested};
 use crate::raw::RawArray;
 
 /// Rows per statement: more gain nothing, and keep locks and memory longer.
@@ -94,25 +96,30 @@ impl Lane {
         }
         let at = writes.statement;
         let key = self.targets[at].key.clone();
-        let kept = match order {
-            Order::InsertFresh => columns(writes.upserts.iter(), &key),
-            Order::RemoveFirst | Order::ArriveFirst => columns(writes.arriving(), &key),
+        let kept: Vec<_> = match order {
+            Order::InsertFresh => writes.upserts.iter().collect(),
+            Order::RemoveFirst | Order::ArriveFirst => writes.arriving().collect(),
         };
-        let keep = kept.first().is_some_and(|array| !array.is_empty());
-        let kept = if keep { kept } else { Vec::new() };
+        let owner: Vec<_> = self.routes[at].owner.iter().flatten().copied().collect();
+        let (name, by, wanted) = if by_owner {
+            let wanted = (0..owner.len()).collect();
+            ("owners", owner, wanted)
+        } else {
+            let by = statements::old_row_columns(&self.routes[at], &self.targets[at]);
+            ("old", by.clone(), by)
+        };
         for part in parts(gone.iter()) {
-            let (sql, mut arrays) = if by_owner {
-                let width = self.routes[at].owner.as_ref().map_or(0, Vec::len);
-                let all: Vec<_> = (0..width).collect();
-                let sql = statements::delete_by_owner(&self.routes[at], &self.targets[at], keep);
-                (sql, columns(part.into_iter(), &all))
-            } else {
-                let (route, target) = (&self.routes[at], &self.targets[at]);
-                let sql = statements::delete_by_key(route, target, keep);
-                (sql, columns(part.into_iter(), &statements::old_row_columns(route, target)))
+            let mut given = self.give(at, name, &by, (part, &wanted), 1).await?;
+            let after = 1 + given.arrays.len();
+            let kept = match kept.is_empty() {
+                true => None,
+                false => Some(self.give(at, "kept", &key, (kept.clone(), &key), after).await?),
             };
-            arrays.extend(kept.iter().cloned());
-            self.written[at].deleted += self.run(&sql, at, &arrays).await?;
+            let (route, target) = (&self.routes[at], &self.targets[at]);
+            let keep = kept.as_ref().map(|kept| kept.select.as_str());
+            let sql = statements::delete(route, target, &by, &given.select, keep);
+            given.arrays.extend(kept.into_iter().flat_map(|kept| kept.arrays));
+            self.written[at].deleted += self.run(&sql, at, &given.arrays).await?;
         }
         Ok(())
     }
@@ -150,44 +157,49 @@ impl Lane {
             let sql = statements::copy(&self.routes[at]);
             return self.copy(at, &sql, self.routes[at].columns.len(), rows).await;
         }
-        if self.targets[at].staged {
-            return self.put_staged(at, rows, insert).await;
-        }
-        let sql = self.put_statement(at, insert, None);
         let all: Vec<_> = (0..self.routes[at].columns.len()).collect();
-        self.run(&sql, at, &columns(rows.into_iter(), &all)).await
-    }
-
-    fn put_statement(&self, at: usize, insert: bool, staging: Option<&str>) -> String {
+        let given = self.give(at, "new", &all, (rows, &all), 1).await?;
         let (route, target) = (&self.routes[at], &self.targets[at]);
-        if insert {
-            statements::insert(route, target, staging)
+        let sql = if insert {
+            statements::insert(route, target, &given.select)
         } else {
-            statements::upsert(route, target, staging)
-        }
+            statements::upsert(route, target, &given.select)
+        };
+        self.run(&sql, at, &given.arrays).await
     }
 
-    async fn put_staged(&mut self, at: usize, rows: Vec<Row<'_>>, insert: bool) -> Result<u64> {
-        let columns = self.routes[at].columns.iter();
-        let columns: Vec<_> = columns.map(|c| (quote(&c.name), c.sql_type.clone())).collect();
-        let name = format!("regraft_staging_{at}");
-        self.stage(at, &name, &columns, rows).await?;
-        let sql = self.put_statement(at, insert, Some(&format!("pg_temp.{name}")));
-        self.run(&sql, at, &[]).await
-    }
-
-    /// Copies rows into a temporary table of the session: the way for arrays, which `unnest` flattens.
-    async fn stage(
+    /// Gives rows to a statement: as one array per column, or, where `unnest` would take the values apart, in
+    /// a temporary table of the session. `of` are the output columns that the `wanted` ones of the rows are, and
+    /// `name` tells sets of rows of one statement from each other.
+    pub(super) async fn give(
         &mut self,
         at: usize,
         name: &str,
-        columns: &[(String, String)],
-        rows: Vec<Row<'_>>,
-    ) -> Result<()> {
-        self.run(&statements::create_staging(name, columns), at, &[]).await?;
-        self.run(&format!("DELETE FROM pg_temp.{name}"), at, &[]).await?;
-        let copy = format!("COPY pg_temp.{name} FROM STDIN (FORMAT binary)");
-        self.copy(at, &copy, columns.len(), rows).await.map(drop)
+        of: &[usize],
+        (rows, wanted): (Vec<Row<'_>>, &[usize]),
+        first: usize,
+    ) -> Result<GivenRows> {
+        let carried = of.iter().map(|&column| Carried::from(&self.routes[at].columns[column]));
+        if !carried.clone().any(Carried::is_array) {
+            let select = unnested(carried, first);
+            return Ok(GivenRows { select, arrays: columns(rows.into_iter(), wanted) });
+        }
+        // Names of the server are short, lists of columns may be long.
+        let mut shape = DefaultHasher::new();
+        of.hash(&mut shape);
+        let table = format!("regraft_{name}_{at}_{:x}", shape.finish());
+        let create = statements::create_staging(&table, carried.clone());
+        self.run(&create, at, &[]).await?;
+        self.run(&format!("DELETE FROM pg_temp.{table}"), at, &[]).await?;
+        let copy = format!("COPY pg_temp.{table} FROM STDIN (FORMAT binary)");
+        let picked = picked(rows.into_iter(), wanted);
+        self.copy(at, &copy, of.len(), picked.iter().collect()).await?;
+        let carried = of.iter().map(|&column| Carried::from(&self.routes[at].columns[column]));
+        let typed = carried.enumerate().map(|(n, column)| column.cast(&format!("c{n}")));
+        let typed: Vec<_> =
+            typed.enumerate().map(|(n, value)| format!("{value} AS c{n}")).collect();
+        let select = format!("SELECT {} FROM pg_temp.{table}", typed.join(", "));
+        Ok(GivenRows { select, arrays: Vec::new() })
     }
 
     async fn copy(
@@ -217,22 +229,15 @@ impl Lane {
     }
 
     async fn patch(&mut self, at: usize, group: &PatchGroup) -> Result<()> {
-        let columns_of = statements::patch_columns(&self.routes[at], &group.columns);
-        let staged = columns_of.iter().any(|(_, sql_type)| sql_type.ends_with("[]"));
-        let set: Vec<_> = group.columns.iter().map(usize::to_string).collect();
-        let name = format!("regraft_patch_{at}_{}", set.join("_"));
-        let staging = staged.then(|| format!("pg_temp.{name}"));
-        let (route, target) = (&self.routes[at], &self.targets[at]);
-        let sql = statements::patch(route, target, &group.columns, staging.as_deref());
-        let all: Vec<_> = (0..columns_of.len()).collect();
+        let owner = self.routes[at].owner.iter().flatten();
+        let of: Vec<_> = owner.chain(&group.columns).copied().collect();
+        let all: Vec<_> = (0..of.len()).collect();
         for part in parts(group.rows.iter()) {
             let expected = part.len() as u64;
-            let found = if staged {
-                self.stage(at, &name, &columns_of, part).await?;
-                self.run(&sql, at, &[]).await?
-            } else {
-                self.run(&sql, at, &columns(part.into_iter(), &all)).await?
-            };
+            let given = self.give(at, "patch", &of, (part, &all), 1).await?;
+            let (route, target) = (&self.routes[at], &self.targets[at]);
+            let sql = statements::patch(route, target, &group.columns, &given.select);
+            let found = self.run(&sql, at, &given.arrays).await?;
             self.written[at].upserted += found;
             if group.expect_rows && found != expected {
                 let what = format!(
@@ -261,8 +266,29 @@ impl Lane {
     }
 }
 
+/// Rows that are given to a statement.
+pub(super) struct GivenRows {
+    /// A subselect that gives them, as columns `c0, c1, …`.
+    pub(super) select: String,
+    /// Its parameters.
+    pub(super) arrays: Vec<RawArray>,
+}
+
+/// Some columns of rows.
+pub(super) fn picked<'r>(rows: impl Iterator<Item = Row<'r>>, wanted: &[usize]) -> Rows {
+    let mut picked = Rows::new();
+    for row in rows {
+        let cells: Vec<_> = row.cells().collect();
+        for &column in wanted {
+            row::put(picked.buffer(), cells.get(column).copied().flatten());
+        }
+        picked.end_row();
+    }
+    picked
+}
+
 /// One array per wanted column.
-pub(super) fn columns<'r>(rows: impl Iterator<Item = Row<'r>>, wanted: &[usize]) -> Vec<RawArray> {
+fn columns<'r>(rows: impl Iterator<Item = Row<'r>>, wanted: &[usize]) -> Vec<RawArray> {
     let mut arrays = vec![RawArray::default(); wanted.len()];
     let in_order = wanted.iter().enumerate().all(|(at, &column)| at == column);
     for row in rows {

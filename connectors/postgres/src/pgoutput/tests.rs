@@ -181,6 +181,16 @@ fn an_unchanged_column_stays_unchanged_without_a_full_old_image() {
 }
 
 #[test]
+fn a_key_that_is_unchanged_is_taken_from_the_old_key() {
+    let mut decoder = prepared(&table(2, ReplicaIdentity::Default));
+    let key = [Wire::Binary(b"long".into()), Wire::Null];
+    let row = [Wire::Unchanged, Wire::Unchanged];
+    let bytes = change(b'U', 16_400, &[(b'K', &key), (b'N', &row)]);
+    let Change::Update { new, .. } = decode_change(&mut decoder, bytes) else { panic!() };
+    assert!(same(&new, &[Wire::Binary(b"long".into()), Wire::Unchanged]));
+}
+
+#[test]
 fn a_truncate_names_every_table() {
     let mut decoder = prepared(&table(1, ReplicaIdentity::Default));
     let bytes = Bytes::from_static(b"T\0\0\0\x02\x01\0\0\x40\x10\0\0\x40\x10");
@@ -361,8 +371,9 @@ proptest! {
         let filled: Vec<_> = new
             .iter()
             .zip(&old)
-            .map(|(new, old)| match new {
-                Wire::Unchanged if full => old.clone(),
+            .zip(&shape.columns)
+            .map(|((new, old), column)| match new {
+                Wire::Unchanged if full || column.key => old.clone(),
                 present => present.clone(),
             })
             .collect();

@@ -9,8 +9,9 @@ use crate::chunks::KeyColumn;
 const LARGE: usize = 1 << 20;
 /// Types above are not built in: their OIDs differ between servers.
 const FIRST_USER_OID: Oid = 16_384;
-/// Names of objects, whose binary form is an OID, and what has no binary form.
-const AS_TEXT: &[Oid] = &[24, 1033, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191];
+/// Names of objects, whose binary form is an OID, and what has no binary form, or one that is not always read.
+const AS_TEXT: &[Oid] =
+    &[24, 1033, 2202, 2203, 2204, 2205, 2206, 3615, 3734, 3769, 4089, 4096, 4191];
 
 /// An output column, as it is compared.
 #[derive(Clone, Debug)]
@@ -126,6 +127,8 @@ pub struct OwnerColumn {
     comparable: bool,
     /// Both sides have the values in the same order.
     pub ordered: bool,
+    /// At the source, and at the target, texts that are not the same are equal to one another.
+    pub folded: [bool; 2],
     /// SQL names of the types in which bounds of ranges are given, at the source and at the target: they
     /// hold the values of either side.
     pub(super) bound: [String; 2],
@@ -163,6 +166,7 @@ impl OwnerColumn {
             same: !column.text && source == (target.oid, target.modifier),
             comparable: !column.text && alike,
             ordered: !column.text && alike && (plain_order || !collatable),
+            folded: [false; 2],
             bound,
         }
     }
@@ -178,6 +182,11 @@ impl OwnerColumn {
             return format!("{table}.{}", quote(&self.key.name));
         }
         self.of_key(table)
+    }
+
+    /// What tells apart what is equal at the source (0) or at the target (1), beside the column `name` itself.
+    pub(super) fn bytes_of(&self, side: usize, name: &str) -> Option<String> {
+        self.folded[side].then(|| format!("{name}::text COLLATE \"C\""))
     }
 
     /// The target's column in the form.
@@ -238,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_order_of_texts_is_that_of_their_collation() {
-        let key = || KeyColumn { name: "k".into(), sql_type: "text".into() };
+        let key = || KeyColumn { name: "k".into(), sql_type: "text".into(), text: false };
         let column = VerifyColumn::new("k", (25, -1), target(25, "text"));
         let owner = |plain| {
             OwnerColumn::new(0, key(), (25, -1), &column, (target(25, "text"), "text"), plain)

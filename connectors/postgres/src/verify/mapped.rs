@@ -39,7 +39,8 @@ impl PgVerifier {
                 return Err(full());
             }
             let mut made = StatementRows::default();
-            crate::chunks::map(&mut made, &row, statement.key.len(), mapper)?;
+            let texts = statement.read.texts.as_slice();
+            crate::chunks::map(&mut made, &row, (statement.key.len(), texts), mapper)?;
             for row in made.rows.iter() {
                 let mut cells = statement.columns.iter().zip(row.cells());
                 if cells.all(|(column, cell)| column.is_form(cell, large)) {

@@ -30,10 +30,11 @@ use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use self::ranges::Wires;
-use self::sql::{numbered, owner_arrays, owners_of_keys};
+use self::sql::{found_at, numbered, owner_arrays, owners_of_keys};
 use crate::chunks::{KeyColumn, ReadStatement, of_source};
 use crate::classify;
 use crate::connectors::Address;
+use crate::given::{Carried, Given, unnested};
 use crate::raw::RawArray;
 
 pub use digests::{Algorithm, KeyDigest};
@@ -255,12 +256,16 @@ impl Verifier for PgVerifier {
         if keys.is_empty() || owner.iter().all(|column| column.same) {
             return Ok(keys.to_vec());
         }
-        let sql =
-            owners_of_keys(owner, |at, column| format!("${}::{}[]", at + 1, column.key.sql_type));
-        let arrays = arrays(keys, owner.len());
-        let rows = self.source.client.query(&sql, &parameters(&arrays)).await;
-        let rows = rows.map_err(|error| self.at_source(&error))?;
-        rows.iter().map(|row| crate::chunks::key(row, owner.len())).collect()
+        let types = owner.iter().map(|column| Carried::from(&column.key));
+        let mut owners = Vec::with_capacity(keys.len());
+        for given in Given::parts(types.clone(), keys) {
+            let sql = owners_of_keys(owner, &given.select(types.clone()));
+            let rows = self.source.client.query(&sql, &given.parameters()).await;
+            for row in rows.map_err(|error| self.at_source(&error))? {
+                owners.push(crate::chunks::key(&row, owner.len())?);
+            }
+        }
+        Ok(owners)
     }
 
     async fn owners_of_texts(
@@ -273,9 +278,13 @@ impl Verifier for PgVerifier {
         if owner.is_empty() || keys.iter().any(|key| key.len() != owner.len()) {
             return Ok(None);
         }
-        let sql = owners_of_keys(owner, |at, column| {
-            format!("${}::text[]::{}[]", at + 1, column.key.sql_type)
-        });
+        let types = owner.iter().enumerate();
+        let types: Vec<_> =
+            types.map(|(at, column)| format!("t.c{at}::{}", column.key.sql_type)).collect();
+        let text = Carried { sql_type: "text", text: false };
+        let given = unnested(owner.iter().map(|_| text), 1);
+        let given = format!("SELECT {} FROM ({given}) AS t", types.join(", "));
+        let sql = owners_of_keys(owner, &given);
         let texts = |at: usize| keys.iter().map(|key| key[at].as_str()).collect::<Vec<_>>();
         let columns: Vec<Vec<&str>> = (0..owner.len()).map(texts).collect();
         let parameters: Vec<_> =
@@ -304,10 +313,15 @@ impl Verifier for PgVerifier {
             return Ok((Vec::new(), None));
         };
         let names = statement.owner_names("t");
-        let forms = owner.iter().map(OwnerColumn::of_column).collect::<Vec<_>>().join(", ");
+        let form = |column: &OwnerColumn| {
+            let bytes = column.bytes_of(1, &format!("t.{}", quote(&column.name)));
+            bytes.unwrap_or_else(|| column.of_column())
+        };
+        let forms = owner.iter().map(form).collect::<Vec<_>>().join(", ");
         let bound = owner.iter().enumerate();
         let bound = bound.map(|(at, column)| {
-            format!("(${}::{}[])[1]::{}", at + 1, column.form, column.column_type)
+            let kind = if column.folded[1] { "text" } else { &column.column_type };
+            format!("(${}::{}[])[1]::{kind}", at + 1, column.form)
         });
         let bound = bound.collect::<Vec<_>>().join(", ");
         let beyond = if after.is_some() { format!("({names}) > ({bound})") } else { "true".into() };
@@ -323,15 +337,14 @@ impl Verifier for PgVerifier {
         let held = rows.iter().map(|row| crate::chunks::key(row, owner.len()));
         let held: Vec<Key> = held.collect::<Result<_>>()?;
         let last = if held.len() < max { None } else { held.last().cloned() };
-        let keys: Vec<_> = owner.iter().map(|column| column.found_at("s")).collect();
+        let (keys, equal) = found_at(owner, "s");
         let sql = format!(
             "SELECT {values} FROM unnest({types}) AS v({aliases}) WHERE NOT EXISTS \
-             (SELECT FROM {source} AS s WHERE ({keys}) = ({values}))",
+             (SELECT FROM {source} AS s WHERE ({keys}) = ({equal}))",
             values = numbered("v.v", owner.len()),
             types = owner_arrays(owner),
             aliases = numbered("v", owner.len()),
             source = statement.source.quoted(),
-            keys = keys.join(", "),
         );
         let arrays = arrays(&held, owner.len());
         let rows = self.source.client.query(&sql, &parameters(&arrays)).await;

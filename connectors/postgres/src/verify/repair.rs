@@ -5,7 +5,7 @@ use regraft_core::sql::quote;
 use regraft_core::{Key, Result};
 use tokio_postgres::types::ToSql;
 
-use super::sql::{numbered, owner_arrays};
+use super::sql::{found_at, numbered, owner_arrays};
 use super::{OwnerColumn, PgVerifier, VerifyStatement, arrays, parameters};
 
 /// Source rows per chunk.
@@ -127,12 +127,15 @@ impl PgVerifier {
     ) -> Result<Option<Vec<Key>>> {
         let owner = statement.owner();
         // Where the source has the row it tells its key; where not, the value is converted back.
-        let found: Vec<_> = owner.iter().map(|column| column.found_at("s")).collect();
+        let (found, values) = found_at(owner, "s");
         let key = |column: &OwnerColumn| format!("s.{}", quote(&column.key.name));
         let keys: Vec<_> = owner.iter().map(key).collect();
         let back = owner.iter().enumerate();
         let back: Vec<_> = back
-            .map(|(at, column)| format!("coalesce({}, v.v{at}::{})", keys[at], column.key.sql_type))
+            .map(|(at, column)| {
+                let key = format!("coalesce({}, v.v{at}::{})", keys[at], column.key.sql_type);
+                if column.key.text { format!("{key}::text") } else { key }
+            })
             .collect();
         let sql = format!(
             "SELECT {} FROM unnest({}) AS v({}) LEFT JOIN {} AS s ON ({}) = ({})",
@@ -140,8 +143,8 @@ impl PgVerifier {
             owner_arrays(owner),
             numbered("v", owner.len()),
             statement.source.quoted(),
-            found.join(", "),
-            numbered("v.v", owner.len()),
+            found,
+            values,
         );
         let arrays = arrays(owners, owner.len());
         match self.source.client.query(&sql, &parameters(&arrays)).await {

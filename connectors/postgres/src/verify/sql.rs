@@ -35,10 +35,12 @@ impl VerifyStatement {
         let reference = &self.read.source_ref;
         match scope {
             Scope::Owners(_) => {
-                let keys = self.owner().iter().map(|column| column.found_at(reference));
-                let keys: Vec<_> = keys.collect();
-                let arrays = owner_arrays(self.owner());
-                format!("({}) IN (SELECT * FROM unnest({arrays}))", keys.join(", "))
+                let (keys, values) = found_at(self.owner(), reference);
+                format!(
+                    "({keys}) IN (SELECT {values} FROM unnest({}) AS v({}))",
+                    owner_arrays(self.owner()),
+                    numbered("v", self.owner().len())
+                )
             }
             _ => range(&self.key_columns(reference), scope),
         }
@@ -88,12 +90,17 @@ impl VerifyStatement {
     /// A condition for the rows `t` of the target of owners, which are parameters.
     pub(super) fn of_owners(&self) -> String {
         let owner = self.owner();
-        let values = owner.iter().enumerate();
-        let values: Vec<_> =
-            values.map(|(at, column)| format!("v{at}::{}", column.column_type)).collect();
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for (at, column) in owner.iter().enumerate() {
+            let name = format!("t.{}", quote(&column.name));
+            names.extend(column.bytes_of(1, &name));
+            values.extend(column.bytes_of(1, &format!("v{at}")));
+            names.push(name);
+            values.push(format!("v{at}::{}", column.column_type));
+        }
         format!(
             "({}) IN (SELECT {} FROM unnest({}) AS v({}))",
-            self.owner_names("t"),
+            names.join(", "),
             values.join(", "),
             owner_arrays(owner),
             numbered("v", owner.len())
@@ -141,10 +148,13 @@ impl VerifyStatement {
         format!("{}{}", range(&columns, scope), owned.collect::<String>())
     }
 
-    /// The owner columns of the target, named `table`.
+    /// The owner columns of the target, named `table`, as they are told apart.
     pub(super) fn owner_names(&self, table: &str) -> String {
-        let columns = self.owner_columns(table);
-        columns.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+        let name = |column: &OwnerColumn| {
+            let name = format!("{table}.{}", quote(&column.name));
+            column.bytes_of(1, &name).unwrap_or(name)
+        };
+        self.owner().iter().map(name).collect::<Vec<_>>().join(", ")
     }
 
     fn owner_columns(&self, table: &str) -> Vec<(String, String)> {
@@ -205,23 +215,27 @@ pub(super) fn owner_arrays(owner: &[OwnerColumn]) -> String {
     types.join(", ")
 }
 
+/// Key columns of the source, named `table`, and the values `v0, v1, …` of the form, as both are compared.
+pub(super) fn found_at(owner: &[OwnerColumn], table: &str) -> (String, String) {
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    for (at, column) in owner.iter().enumerate() {
+        let (key, value) = (column.found_at(table), format!("v.v{at}"));
+        keys.extend(column.bytes_of(0, &key));
+        values.extend(column.bytes_of(0, &value));
+        keys.push(key);
+        values.push(value);
+    }
+    (keys.join(", "), values.join(", "))
+}
+
 /// `v0, v1`
 pub(super) fn numbered(before: &str, count: usize) -> String {
     (0..count).map(|at| format!("{before}{at}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Owner values of source keys that are given as arrays.
-pub(super) fn owners_of_keys(
-    owner: &[OwnerColumn],
-    array: impl Fn(usize, &OwnerColumn) -> String,
-) -> String {
-    let arrays: Vec<_> = owner.iter().enumerate().map(|(at, column)| array(at, column)).collect();
+/// Owner values of source keys, which a subselect gives, in its order.
+pub(super) fn owners_of_keys(owner: &[OwnerColumn], given: &str) -> String {
     let names: Vec<_> = owner.iter().map(|column| quote(&column.key.name)).collect();
     let values: Vec<_> = owner.iter().map(|column| column.of_key("v")).collect();
-    format!(
-        "SELECT {} FROM unnest({}) WITH ORDINALITY AS v({}, \"regraft place\") ORDER BY \"regraft place\"",
-        values.join(", "),
-        arrays.join(", "),
-        names.join(", ")
-    )
+    format!("SELECT {} FROM ({given}) AS v({})", values.join(", "), names.join(", "))
 }

@@ -10,8 +10,10 @@ mod own;
 mod read;
 mod source;
 pub(crate) mod standing;
+mod stream;
 mod target;
 mod traces;
+mod types;
 mod verify;
 mod writes;
 
@@ -198,6 +200,8 @@ struct Compiled {
     types: Vec<String>,
     /// The same types as OIDs, with modifiers.
     full_types: Vec<(Oid, i32)>,
+    /// Which of them travel as texts.
+    texts: Vec<bool>,
     /// Of the mapper.
     declaration: Declaration,
     /// Output columns that are the source's key.
@@ -392,7 +396,7 @@ async fn one(
 ) -> Result<(Compiled, Route)> {
     let compiled = source::compile(source, mappers, statement, &mut resolution.findings).await?;
     report.source = compiled.source.name.to_string();
-    match target::route(target, &compiled, &mut resolution.findings).await {
+    match target::route((source, target), &compiled, &mut resolution.findings).await {
         Ok(route) => {
             report.target = route.target.to_string();
             Ok((compiled, route))
@@ -429,18 +433,17 @@ fn assemble(
             key,
             evaluation,
             full_types,
-            declaration,
+            texts,
             owner,
             ..
         } = statement;
+        let declaration = evaluation.declaration();
         let table = source.name.clone();
         let index = tables.iter().position(|planned| planned.table == table);
         let index = index.unwrap_or_else(|| {
-            let column = |name: &String| KeyColumn {
-                name: name.clone(),
-                sql_type: source.column(name).map_or_else(String::new, |c| c.sql_type.clone()),
-            };
-            let columns = key.iter().map(column).collect();
+            let columns = key.iter().map(|name| key_column(&source, name)).collect();
+            let texts = source.columns.iter().filter(|column| column.binary.missing);
+            let texts = texts.map(|column| column.name.clone()).collect();
             tables.push(PlannedTable {
                 table: table.clone(),
                 oid: source.oid,
@@ -448,7 +451,7 @@ fn assemble(
                 identity: source.identity,
                 statements: vec![],
             });
-            read.push(ReadTable { table: table.clone(), key: columns, statements: vec![] });
+            read.push(ReadTable { table: table.clone(), key: columns, statements: vec![], texts });
             shapes.push((table.clone(), Shape::default()));
             images.push(source.stream_columns());
             tables.len() - 1
@@ -468,18 +471,17 @@ fn assemble(
             }
         }
         let read_statement = match &evaluation {
-            Evaluation::Own(mapper) => mapper.read(&source.name, &key),
-            _ => selected(
-                statement.qualified(|written| {
+            Evaluation::Own(mapper) => mapper.read(&source, &read[index].key),
+            _ => {
+                let owner = owner.filter(|_| evaluation.is_wrapped());
+                let statement = statement.qualified(|written| {
                     let found = named.iter().find(|(table, _)| {
                         (&table.schema, &table.name) == (&written.schema, &written.name)
                     });
                     found.map(|(_, name)| name.clone())
-                }),
-                key,
-                owner.filter(|_| evaluation.is_wrapped()),
-                full_types.len(),
-            ),
+                });
+                selected(statement, &read[index].key, owner, texts)
+            }
         };
         verified.push(verify::statement(
             (&routes, at),
@@ -507,23 +509,47 @@ fn assemble(
     }
 }
 
+fn key_column(table: &Table, name: &str) -> KeyColumn {
+    let column = table.column(name);
+    KeyColumn {
+        name: name.to_owned(),
+        sql_type: column.map_or_else(String::new, |column| column.sql_type.clone()),
+        text: column.is_some_and(|column| column.binary.missing),
+    }
+}
+
 /// How the source evaluates a statement; `wrapped` are the owner columns of one that is restricted from
-/// outside.
+/// outside, and `texts` says which of its columns travel as texts.
 fn selected(
     statement: Statement,
-    key: Vec<String>,
+    key: &[KeyColumn],
     wrapped: Option<Vec<usize>>,
-    width: usize,
+    texts: Vec<bool>,
 ) -> ReadStatement {
+    let cast = |text: bool| if text { "::text" } else { "" };
+    let keys = key.iter().enumerate().map(|(at, column)| (format!("k{at}"), cast(column.text)));
+    let outputs = texts.iter().enumerate().map(|(at, &text)| (format!("c{at}"), cast(text)));
+    let (names, casts): (Vec<_>, Vec<_>) =
+        keys.chain(outputs).map(|(name, cast)| (name.clone(), format!("q.{name}{cast}"))).unzip();
+    let as_text = key.iter().any(|column| column.text) || texts.contains(&true);
+    let key: Vec<_> = key.iter().map(|column| column.name.clone()).collect();
+    let width = texts.len();
     let source_ref = match wrapped {
         Some(_) => regraft_mapping::WRAPPED.to_owned(),
         None => statement.source_ref(),
     };
-    let select = move |restriction: &str| match &wrapped {
-        Some(owner) => Ok(statement.wrapped_select(&key, owner, width, restriction)),
-        None => statement.keyed_select(&key, restriction),
+    let select = move |restriction: &str| {
+        let select = match &wrapped {
+            Some(owner) => statement.wrapped_select(&key, owner, width, restriction),
+            None => statement.keyed_select(&key, restriction)?,
+        };
+        if !as_text {
+            return Ok(select);
+        }
+        let (names, casts) = (names.join(", "), casts.join(", "));
+        Ok(format!("SELECT {casts} FROM (\n{select}\n) AS q({names})"))
     };
-    ReadStatement { source_ref, select: Arc::new(select), mapper: None }
+    ReadStatement { source_ref, select: Arc::new(select), mapper: None, texts: Vec::new() }
 }
 
 /// An error at a place in the mapping.
@@ -532,10 +558,11 @@ fn at(statement: &Statement, line: u32, column: u32, error: Error) -> Error {
 }
 
 /// Columns of a route.
-fn route_columns(names: &[String], types: &[String]) -> Vec<RouteColumn> {
-    let column = |(name, sql_type): (&String, &String)| RouteColumn {
+fn route_columns(names: &[String], compiled: &Compiled) -> Vec<RouteColumn> {
+    let column = |((name, sql_type), &text): ((&String, &String), &bool)| RouteColumn {
         name: name.clone(),
         sql_type: sql_type.clone(),
+        text,
     };
-    names.iter().zip(types).map(column).collect()
+    names.iter().zip(&compiled.types).zip(&compiled.texts).map(column).collect()
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use regraft_core::mapper::{Binding, Input, Output, Source};
 use regraft_core::sql::quote;
 use regraft_core::{
-    Cell, Code, Declaration, Error, Mapped, Mapper, Oid, Relation, Result, Row, Rows, TableName,
-    Tuple,
+    Cell, Code, Declaration, Error, Mapped, Mapper, Oid, Relation, Result, Row, Rows, Tuple,
 };
 use regraft_mapping::{NamedMapper, Statement, WRAPPED};
 use regraft_postgres::catalog::Table;
-use regraft_postgres::chunks::ReadStatement;
+use regraft_postgres::chunks::{KeyColumn, ReadStatement};
 
+use super::key_column;
 use crate::mappers::Mappers;
 
 const CORRECT: &str = "correct the mapper; regraft-conformance finds the row image that shows it";
@@ -126,15 +126,18 @@ impl Own {
     }
 
     /// How source rows are read for it.
-    pub(super) fn read(&self, table: &TableName, key: &[String]) -> ReadStatement {
-        let reads = self.declaration.reads.iter().map(|read| &read.name);
-        let columns = key.iter().chain(reads).map(|name| format!("{WRAPPED}.{}", quote(name)));
+    pub(super) fn read(&self, table: &Table, key: &[KeyColumn]) -> ReadStatement {
+        let reads = self.declaration.reads.iter().map(|read| key_column(table, &read.name));
+        let reads: Vec<_> = reads.collect();
+        let columns = key.iter().chain(&reads).map(|column| column.given(WRAPPED));
         let columns = columns.collect::<Vec<_>>().join(", ");
-        let select = format!("SELECT {columns} FROM {} AS {WRAPPED} WHERE ", table.quoted());
+        let select = format!("SELECT {columns} FROM {} AS {WRAPPED} WHERE ", table.name.quoted());
+        let texts = reads.iter().enumerate().filter(|(_, column)| column.text);
         ReadStatement {
             source_ref: WRAPPED.to_owned(),
             select: Arc::new(move |restriction: &str| Ok(format!("{select}{restriction}"))),
             mapper: Some(Arc::clone(&self.reader) as Arc<dyn Mapper>),
+            texts: texts.map(|(at, _)| at).collect(),
         }
     }
 }
@@ -232,7 +235,7 @@ impl Mapper for Guard {
 mod tests {
     use regraft_core::mapper::{Count, Patch};
     use regraft_core::row::put_value;
-    use regraft_core::{Column, ReplicaIdentity, TupleBuilder, oid};
+    use regraft_core::{Column, ReplicaIdentity, TableName, TupleBuilder, oid};
 
     use super::*;
 

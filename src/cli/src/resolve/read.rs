@@ -7,6 +7,7 @@ use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::classify;
 
 use super::source::{key, readable, source_table};
+use super::stream::{logged, sent};
 use super::traces::traces;
 use super::{Evaluation, Side};
 use crate::finding::Finding;
@@ -143,7 +144,10 @@ pub(super) async fn joined(
     let mut tables = Vec::new();
     for written in statement.source_tables() {
         let schema = written.schema.as_deref();
-        tables.push((written, catalog.table(schema, &written.name, Code::SourceMissing).await?));
+        let table = catalog.table(schema, &written.name, Code::SourceMissing).await?;
+        logged(&table, statement)?;
+        sent(&table, &[], statement)?;
+        tables.push((written, table));
     }
     let named = tables.iter().map(|(written, table)| ((*written).clone(), table.name.clone()));
     let named = named.collect();

@@ -11,7 +11,7 @@ use tokio_postgres::error::ErrorPosition;
 
 use super::own::Own;
 use super::read::Shape;
-use super::{Compiled, Evaluation, Side, at, overloads, read};
+use super::{Compiled, Evaluation, Side, at, overloads, read, stream};
 use crate::finding::Finding;
 use crate::mappers::Mappers;
 
@@ -62,11 +62,14 @@ pub(super) async fn compile(
     };
     let several = statement.source_tables().len() > 1;
     let server_types: Vec<_> = prepared.columns().iter().map(|c| c.type_().oid()).collect();
+    let forms = catalog.binary_forms(&server_types).await?;
     let streamed = regraft_mapping::compile(&statement, &source, &settings);
     let refusal = match streamed {
         Ok(mapper) if mapper.output_types() == server_types => {
             let own = overloads::first(&side.client, &side.server.path.all, &statement).await;
-            own.map_err(|error| classify(&error, &side.place))?.map_or(Ok(mapper), Err)
+            let own = own.map_err(|error| classify(&error, &side.place))?;
+            let own = own.or_else(|| stream::unread(&statement, &prepared, &forms));
+            own.map_or(Ok(mapper), Err)
         }
         Ok(mapper) => Err(other_type(&statement, &server_types, &mapper.output_types())),
         Err(refusal) => Err(refusal.to_error(statement.file())),
@@ -93,7 +96,8 @@ pub(super) async fn compile(
     };
     let column =
         |c: &tokio_postgres::Column| (c.name().to_owned(), c.type_().oid(), c.type_modifier());
-    let columns = prepared.columns().iter().map(column).collect();
+    let columns: Vec<_> = prepared.columns().iter().map(column).collect();
+    stream::large_objects(side, &columns, &statement, findings).await?;
     compiled(&catalog, columns, statement, (table, key, tables), evaluation).await
 }
 
@@ -107,9 +111,15 @@ async fn compiled(
 ) -> Result<Compiled> {
     let oids: Vec<_> = columns.iter().map(|(_, oid, _)| *oid).collect();
     let names = catalog.type_names(&oids).await?;
+    let forms = catalog.binary_forms(&oids).await?;
+    // A mapper of the program gives what it gets.
+    let own = matches!(evaluation, Evaluation::Own(_));
+    let text =
+        |oid| forms.get(oid).is_some_and(|form| if own { form.missing } else { form.is_text() });
     let declaration = evaluation.declaration();
     Ok(Compiled {
         types: oids.iter().map(|oid| names.get(oid).cloned().unwrap_or_default()).collect(),
+        texts: oids.iter().map(text).collect(),
         full_types: columns.iter().map(|(_, oid, modifier)| (*oid, *modifier)).collect(),
         names: columns.into_iter().map(|(name, _, _)| name).collect(),
         owner: declaration.owner(&key),
@@ -231,7 +241,8 @@ pub(super) fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
             .at(statement.place())
             .remedy(format!("ALTER TABLE {quoted} REPLICA IDENTITY DEFAULT")));
     }
-    table.stream_key().ok_or_else(|| {
+    stream::logged(table, statement)?;
+    let key = table.stream_key().ok_or_else(|| {
         let what = if table.deferrable_key() {
             "a DEFERRABLE primary key, which PostgreSQL takes for no replica identity"
         } else {
@@ -242,7 +253,10 @@ pub(super) fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
             "ALTER TABLE {quoted} ADD PRIMARY KEY (…), or ALTER TABLE {quoted} REPLICA IDENTITY \
              USING INDEX … with a unique index over NOT NULL columns"
         ))
-    })
+    })?;
+    stream::carried(table, &key, statement)?;
+    stream::sent(table, &key, statement)?;
+    Ok(key)
 }
 
 pub(super) fn readable(table: &Table, side: &Side, findings: &mut Vec<Finding>) {

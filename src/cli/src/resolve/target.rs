@@ -5,15 +5,15 @@ use regraft_core::mapper::Count;
 use regraft_core::segment::Route;
 use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Code, Error, ReplicaIdentity, Result};
-use regraft_postgres::catalog::Table;
+use regraft_postgres::catalog::{Table, TableColumn};
 use regraft_postgres::classify;
 
-use super::{Compiled, Evaluation, MissingTarget, Side, route_columns, written};
+use super::{Compiled, Evaluation, MissingTarget, Side, route_columns, types, written};
 use crate::finding::Finding;
 
 /// Finds the target of a statement and judges it.
 pub(super) async fn route(
-    side: &Side,
+    (source, side): (&Side, &Side),
     compiled: &Compiled,
     findings: &mut Vec<Finding>,
 ) -> Result<Route> {
@@ -34,7 +34,8 @@ pub(super) async fn route(
         return Err(Error::new(Code::TargetMissing, what).at(&place).remedy("name a table"));
     }
     let names = columns(compiled, &table)?;
-    let columns = route_columns(&names, &compiled.types);
+    let mut columns = route_columns(&names, compiled);
+    types::of_columns((source, side), compiled, &table, &mut columns, findings).await?;
     let key = table.target_key().unwrap_or_default();
     if key.is_empty() || !key.iter().all(|name| names.contains(name)) {
         let what = if key.is_empty() {
@@ -61,7 +62,7 @@ pub(super) async fn route(
         only: Vec::new(),
         place,
     };
-    assignable(side, compiled, &mut route).await?;
+    assignable(side, compiled, &table, &mut route).await?;
     Ok(route)
 }
 
@@ -145,10 +146,14 @@ fn owner(compiled: &Compiled, names: &[String]) -> Result<Option<Vec<usize>>> {
 }
 
 /// Lets the target type-check the assignment, with the types that the SELECT gives.
-async fn assignable(side: &Side, compiled: &Compiled, route: &mut Route) -> Result<()> {
+async fn assignable(
+    side: &Side,
+    compiled: &Compiled,
+    table: &Table,
+    route: &mut Route,
+) -> Result<()> {
     let names = quote_list(route.columns.iter().map(|column| &column.name));
     for column in &mut route.columns {
-        // A type that only the source has travels as text, as its label or literal.
         let known: bool = side
             .client
             .query_one("SELECT to_regtype($1) IS NOT NULL", &[&column.sql_type])
@@ -163,7 +168,10 @@ async fn assignable(side: &Side, compiled: &Compiled, route: &mut Route) -> Resu
             );
             return Err(Error::new(Code::TypeMismatch, what)
                 .at(&route.place)
-                .remedy("make the type at the target, or cast the expression to a built-in type"));
+                .remedy(
+                    "make the type at the target, in whatever schema the column has it from, or cast the \
+                     expression to a built-in type",
+                ));
         }
     }
     let values = route.columns.iter().map(|column| format!("NULL::{}", column.sql_type));
@@ -177,7 +185,24 @@ async fn assignable(side: &Side, compiled: &Compiled, route: &mut Route) -> Resu
         };
         let what = format!("the target says: {}", refusal.message());
         let remedy = refusal.hint().unwrap_or("cast the expression, or change the column");
-        Error::new(Code::TypeMismatch, what).at(compiled.statement.place()).remedy(remedy)
+        let error = Error::new(Code::TypeMismatch, what).at(compiled.statement.place());
+        // Only a cast of the target itself leads to a type of the user's that has another name.
+        let own = route.columns.iter().filter_map(|column| {
+            let to = table.column(&column.name)?;
+            types::bare(&to.sql_type)?;
+            let textual = ["text", "character varying"].contains(&column.sql_type.as_str());
+            let named = types::bare(&column.sql_type).is_some() && column.sql_type != to.sql_type;
+            let quoted = format!("\"{}\"", column.name);
+            let meant = refusal.message().contains(&quoted) && (textual || named);
+            meant.then_some(to.sql_type.as_str())
+        });
+        match own.into_iter().next() {
+            Some(to) => error.remedy(format!(
+                "give both types one name, in whatever schema; or select the value as text, and have the \
+                 target convert it: CREATE CAST (text AS {to}) WITH INOUT AS ASSIGNMENT"
+            )),
+            None => error.remedy(remedy),
+        }
     })
 }
 
@@ -214,6 +239,7 @@ fn advise(
              it until the migration is over, unless you know that it does not",
         ));
     }
+    folded(compiled, table, findings);
     let prefix = |index: &Vec<String>| {
         index.len() >= owner.len() && owner.iter().all(|name| index[..owner.len()].contains(name))
     };
@@ -246,6 +272,38 @@ fn advise(
                 ),
                 &place,
                 "a value that does not fit stops the pipeline at its position; widen the column",
+            ));
+        }
+    }
+}
+
+/// Keys that are different at the source and one at the target.
+fn folded(compiled: &Compiled, table: &Table, findings: &mut Vec<Finding>) {
+    let place = compiled.statement.place();
+    for name in table.target_key().iter().flatten() {
+        let Some(column) = table.column(name).filter(|column| column.is_folded()) else { continue };
+        let output = match compiled.statement.columns() {
+            Some(names) => names.iter().position(|filled| filled == name),
+            None => table.columns.iter().position(|filled| filled.name == *name),
+        };
+        let from = output.and_then(|at| {
+            let copied = compiled.declaration.outputs.get(at)?.copies()?;
+            compiled.source.column(copied)
+        });
+        if !from.is_some_and(TableColumn::is_folded) {
+            findings.push(Finding::warning(
+                format!(
+                    "{} of the key of {} takes texts for equal that are not: {} {}",
+                    quote(name),
+                    table.name,
+                    column.full_type,
+                    if column.nondeterministic { "with a nondeterministic collation" } else { "" }
+                )
+                .trim_end()
+                .to_owned(),
+                &place,
+                "source rows whose keys differ in that alone would be one row: give the column a deterministic \
+                 collation, or the type text, unless no such rows are",
             ));
         }
     }

@@ -1,13 +1,14 @@
 //! How changes of the other tables of a SELECT lead to rows of its source table: by equalities that
 //! the SELECT demands, by comments, and from table to table.
 
+use regraft_core::sql::quote;
 use regraft_core::{Code, Error, ReplicaIdentity, Result};
 use regraft_mapping::{Statement, TableRef, TraceComment};
 use regraft_pipeline::Trace;
 use regraft_postgres::catalog::Table;
 use regraft_postgres::chunks::{ReadTrace, TraceAgain, TraceStep};
 
-use super::FoundTrace;
+use super::{FoundTrace, key_column};
 
 /// A table as the SELECT names it.
 type Named<'a> = (&'a TableRef, &'a Table);
@@ -106,7 +107,8 @@ fn edges<'a>(
     // One whose old values are in the stream, if there is one.
     let identity = from.stream_key().unwrap_or_default();
     let certain = |pair: &&(String, String)| {
-        from.identity == ReplicaIdentity::Full || identity.contains(&pair.0)
+        let held = from.identity == ReplicaIdentity::Full || identity.contains(&pair.0);
+        held && from.generated_among(std::slice::from_ref(&pair.0)).is_none()
     };
     // A comment may be about another place where the SELECT reads the table.
     if found.is_empty() || equal.iter().any(|pair| certain(&pair)) {
@@ -154,6 +156,17 @@ fn found_trace(way: &[Edge<'_>], again: &[TraceAgain]) -> Result<FoundTrace> {
         return Err(Error::new(Code::Internal, "a trace without a step"));
     };
     let from = first.from;
+    if let Some(column) = from.generated_among(&first.columns) {
+        let what = format!(
+            "the stream does not carry the generated column {} of {}, by which {name}",
+            quote(&column.name),
+            from.name
+        );
+        return Err(Error::new(Code::SourceKeyMissing, what).at(first.place.clone()).remedy(
+            "make it a plain column that a trigger fills, or join by the columns that it is computed from, \
+             and name them in a comment: -- regraft: trace …",
+        ));
+    }
     // The value from before a change has to be in the stream, or the rows that it led to stay behind.
     let identity = match from.identity {
         ReplicaIdentity::Nothing => Vec::new(),
@@ -166,8 +179,6 @@ fn found_trace(way: &[Edge<'_>], again: &[TraceAgain]) -> Result<FoundTrace> {
             .at(first.place.clone())
             .remedy(format!("ALTER TABLE {} REPLICA IDENTITY FULL", from.name.quoted())));
     }
-    let sql_type =
-        |column: &String| from.column(column).map_or_else(String::new, |c| c.sql_type.clone());
     let step = |pair: &[Edge<'_>]| TraceStep {
         table: pair[0].to.name.clone(),
         by: pair[0].by.clone(),
@@ -184,7 +195,7 @@ fn found_trace(way: &[Edge<'_>], again: &[TraceAgain]) -> Result<FoundTrace> {
         },
         read: ReadTrace {
             name,
-            types: first.columns.iter().map(sql_type).collect(),
+            columns: first.columns.iter().map(|column| key_column(from, column)).collect(),
             steps: way.windows(2).map(step).collect(),
             by: last.by.clone(),
             again: again.to_vec(),

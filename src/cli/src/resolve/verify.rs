@@ -1,6 +1,6 @@
 //! How the rows of a statement are compared with those of its target.
 
-use regraft_core::segment::Route;
+use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::sql::quote;
 use regraft_core::{Code, Oid, Result, TableName};
 use regraft_postgres::catalog::{Table, TableColumn, UserType};
@@ -99,7 +99,11 @@ pub(super) fn statement(
                 && plain(target_server, &target.table, name);
             let base = &target.types[output];
             let types = (base.type_of(), base.column_type.as_str());
-            OwnerColumn::new(output, key.clone(), kind, &columns[output], types, plain)
+            let mut owner =
+                OwnerColumn::new(output, key.clone(), kind, &columns[output], types, plain);
+            let folded = |column: Option<&TableColumn>| column.is_some_and(TableColumn::is_folded);
+            owner.folded = [folded(of_key), folded(target.table.column(name))];
+            owner
         };
         read.key.iter().zip(owner).map(column).collect()
     });
@@ -114,12 +118,17 @@ pub(super) fn statement(
         read: select.clone(),
         target: route.target.clone(),
         columns,
-        types: route.columns.iter().map(|column| column.sql_type.clone()).collect(),
+        types: route.columns.iter().map(comes_as).collect(),
         owner,
         target_key,
         only: route.only.clone(),
         stray: stray(routes, at),
     }
+}
+
+/// The type of a value as it comes, with what it is converted to.
+fn comes_as(column: &RouteColumn) -> String {
+    if column.text { format!("text::{}", column.sql_type) } else { column.sql_type.clone() }
 }
 
 /// A condition for rows of the target that no statement can have made, in its first statement.

@@ -1,0 +1,13 @@
+CREATE TYPE other AS ENUM ('x');
+CREATE TYPE mood AS ENUM ('sad', 'ok');
+CREATE TYPE pair AS (a int, b text);
+CREATE TABLE t_ints (id int[] PRIMARY KEY, v int, big text);
+CREATE TABLE t_widened (id bigint[] PRIMARY KEY, v int);
+CREATE TABLE t_words (tags text[], n int, at bigint, word text, PRIMARY KEY (tags, n, at));
+CREATE TABLE t_texts (n int, tags text[], words text, PRIMARY KEY (n, tags));
+CREATE TABLE t_moods (id mood[] PRIMARY KEY, v int);
+CREATE TABLE t_pairs (id pair[] PRIMARY KEY, v numeric);
+CREATE TABLE t_numbers (id numeric[] PRIMARY KEY, v int);
+CREATE TABLE t_read (id int[] PRIMARY KEY, said text);
+CREATE TABLE t_things (id int PRIMARY KEY, kind int[], label text);
+CREATE TABLE t_whole (id int[] PRIMARY KEY, v int);

@@ -1,0 +1,14 @@
+CREATE TYPE other AS ENUM ('x');
+CREATE TYPE mood AS ENUM ('sad', 'ok');
+CREATE TYPE pair AS (a int, m mood);
+CREATE TYPE point3 AS (x float8, y numeric, z text);
+CREATE DOMAIN held AS pair CHECK (VALUE IS NULL OR (VALUE).a > 0);
+CREATE TABLE t (id int PRIMARY KEY, p point3, h held, big text);
+CREATE TABLE t_wide (id bigint PRIMARY KEY, p point3, h held, big text);
+CREATE TABLE t_arrays (id int PRIMARY KEY, ps point3[], p point3);
+CREATE TABLE t_keys (id pair PRIMARY KEY, n int UNIQUE, words text);
+CREATE TABLE t_words (id pair, at bigint, word text, PRIMARY KEY (id, at));
+CREATE TABLE t_domain (id held PRIMARY KEY, v numeric);
+CREATE TABLE t_base (id pair PRIMARY KEY, v numeric);
+CREATE TABLE t_read (id pair PRIMARY KEY, said text);
+CREATE TABLE t_things (id int PRIMARY KEY, kind pair, words text);

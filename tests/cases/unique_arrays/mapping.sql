@@ -1,0 +1,1 @@
+INSERT INTO t SELECT id, tags, at FROM s;

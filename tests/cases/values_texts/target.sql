@@ -1,0 +1,13 @@
+CREATE TABLE before_1 (a int);
+CREATE EXTENSION intarray; CREATE EXTENSION isn; CREATE EXTENSION seg;
+CREATE DOMAIN size AS seg;
+CREATE TYPE pair AS (q tsquery, n int);
+CREATE TABLE t (id int PRIMARY KEY, size seg, book isbn, ints query_int, d size, acl aclitem, big text);
+CREATE TABLE t_query (id int PRIMARY KEY, q tsquery, size seg, big text);
+CREATE TABLE t_wide (id bigint PRIMARY KEY, book isbn, size text);
+CREATE TABLE t_queries (id int PRIMARY KEY, qs tsquery[], b pair, v text);
+CREATE TABLE t_books (isbn isbn PRIMARY KEY, title text, n int UNIQUE);
+CREATE TABLE t_words (isbn isbn, at bigint, word text, PRIMARY KEY (isbn, at));
+CREATE TABLE t_sizes (size seg, part int, v int, PRIMARY KEY (size, part));
+CREATE TABLE t_read (isbn isbn PRIMARY KEY, said text);
+CREATE TABLE t_copies (id int PRIMARY KEY, book isbn, title text);
