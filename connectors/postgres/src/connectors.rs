@@ -10,6 +10,7 @@ use crate::apply::PgSink;
 use crate::chunks::{PgReader, ReadTable, ReadTrace};
 use crate::ledger::{Fence, PgLedger};
 use crate::replication::PgStream;
+use crate::sessions::Sessions;
 use crate::slot::{Server, Slot};
 use crate::verify::{PgVerifier, VerifySide, VerifyStatement};
 use crate::{Endpoint, WireConnection};
@@ -24,6 +25,8 @@ pub struct PgConnectors {
     pub source: Address,
     /// The target.
     pub target: Address,
+    /// The sessions that are opened by these.
+    pub watched: Sessions,
     /// Name of the pipeline.
     pub name: String,
     /// Replication slot.
@@ -119,6 +122,10 @@ impl Connectors for PgConnectors {
         connection.place = place("source", &endpoint);
         let publications = [self.publication.clone()];
         connection.start(&self.slot, from.lsn(), &publications, Default::default()).await
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        self.watched.explain(error)
     }
 }
 

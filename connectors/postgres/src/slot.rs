@@ -167,6 +167,9 @@ impl Slot {
         // A server does not look after its client while it waits, and would hold the slot of a daemon
         // that is gone. Where the system cannot tell it refuses the setting, and it stays like that.
         drop(client.batch_execute("SET client_connection_check_interval = '1s'").await);
+        // However long that takes: whoever waits is told for whom.
+        let patient = client.batch_execute("SET lock_timeout = 0").await;
+        patient.map_err(|error| classify(&error, place))?;
         let sql = "SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput')";
         let row = client.query_one(sql, &[&name]).await.map_err(|e| classify(&e, place))?;
         Ok(Lsn(row.get::<_, PgLsn>(0).into()))

@@ -206,6 +206,11 @@ pub trait Connectors: Send {
 
     /// Opens the stream at `from`, after proving that it continues there without a gap.
     fn stream(&mut self, from: Position) -> impl Future<Output = Result<Self::Stream>> + Send;
+
+    /// What is known of an error beyond what the connection could tell: a deadline that had passed.
+    fn explain(&self, error: Error) -> Error {
+        error
+    }
 }
 
 /// The pipeline's own memory, in the target. Everything that has to be atomic with rows is written
@@ -234,6 +239,9 @@ pub trait Ledger: Send {
         &mut self,
         known: &[i64],
     ) -> impl Future<Output = Result<Vec<PlannedChunk>>> + Send;
+
+    /// Notes that the daemon lives, for `regraft status`.
+    fn beat(&mut self) -> impl Future<Output = Result<()>> + Send;
 
     /// Notes the phase, for `regraft status`.
     fn phase(&mut self, phase: Phase) -> impl Future<Output = Result<()>> + Send;

@@ -46,6 +46,9 @@ pub trait StatusSource: Clone + Send + Sync + 'static {
     /// What is wrong: code and message, without values of rows.
     fn healthy(&self) -> Result<(), String>;
 
+    /// Sets the metrics that are of the moment when they are asked for; called before they are rendered.
+    fn measure(&self) {}
+
     /// Whether the target follows the source with a bounded lag.
     ///
     /// # Errors
@@ -119,7 +122,10 @@ fn router<S: StatusSource>(status: S, metrics: PrometheusHandle) -> Router {
         .route("/api/v1/status", get(async |State(status): State<S>| json(&status.status())))
         .route(
             "/metrics",
-            get(async move || with(header::CONTENT_TYPE, PROMETHEUS, metrics.render())),
+            get(async move |State(status): State<S>| {
+                status.measure();
+                with(header::CONTENT_TYPE, PROMETHEUS, metrics.render())
+            }),
         )
         .route("/", get(async || with(header::CONTENT_SECURITY_POLICY, PAGE_POLICY, Html(PAGE))))
         .with_state(status)

@@ -26,7 +26,9 @@ const SESSION: &str = "
     -- The costs that keep the planner from scanning whole tables would make it compile each plan.
     SET jit = off;
     SET row_security = off;
-    SET enable_mergejoin = off";
+    SET enable_mergejoin = off;
+    -- What a machine that vanished has locked is free again within about a minute.
+    SET tcp_user_timeout = 60000";
 
 /// A session that writes one target transaction at a time.
 pub(super) struct Lane {

@@ -220,7 +220,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 break;
             }
         }
-        self.progress.source_end(self.stream.source_end());
+        self.progress.heard_of(self.stream.source_end());
         Ok(true)
     }
 
