@@ -125,6 +125,18 @@ impl Server {
     }
 }
 
+/// Whether a walsender of this name counts as a synchronous standby, by `synchronous_standby_names`:
+/// commits of the source then wait until it has confirmed them.
+pub fn names_standby(standbys: &str, application: &str) -> bool {
+    // `FIRST 1 (a, "b")`, `ANY 2 (*)`, `a, b`.
+    let list = standbys
+        .split_once('(')
+        .map_or(standbys, |(_, list)| list.trim_end().trim_end_matches(')'));
+    list.split(',')
+        .map(|name| name.trim().trim_matches('"'))
+        .any(|name| name == "*" || (!name.is_empty() && name.eq_ignore_ascii_case(application)))
+}
+
 /// A logical replication slot.
 #[derive(Clone, Debug)]
 pub struct Slot {
@@ -348,5 +360,22 @@ impl Publication {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_standby;
+
+    #[test]
+    fn a_list_of_standbys_names_ours_or_everybody() {
+        for standbys in
+            ["*", "FIRST 1 (*)", "ANY 2 (a, *)", "a, \"Regraft shop\"", "2 (\"regraft shop\")"]
+        {
+            assert!(names_standby(standbys, "regraft shop"), "{standbys}");
+        }
+        for standbys in ["", "a", "FIRST 1 (a, b)", "\"regraft other\""] {
+            assert!(!names_standby(standbys, "regraft shop"), "{standbys}");
+        }
     }
 }

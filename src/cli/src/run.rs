@@ -19,7 +19,7 @@ use crate::finding::Severity;
 use crate::load;
 use crate::mappers::Mappers;
 use crate::resolve::{Side, endpoint, resolve};
-use crate::setup::Setup;
+use crate::setup::{Setup, standby};
 use crate::watch;
 
 /// First and longest wait before the set-up is tried again.
@@ -140,6 +140,9 @@ async fn set_up(
             .collect());
     };
     for finding in &resolution.findings {
+        tracing::warn!("{finding}");
+    }
+    if let Some(finding) = standby(&source, &settings.name).await.map_err(one)? {
         tracing::warn!("{finding}");
     }
     let setup = Setup { settings, args, source: &source, target: &target };

@@ -6,15 +6,16 @@
 
 use std::time::{Duration, Instant};
 
-use regraft_core::sql::quote;
+use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Error, Lsn, Result, TableName};
 use regraft_postgres::classify;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered, Shape};
-use regraft_postgres::slot::{Publication, Slot};
+use regraft_postgres::slot::{Publication, Slot, names_standby};
 use regraft_settings::{OBJECT_PREFIX, Settings};
 use tokio_postgres::types::PgLsn;
 
 use crate::args::RunArgs;
+use crate::finding::Finding;
 use crate::resolve::{Resolved, Side, occupied};
 
 /// Between looks at a lock that is taken, and how many.
@@ -94,6 +95,32 @@ pub(crate) async fn may_publish(
         quote(name),
         list.join(", ")
     ))))
+}
+
+/// Harm to the application: the source's commits would wait for this pipeline.
+///
+/// # Errors
+/// When the source cannot be asked.
+pub(crate) async fn standby(side: &Side, name: &str) -> Result<Option<Finding>> {
+    let sql = "SELECT current_setting('synchronous_standby_names'), \
+               current_setting('synchronous_commit')";
+    let row = side.client.query_one(sql, &[]).await;
+    let row = row.map_err(|error| classify(&error, &side.place))?;
+    let (standbys, commit): (&str, &str) = (row.get(0), row.get(1));
+    Ok(names_standby(standbys, &format!("regraft {name}")).then(|| {
+        let what = format!(
+            "synchronous_standby_names is {}, which counts this pipeline as a synchronous standby: \
+             commits of the application may wait until the target has them (synchronous_commit = \
+             {commit}), and for ever while the pipeline is held",
+            literal(standbys)
+        );
+        Finding::warning(
+            what,
+            &side.place,
+            "name the standbys there, one by one: ALTER SYSTEM SET \
+            synchronous_standby_names = 'FIRST 1 (standby1, standby2)'; SELECT pg_reload_conf()",
+        )
+    }))
 }
 
 /// Why the role may not keep a ledger in the target.

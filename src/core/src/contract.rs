@@ -82,6 +82,8 @@ pub struct SourceState {
     pub end: Position,
     /// Bytes of log that the source keeps for this pipeline.
     pub held_bytes: u64,
+    /// Commits of the source wait for this pipeline: it counts as a synchronous standby.
+    pub synchronous: bool,
 }
 
 /// Reads chunks of source tables, evaluated by the source itself.

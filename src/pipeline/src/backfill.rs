@@ -206,6 +206,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
                 _ = tick.tick() => {
                     let source = self.planner.state().await?;
                     self.progress.measured(source.end);
+                    self.progress.set_awaited(source.synchronous);
                     record::wal_held(source.held_bytes);
                     self.phase(&state).await?;
                     if ticks % BEAT_TICKS == 0 {

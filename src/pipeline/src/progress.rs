@@ -21,6 +21,8 @@ pub struct Progress {
     sources: Vec<TableName>,
     source_of: Vec<usize>,
     complete: Vec<AtomicBool>,
+    /// Commits of the source wait for this pipeline.
+    awaited: AtomicBool,
     /// Keys that changed, of each source table by its index, until they are looked at.
     recent: Mutex<Vec<(usize, Key)>>,
     /// How many more of them there is room for.
@@ -188,6 +190,7 @@ impl Progress {
             source_of: plan.routes.iter().map(|r| source_of(r).unwrap_or(0)).collect(),
             complete: sources.iter().map(|_| AtomicBool::new(false)).collect(),
             sources,
+            awaited: AtomicBool::new(false),
             recent: Mutex::default(),
             recent_room: AtomicUsize::new(0),
             state: Mutex::new(state),
@@ -283,6 +286,15 @@ impl Progress {
 
     pub(crate) fn set_keys_to_read(&self, count: u64) {
         self.state().keys_to_read = count;
+    }
+
+    pub(crate) fn set_awaited(&self, awaited: bool) {
+        self.awaited.store(awaited, Ordering::Relaxed);
+    }
+
+    /// Commits of the source wait until what they wrote is durable here.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_complete(&self, table: usize, complete: bool) {

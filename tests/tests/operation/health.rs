@@ -1,10 +1,12 @@
 //! Health is measured when it is asked for, and every wait for a server has an end and a name.
 
-use regraft_testkit::{Daemon, Proxy, connect, wait_until};
+use regraft_postgres::Endpoint;
+use regraft_postgres::ledger::PgLedger;
+use regraft_testkit::{Cluster, ClusterOptions, Daemon, Proxy, connect, wait_until};
 use regraft_tests::{DEADLINE, number};
 use serde_json::Value;
 
-use crate::support::{Case, Given, ready, servers, settled, stop};
+use crate::support::{Case, Given, ready, servers, settled, stop, until_true};
 
 /// Short waits, so that a test need not be long.
 const SHORT: &str = "[deadlines]\nanswer = \"15s\"\nlock = \"15s\"\n";
@@ -231,4 +233,79 @@ async fn the_status_of_a_daemon_that_was_killed_or_is_held_is_the_truth() {
     stop(daemon).await;
     let status = case.regraft(&["status", "--json"]).await.json();
     assert_eq!((&status["phase"], &status["healthy"]), (&"stopped".into(), &false.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_a_machine_that_vanishes_end_at_the_server() {
+    let case = Case::usual().await;
+    let endpoint = Endpoint::parse(&case.databases.target_url).unwrap();
+    let client = endpoint.connect("test").await.unwrap();
+    let mut wire = endpoint.connect_replication("test").await.unwrap();
+    for (name, value) in [
+        ("tcp_keepalives_idle", "30"),
+        ("tcp_keepalives_interval", "10"),
+        ("tcp_keepalives_count", "3"),
+    ] {
+        let show = format!("SHOW {name}");
+        let row = client.query_one(&format!("SELECT current_setting('{name}')"), &[]).await;
+        assert_eq!(row.unwrap().get::<_, String>(0), value, "{name}");
+        let rows = wire.simple_query(&show).await.unwrap();
+        assert_eq!(rows[0][0].as_deref(), Some(value), "{name}");
+    }
+    // The one with the lock also when it has been told something.
+    PgLedger::lock(&client, "target", &case.name).await.unwrap();
+    let row = client.query_one("SHOW tcp_user_timeout", &[]).await.unwrap();
+    assert_eq!(row.get::<_, String>(0), "60000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_waits_for_the_pipeline_is_named_and_does_not_wait_for_a_timer() {
+    let source = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let case = Case::between(&source, &servers().await.1, Given::default()).await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    source.reload_with(&[("synchronous_standby_names", "*")]).unwrap();
+    until_true(
+        &case.databases.source,
+        "the walsender to count as a standby",
+        "SELECT bool_or(sync_state = 'sync') FROM pg_stat_replication",
+    )
+    .await;
+    let report = case.regraft(&["check", "--json"]).await.json();
+    let harm = report["findings"].as_array().unwrap().iter().find(|finding| {
+        finding["what"].as_str().unwrap().contains("synchronous_standby_names is '*'")
+    });
+    assert!(harm.unwrap()["remedy"].as_str().unwrap().contains("ALTER SYSTEM"), "{report:#}");
+    // The daemon has noticed when commits, of mapped tables or not, come back before a second has
+    // passed ten times over; by a timer each would take one.
+    let writer = connect(&case.databases.source_url).await.unwrap();
+    writer.batch_execute("CREATE TABLE other (id bigint)").await.unwrap();
+    for sql in ["INSERT INTO other VALUES (1)", "UPDATE items SET amount = amount + 1 WHERE id = 1"]
+    {
+        wait_until("commits not to wait for a timer", DEADLINE, async || {
+            let begin = std::time::Instant::now();
+            for _ in 0..20 {
+                writer.batch_execute(sql).await.unwrap();
+            }
+            let took = begin.elapsed();
+            println!("20 times {sql}: {took:?}");
+            if took < std::time::Duration::from_secs(4) { Ok(()) } else { Err(format!("{took:?}")) }
+        })
+        .await;
+    }
+    source.reload_with(&[("synchronous_standby_names", "")]).unwrap();
+    case.settled().await;
+    case.assert_equal().await;
+    stop(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_others_can_reach_is_warned_of() {
+    let case = Case::usual().await;
+    let text = std::fs::read_to_string(case.installation.path("regraft.toml")).unwrap();
+    case.installation.write_config(&text.replace("listen = \"127.0.0.1:", "listen = \"0.0.0.0:"));
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    assert!(daemon.stderr().contains("open to other machines"), "{}", daemon.log());
+    stop(daemon).await;
 }

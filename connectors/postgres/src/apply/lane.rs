@@ -187,6 +187,10 @@ impl Lane {
         let written = std::mem::take(&mut self.written);
         let record = self.prepare(Fence::RECORD, "ledger").await?;
         self.fence.record(&self.client, &record, commit, &written).await?;
+        if commit.awaited {
+            // The disk is waited for here, rather than the writer of the log, which comes by now and then.
+            self.execute_text("SET LOCAL synchronous_commit = local").await?;
+        }
         self.execute_text("COMMIT").await?;
         self.open = false;
         let [recorded, flushed] = self.log_positions().await?;

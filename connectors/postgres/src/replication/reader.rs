@@ -22,7 +22,8 @@ const SHORT_READ: usize = 64 * 1024;
 /// A read that had to wait longer than this found the stream idle.
 const IDLE: Duration = Duration::from_millis(5);
 /// Acknowledgements are sent at once, but not more often than this.
-const STATUS_GAP: Duration = Duration::from_millis(100);
+/// A source that counts us as a synchronous standby has its commits wait for them.
+const STATUS_GAP: Duration = Duration::from_millis(10);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// 2000-01-01 00:00 UTC, where PostgreSQL counts from, in Unix time.
