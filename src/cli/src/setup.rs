@@ -189,18 +189,66 @@ impl Setup<'_> {
             }
             Some(_) => {}
         }
-        let tables = resolved.plan.published();
-        self.publish(&tables, registered.is_some()).await?;
-        if !has_ledger {
-            PgLedger::migrate(&target.client, &target.place).await?;
-        }
-        let system = match registered {
-            None => self.create(resolved, &anew).await,
-            Some(registered) => self.resume(resolved, registered, &anew).await,
-        }?;
+        let there = self.there().await?;
+        let first = registered.is_none();
+        let made = async {
+            self.publish(&resolved.plan.published(), !first).await?;
+            if !has_ledger {
+                PgLedger::migrate(&target.client, &target.place).await?;
+            }
+            match registered {
+                None => self.create(resolved, &anew).await,
+                Some(registered) => self.resume(resolved, registered, &anew).await,
+            }
+        };
+        let system = match made.await {
+            Err(error) if first => {
+                self.undo(there).await;
+                return Err(error);
+            }
+            made => made?,
+        };
         // The pipeline takes it again on the connection of its ledger.
         unlock(target, &settings.name).await?;
         Ok(system)
+    }
+
+    /// Whether the publication, and the slot, are there.
+    async fn there(&self) -> Result<(bool, bool)> {
+        let Side { client, place, .. } = self.source;
+        let sql = "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1), \
+                   EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $2)";
+        let names = &self.settings.source;
+        let row = client.query_one(sql, &[&names.publication, &names.slot]).await;
+        let row = row.map_err(|error| classify(&error, place))?;
+        Ok((row.get(0), row.get(1)))
+    }
+
+    /// Removes what a first start has made at the source, because it failed: a slot that nobody reads
+    /// keeps the log until the disk is full. Names what cannot be removed.
+    async fn undo(&self, before: (bool, bool)) {
+        let names = &self.settings.source;
+        let (slot, publication) = (&names.slot, quote(&names.publication));
+        let client = &self.source.client;
+        let remove = async {
+            let now = self.there().await?;
+            if now.1 && !before.1 {
+                let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[slot]).await;
+                dropped.map_err(|error| classify(&error, &self.source.place))?;
+            }
+            if now.0 && !before.0 {
+                let dropped =
+                    client.batch_execute(&format!("DROP PUBLICATION {publication}")).await;
+                dropped.map_err(|error| classify(&error, &self.source.place))?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = remove.await {
+            tracing::warn!(
+                "this start failed, and may have left the slot {slot} and the publication \
+                 {publication} at the source: start again, or drop them: {error}"
+            );
+        }
     }
 
     fn recopies_all(&self) -> bool {

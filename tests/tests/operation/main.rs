@@ -10,4 +10,5 @@ mod network;
 mod observe;
 mod sample;
 mod slow;
+mod start;
 mod stop;

@@ -162,7 +162,8 @@ impl Reader {
             match tag {
                 b'd' => self.copy_data(body, events)?,
                 b'E' => return Err(self.connection.refusal(&body)),
-                b'c' => return Err(closed(&self.connection.place)),
+                // CopyDone; and CommandComplete, by which a server that shuts down ends a stream.
+                b'c' | b'C' => return Err(closed(&self.connection.place)),
                 b'N' => classify_notice(&body, &self.connection.place)?,
                 // ParameterStatus, Notification.
                 b'S' | b'A' => {}
