@@ -272,13 +272,17 @@ impl Endpoint {
         }
     }
 
-    /// Has the session looked after, once its process at the server is known.
-    fn watch(&self, socket: Box<dyn Socket>) -> (Watched, Arc<Session>) {
-        let place = match self.role {
+    /// How the server is called in messages.
+    fn label(&self) -> String {
+        match self.role {
             Some(role) => format!("{role} ({self})"),
             None => self.to_string(),
-        };
-        let session = self.sessions.open(&place);
+        }
+    }
+
+    /// Has the session looked after, once its process at the server is known.
+    fn watch(&self, socket: Box<dyn Socket>) -> (Watched, Arc<Session>) {
+        let session = self.sessions.open(&self.label());
         (Watched::new(socket, Arc::clone(&session)), session)
     }
 
@@ -368,9 +372,17 @@ impl Endpoint {
             let value = |at: usize| rows.get(at).and_then(|row| row.first()?.as_deref());
             self.wants(value(0), &place)?;
             self.guard(&session, value(1));
-        } else if self.config.get_target_session_attrs() != TargetSessionAttrs::Any {
-            let rows = connection.simple_query("SHOW transaction_read_only").await?;
-            self.wants(rows.first().and_then(|row| row.first()?.as_deref()), &place)?;
+        } else {
+            // One statement: the replication commands come one by one.
+            let sql = "SELECT current_setting('transaction_read_only'), pg_backend_pid()";
+            let rows = connection.simple_query(sql).await?;
+            let value = |at: usize| rows.first().and_then(|row| row.get(at)?.as_deref());
+            self.wants(value(0), &place)?;
+            // For the status only: it ends by itself when it gets no sign of life.
+            let session = self.sessions.open(&self.label());
+            let forever = Deadlines { answer: Duration::MAX, statement: None, ..self.deadlines };
+            Self { deadlines: forever, ..self.clone() }.guard(&session, value(1));
+            connection.session = Some(session);
         }
         Ok(connection)
     }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faults;
 mod health;
 mod lifecycle;
 mod network;

@@ -136,6 +136,9 @@ impl Reader {
             return Err(closed(&self.connection.place));
         }
         let now = Instant::now();
+        if let Some(session) = &self.connection.session {
+            session.gave_a_sign();
+        }
         let was_idle = now.duration_since(self.waiting) > IDLE;
         self.heard = now;
         let mut events = Vec::with_capacity(self.events_before);
@@ -248,7 +251,11 @@ impl Reader {
             return Err(Error::new(Code::Unreachable, what).at(self.connection.place()));
         }
         // A server that has nothing to send is asked where it is: what is idle shall be known as such.
-        self.put_status(silence >= self.options.status_interval);
+        let asks = silence >= self.options.status_interval;
+        self.put_status(asks);
+        if let Some(session) = self.connection.session.as_ref().filter(|_| asks) {
+            session.awaits_a_sign(silence);
+        }
         self.last_status = Instant::now();
         self.next_status = self.last_status + self.options.status_interval;
         timeout(self.options.silence_max, self.flush()).await.unwrap_or_else(|_| {

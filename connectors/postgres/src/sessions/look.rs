@@ -58,7 +58,8 @@ pub(crate) async fn guard(
         let silence = since.elapsed();
         {
             let mut state = session.state();
-            if state.waits_since() != Some(since) {
+            // A stream counts anew with every question; what it was asked before is not answered either.
+            if !state.sign && state.waits_since() != Some(since) {
                 continue;
             }
             state.seen = Some(what.clone());
@@ -70,7 +71,7 @@ pub(crate) async fn guard(
             tracing::warn!("{waiting}");
         }
         if limit.is_some_and(|limit| silence >= limit) {
-            let asked = session.state().requests.oldest().unwrap_or("data that is sent").to_owned();
+            let asked = session.state().awaited().to_owned();
             let reason = format!("no answer to {asked} within {} s: {what}", silence.as_secs());
             sessions.give_up(&session, reason);
             return;

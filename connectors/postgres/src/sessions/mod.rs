@@ -159,6 +159,8 @@ struct State {
     silent: Option<Instant>,
     /// The server takes nothing more at the moment.
     unheard: bool,
+    /// It is a stream, and a sign of life was asked for.
+    sign: bool,
     seen: Option<String>,
     /// The log has told of this silence.
     told: bool,
@@ -168,7 +170,13 @@ struct State {
 impl State {
     /// Since when an answer is waited for.
     fn waits_since(&self) -> Option<Instant> {
-        self.silent.filter(|_| self.unheard || self.requests.oldest().is_some())
+        self.silent.filter(|_| self.unheard || self.sign || self.requests.oldest().is_some())
+    }
+
+    fn awaited(&self) -> &str {
+        let other =
+            if self.sign { "for a sign of life of the stream" } else { "data that is sent" };
+        self.requests.oldest().unwrap_or(other)
     }
 
     fn speaks(&mut self) {
@@ -213,6 +221,22 @@ impl Session {
         state.speaks();
     }
 
+    /// The stream has said nothing for so long, and was asked to.
+    pub(crate) fn awaits_a_sign(&self, silence: Duration) {
+        let mut state = self.state();
+        state.sign = true;
+        state.silent = Instant::now().checked_sub(silence);
+    }
+
+    /// The stream has said something.
+    pub(crate) fn gave_a_sign(&self) {
+        let mut state = self.state();
+        if std::mem::take(&mut state.sign) {
+            state.silent = None;
+            state.speaks();
+        }
+    }
+
     fn is_not_heard(&self) {
         let mut state = self.state();
         state.unheard = true;
@@ -225,7 +249,7 @@ impl Session {
         let since = SystemTime::now().checked_sub(silence)?;
         (silence > ASK_AFTER).then(|| Waiting {
             server: self.place.clone(),
-            request: state.requests.oldest().unwrap_or("data that is sent").to_owned(),
+            request: state.awaited().to_owned(),
             since: since.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs()),
             seconds: silence.as_secs_f64(),
             seen: state.seen.clone(),
