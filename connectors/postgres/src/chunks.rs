@@ -17,6 +17,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use crate::classify;
 use crate::given::{Carried, Given};
 use crate::raw::RawValue;
+use crate::slot::names_standby;
 
 /// A source table that chunks are read of.
 #[derive(Clone)]
@@ -338,7 +339,8 @@ impl ChunkReader for PgReader {
 
     async fn state(&mut self) -> Result<SourceState> {
         let sql = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), \
-                   (SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1)";
+                   (SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1), \
+                   current_setting('synchronous_standby_names'), current_setting('application_name')";
         let row = self.client.query_one(sql, &[&self.slot]).await;
         let row = row.map_err(|error| classify(&error, &self.place))?;
         let end = Lsn(row.get::<_, PgLsn>(1).into());
@@ -347,6 +349,7 @@ impl ChunkReader for PgReader {
             snapshot: parse_snapshot(row.get(0))?,
             end: Position::Lsn(end),
             held_bytes: end.bytes_since(kept),
+            synchronous: names_standby(row.get(3), row.get(4)),
         })
     }
 

@@ -11,6 +11,7 @@ use crate::chunks::{PgReader, ReadTable, ReadTrace};
 use crate::history;
 use crate::ledger::{Fence, PgLedger};
 use crate::replication::PgStream;
+use crate::sessions::Sessions;
 use crate::slot::{START_OVER, Server, Slot};
 use crate::standing::{Asked, PgSentinel};
 use crate::verify::{PgVerifier, VerifySide, VerifyStatement};
@@ -26,6 +27,8 @@ pub struct PgConnectors {
     pub source: Address,
     /// The target.
     pub target: Address,
+    /// The sessions that are opened by these.
+    pub watched: Sessions,
     /// Name of the pipeline.
     pub name: String,
     /// Replication slot.
@@ -129,6 +132,10 @@ impl Connectors for PgConnectors {
         connection.place = place("source", &endpoint);
         let publications = [self.publication.clone()];
         connection.start(&self.slot, from.lsn(), &publications, Default::default()).await
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        self.watched.explain(error)
     }
 }
 

@@ -7,20 +7,22 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Kind, Result};
-use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use crate::classify::classify;
 use crate::dsn;
 use crate::replication::WireConnection;
+use crate::replication::restful::Socket;
 use crate::replication::socket::{self, Dial};
 use crate::replication::startup::{self, Startup};
-use crate::tls::{self, TlsMode, TlsSettings};
+use crate::sessions::{AsItIs, Deadlines, Session, Sessions, Watched, guard};
+use crate::tls::{TlsMode, TlsSettings};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that vanished without a word is noticed after `IDLE + RETRIES * INTERVAL`.
@@ -46,6 +48,10 @@ pub const SESSION: &[(&str, &str)] = &[
     ("idle_session_timeout", "0"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_deferrable", "off"),
+    // A machine that vanishes leaves its sessions, and their locks, only for about a minute.
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
 ];
 
 /// Has a session search for names as its role does, as a user's text is read.
@@ -62,7 +68,7 @@ pub fn search(schemas: &[String]) -> String {
 }
 
 /// A PostgreSQL server, database and role. Neither `Debug` nor `Display` shows the password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Endpoint {
     /// Everything but hosts and ports, which are in `servers`.
     config: Config,
@@ -70,6 +76,10 @@ pub struct Endpoint {
     tls: TlsSettings,
     /// Schemas that its sessions search, after `pg_catalog`.
     schemas: Vec<String>,
+    deadlines: Deadlines,
+    /// Who looks after its sessions, and what its server is called there.
+    sessions: Sessions,
+    role: Option<&'static str>,
 }
 
 /// One of the hosts of a connection string.
@@ -135,7 +145,8 @@ impl Endpoint {
         }
         let servers = servers(&config)?;
         let config = base_config(&config, tls.direct);
-        Ok(Endpoint { config, servers, tls, schemas: Vec::new() })
+        let (deadlines, sessions) = (Deadlines::default(), Sessions::default());
+        Ok(Endpoint { config, servers, tls, schemas: Vec::new(), deadlines, sessions, role: None })
     }
 
     /// Sessions search these schemas after `pg_catalog`, in place of what the role searches: neither a
@@ -146,16 +157,11 @@ impl Endpoint {
         Endpoint { schemas: schemas.to_vec(), ..self }
     }
 
-    /// [`SESSION`] as SET rather than in the startup packet, which connection poolers refuse. The role's
-    /// own search path stays at hand, see [`AS_ROLE`].
-    fn session(&self) -> String {
-        let settings = SESSION.iter().map(|(name, value)| format!("SET {name} = '{value}';"));
-        format!(
-            "SELECT pg_catalog.set_config('regraft.role_path', pg_catalog.current_setting('search_path'), \
-             false); {}; {}",
-            search(&self.schemas),
-            settings.collect::<String>(),
-        )
+    /// Has these sessions know of those that are opened here, by the role of the server, and ends them
+    /// after these deadlines.
+    #[must_use]
+    pub fn watched(self, role: &'static str, sessions: &Sessions, deadlines: Deadlines) -> Self {
+        Self { deadlines, sessions: sessions.clone(), role: Some(role), ..self }
     }
 
     /// Name of the database.
@@ -169,7 +175,8 @@ impl Endpoint {
     }
 
     /// Opens an SQL session with the settings that regraft relies on: ISO dates, UTC, exact floats,
-    /// hex bytea, no timeouts. The connection ends with the client.
+    /// hex bytea, no timeouts of the role's own. The connection ends with the client, or when the
+    /// server does not answer within its [`Deadlines`].
     ///
     /// `application` is the session's `application_name`, unless the connection string has one.
     ///
@@ -177,12 +184,28 @@ impl Endpoint {
     /// See [`classify`]; [`Code::Unreachable`] when `connect_timeout` passes (default 10 s, for
     /// name resolution, TLS and log-in together, per host).
     pub async fn connect(&self, application: &str) -> Result<tokio_postgres::Client> {
+        self.connect_sql(application, true).await
+    }
+
+    /// The same, for a question about sessions that are watched: whoever asks has a deadline.
+    pub(crate) async fn connect_unwatched(
+        &self,
+        application: &str,
+    ) -> Result<tokio_postgres::Client> {
+        self.connect_sql(application, false).await
+    }
+
+    async fn connect_sql(
+        &self,
+        application: &str,
+        watched: bool,
+    ) -> Result<tokio_postgres::Client> {
         let mut failed = None;
         for attempt in self.attempts() {
             if attempt.fallback && !failed.as_ref().is_some_and(is_tls_failure) {
                 continue;
             }
-            match self.in_time(&attempt, self.connect_once(&attempt, application)).await {
+            match self.in_time(&attempt, self.connect_once(&attempt, application, watched)).await {
                 Ok(client) => return Ok(client),
                 Err(error) => failed = Some(self.go_on(&attempt, error)?),
             }
@@ -262,39 +285,87 @@ impl Endpoint {
         format!("{server}/{} as {}", self.database(), self.user())
     }
 
+    fn dial<'a>(&'a self, attempt: &'a Attempt<'_>, place: &'a str) -> Dial<'a> {
+        Dial {
+            host: &attempt.server.host,
+            address: attempt.server.address,
+            port: attempt.server.port,
+            config: &self.config,
+            tls: attempt.encrypted.then_some(&self.tls),
+            place,
+        }
+    }
+
+    /// How the server is called in messages.
+    fn label(&self) -> String {
+        match self.role {
+            Some(role) => format!("{role} ({self})"),
+            None => self.to_string(),
+        }
+    }
+
+    /// Has the session looked after, once its process at the server is known.
+    fn watch(&self, socket: Box<dyn Socket>) -> (Watched, Arc<Session>) {
+        let session = self.sessions.open(&self.label());
+        (Watched::new(socket, Arc::clone(&session)), session)
+    }
+
+    fn guard(&self, session: &Arc<Session>, process: Option<&str>) {
+        session.is_process(process.and_then(|pid| pid.parse().ok()).unwrap_or_default());
+        let guarded = (Arc::downgrade(session), self.sessions.clone());
+        tokio::spawn(guard(guarded.0, guarded.1, self.clone(), self.deadlines));
+    }
+
     async fn connect_once(
         &self,
         attempt: &Attempt<'_>,
         application: &str,
+        watched: bool,
     ) -> Result<tokio_postgres::Client> {
         let place = self.place(attempt.server);
+        let failed = |error| classify(&error, &place);
+        let dialled = socket::dial(&self.dial(attempt, &place)).await?;
+        let (socket, session) = self.watch(dialled.socket);
         let mut config = self.config.clone();
-        match &attempt.server.host {
-            Host::Tcp(host) => config.host(host),
-            Host::Unix(path) => config.host_path(path),
-        };
-        if let Some(address) = attempt.server.address {
-            config.hostaddr(address);
-        }
-        config.port(attempt.server.port);
         if config.get_application_name().is_none() {
             config.application_name(application);
         }
-        config.ssl_mode(match (attempt.encrypted, self.tls.mode) {
-            (false, _) => SslMode::Disable,
-            (true, TlsMode::Prefer) => SslMode::Prefer,
-            (true, _) => SslMode::Require,
-        });
-        let client = if attempt.encrypted {
-            let tls = MakeRustlsConnect::new(tls::client_config(&self.tls)?);
-            let opened = config.connect(tls).await.map_err(|error| classify(&error, &place))?;
-            spawn_connection(opened, place.clone())
+        // What is encrypted is so already.
+        let client = if dialled.encrypted {
+            config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+            let opened = config.connect_raw(socket, AsItIs(dialled.binding)).await;
+            spawn_connection(opened.map_err(failed)?, place.clone())
         } else {
-            let opened = config.connect(tokio_postgres::NoTls).await;
-            spawn_connection(opened.map_err(|error| classify(&error, &place))?, place.clone())
+            config.ssl_mode(SslMode::Disable).ssl_negotiation(SslNegotiation::Postgres);
+            let opened = config.connect_raw(socket, NoTls).await;
+            spawn_connection(opened.map_err(failed)?, place.clone())
         };
-        client.batch_execute(&self.session()).await.map_err(|error| classify(&error, &place))?;
+        let answers = client.simple_query(&self.session()).await.map_err(failed)?;
+        let rows: Vec<_> = answers
+            .iter()
+            .filter_map(|answer| match answer {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            })
+            // The first one is the role's search path.
+            .skip(1)
+            .collect();
+        self.wants(rows.first().copied(), &place)?;
+        if watched {
+            self.guard(&session, rows.get(1).copied());
+        }
         Ok(client)
+    }
+
+    /// Whether the server may be read-only.
+    fn wants(&self, read_only: Option<&str>, place: &str) -> Result<()> {
+        let (what, asked) = match (self.config.get_target_session_attrs(), read_only) {
+            (TargetSessionAttrs::ReadWrite, Some("on")) => ("read-only", "a read-write one"),
+            (TargetSessionAttrs::ReadOnly, Some("off")) => ("read-write", "a read-only one"),
+            _ => return Ok(()),
+        };
+        let what = format!("the server is {what}, {asked} is asked for");
+        Err(Error::new(Code::Unreachable, what).at(place))
     }
 
     async fn connect_wire_once(
@@ -304,15 +375,14 @@ impl Endpoint {
         replication: bool,
     ) -> Result<WireConnection> {
         let place = self.place(attempt.server);
-        let dial = Dial {
-            host: &attempt.server.host,
-            address: attempt.server.address,
-            port: attempt.server.port,
-            config: &self.config,
-            tls: attempt.encrypted.then_some(&self.tls),
-            place: &place,
-        };
-        let dialled = socket::dial(&dial).await?;
+        let mut dialled = socket::dial(&self.dial(attempt, &place)).await?;
+        let mut watched = None;
+        // A stream looks after itself: it asks for signs of life.
+        if !replication {
+            let (socket, session) = self.watch(dialled.socket);
+            dialled.socket = Box::new(socket);
+            watched = Some(session);
+        }
         let startup = Startup {
             user: self.user(),
             password: self.config.get_password(),
@@ -323,17 +393,41 @@ impl Endpoint {
             channel_binding: self.config.get_channel_binding(),
         };
         let mut connection = startup::open(dialled, &startup, &place).await?;
-        if !replication {
-            connection.simple_query(&self.session()).await?;
-        }
-        if self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite {
-            let rows = connection.simple_query("SHOW transaction_read_only").await?;
-            if rows.first().and_then(|row| row.first()?.as_deref()) == Some("on") {
-                let what = "the server is read-only, a read-write one is asked for";
-                return Err(Error::new(Code::Unreachable, what).at(place));
-            }
+        if let Some(session) = watched {
+            let rows = connection.simple_query(&self.session()).await?;
+            let value = |at: usize| rows.get(at).and_then(|row| row.first()?.as_deref());
+            self.wants(value(1), &place)?;
+            self.guard(&session, value(2));
+        } else {
+            // One statement: the replication commands come one by one.
+            let sql = "SELECT current_setting('transaction_read_only'), pg_backend_pid()";
+            let rows = connection.simple_query(sql).await?;
+            let value = |at: usize| rows.first().and_then(|row| row.get(at)?.as_deref());
+            self.wants(value(0), &place)?;
+            // For the status only: it ends by itself when it gets no sign of life.
+            let session = self.sessions.open(&self.label());
+            let forever = Deadlines { answer: Duration::MAX, statement: None, ..self.deadlines };
+            Self { deadlines: forever, ..self.clone() }.guard(&session, value(1));
+            connection.session = Some(session);
         }
         Ok(connection)
+    }
+}
+
+impl Endpoint {
+    /// [`SESSION`] as SET rather than in the startup packet, which connection poolers refuse; then
+    /// whether the server is read-only, and the session's process. The role's own search path stays at
+    /// hand, see [`AS_ROLE`].
+    fn session(&self) -> String {
+        let lock = self.deadlines.lock.as_millis().to_string();
+        let settings = SESSION.iter().copied().chain([("lock_timeout", lock.as_str())]);
+        let settings = settings.map(|(name, value)| format!("SET {name} = '{value}';"));
+        let settings: String = settings.collect();
+        format!(
+            "SELECT pg_catalog.set_config('regraft.role_path', pg_catalog.current_setting('search_path'), \
+             false); {}; {settings} SHOW transaction_read_only; SELECT pg_backend_pid()",
+            search(&self.schemas),
+        )
     }
 }
 
@@ -357,10 +451,7 @@ fn is_tls_failure(error: &Error) -> bool {
 }
 
 fn spawn_connection<T>(
-    (client, connection): (
-        tokio_postgres::Client,
-        tokio_postgres::Connection<tokio_postgres::Socket, T>,
-    ),
+    (client, connection): (tokio_postgres::Client, tokio_postgres::Connection<Watched, T>),
     place: String,
 ) -> tokio_postgres::Client
 where

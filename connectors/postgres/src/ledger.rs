@@ -338,16 +338,19 @@ impl PgLedger {
     /// # Errors
     /// [`Code::PipelineRunning`] when another session keeps it.
     pub async fn lock(client: &Client, place: &str, name: &str) -> Result<()> {
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        // A machine that vanishes holds it only until the server notices.
+        client.batch_execute("SET tcp_user_timeout = 60000").await.map_err(fail)?;
         let sql = "SELECT pg_try_advisory_lock(hashtextextended('regraft:' || $1, 0))";
         for _ in 0..LOCK_ATTEMPTS {
-            let row = client.query_one(sql, &[&name]).await;
-            let row = row.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
-            if row.get(0) {
+            if client.query_one(sql, &[&name]).await.map_err(fail)?.get(0) {
                 return Ok(());
             }
             tokio::time::sleep(LOCK_WAIT).await;
         }
-        let what = format!("another daemon runs the pipeline {name}");
+        let holder = Self::holder(client, place, name).await?;
+        let holder = holder.map_or(String::new(), |pid| format!(": process {pid} holds its lock"));
+        let what = format!("another daemon runs the pipeline {name}{holder}");
         Err(Error::new(Code::PipelineRunning, what)
             .at(place)
             .remedy("stop the other one; a daemon that is running already waits and takes over"))
@@ -358,13 +361,22 @@ impl PgLedger {
     /// # Errors
     /// When the server cannot be asked.
     pub async fn is_running(client: &Client, place: &str, name: &str) -> Result<bool> {
-        let sql = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+        Ok(Self::holder(client, place, name).await?.is_some())
+    }
+
+    /// The process of the target that holds the pipeline's lock. Looked up rather than tried: a daemon
+    /// that starts now must find its lock free.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn holder(client: &Client, place: &str, name: &str) -> Result<Option<i32>> {
+        let sql = "SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database
             WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
             AND d.datname = current_database()
             AND (l.classid::bigint << 32 | l.objid::bigint)
-                = hashtextextended('regraft:' || $1, 0))";
-        let row = client.query_one(sql, &[&name]).await;
-        Ok(row.map_err(|error| classify(&error, place))?.get(0))
+                = hashtextextended('regraft:' || $1, 0)";
+        let row = client.query_opt(sql, &[&name]).await;
+        Ok(row.map_err(|error| classify(&error, place))?.map(|row| row.get(0)))
     }
 
     /// Notes the timeline in which positions are given out.
@@ -543,6 +555,12 @@ impl Ledger for PgLedger {
                    ORDER BY id";
         let rows = self.client.query(sql, &[&self.name, &known]).await;
         Ok(rows.map_err(|error| self.fail(&error))?.iter().map(chunk).collect())
+    }
+
+    async fn beat(&mut self) -> Result<()> {
+        let sql = "UPDATE regraft.pipelines SET updated_at = clock_timestamp() WHERE name = $1";
+        let done = self.client.execute(sql, &[&self.name]).await;
+        done.map(drop).map_err(|error| self.fail(&error))
     }
 
     async fn phase(&mut self, phase: Phase) -> Result<()> {

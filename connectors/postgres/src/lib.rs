@@ -3,7 +3,7 @@
 //! - source: [`replication`] (the wire), [`pgoutput`] (the decoder), [`slot`] (slot and
 //!   publication), [`chunks`] (backfill reads)
 //! - target: [`apply`] (the writer), [`ledger`] (positions, chunks)
-//! - both: [`endpoint`] (connecting), [`catalog`] (shapes of tables), [`connectors`] (all of it
+//! - both: [`endpoint`] (connecting), [`sessions`] (who is waited for), [`catalog`] (shapes of tables), [`connectors`] (all of it
 //!   behind the traits of `regraft-core`)
 //!
 //! It knows nothing of mappings or of the pipeline.
@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod pgoutput;
 mod raw;
 pub mod replication;
+pub mod sessions;
 pub mod slot;
 pub mod standing;
 mod tls;

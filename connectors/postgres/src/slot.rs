@@ -166,6 +166,18 @@ impl Server {
     }
 }
 
+/// Whether a walsender of this name counts as a synchronous standby, by `synchronous_standby_names`:
+/// commits of the source then wait until it has confirmed them.
+pub fn names_standby(standbys: &str, application: &str) -> bool {
+    // `FIRST 1 (a, "b")`, `ANY 2 (*)`, `a, b`.
+    let list = standbys
+        .split_once('(')
+        .map_or(standbys, |(_, list)| list.trim_end().trim_end_matches(')'));
+    list.split(',')
+        .map(|name| name.trim().trim_matches('"'))
+        .any(|name| name == "*" || (!name.is_empty() && name.eq_ignore_ascii_case(application)))
+}
+
 /// A logical replication slot.
 #[derive(Clone, Debug)]
 pub struct Slot {
@@ -208,6 +220,9 @@ impl Slot {
         // A server does not look after its client while it waits, and would hold the slot of a daemon
         // that is gone. Where the system cannot tell it refuses the setting, and it stays like that.
         drop(client.batch_execute("SET client_connection_check_interval = '1s'").await);
+        // However long that takes: whoever waits is told for whom.
+        let patient = client.batch_execute("SET lock_timeout = 0").await;
+        patient.map_err(|error| classify(&error, place))?;
         let sql = "SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput')";
         let row = client.query_one(sql, &[&name]).await.map_err(|e| classify(&e, place))?;
         Ok(Lsn(row.get::<_, PgLsn>(0).into()))
@@ -431,5 +446,22 @@ impl Publication {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_standby;
+
+    #[test]
+    fn a_list_of_standbys_names_ours_or_everybody() {
+        for standbys in
+            ["*", "FIRST 1 (*)", "ANY 2 (a, *)", "a, \"Regraft shop\"", "2 (\"regraft shop\")"]
+        {
+            assert!(names_standby(standbys, "regraft shop"), "{standbys}");
+        }
+        for standbys in ["", "a", "FIRST 1 (a, b)", "\"regraft other\""] {
+            assert!(!names_standby(standbys, "regraft shop"), "{standbys}");
+        }
     }
 }

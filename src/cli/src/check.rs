@@ -13,7 +13,7 @@ use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
 use crate::resolve::{MissingTarget, Mode, Resolution, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
-use crate::setup::{may_keep_ledger, may_publish, other_source, rewound};
+use crate::setup::{may_keep_ledger, may_publish, other_source, rewound, standby};
 use crate::{load, status::table};
 
 /// Looks at everything and prints what was found; exit status 1 when something keeps the pipeline
@@ -144,6 +144,7 @@ async fn slot_and_publication(
         None => Ok(()),
     };
     resolution.findings.extend(fit.err().iter().map(Finding::from));
+    resolution.findings.extend(standby(side, &settings.name).await?);
     let Some(resolved) = &resolution.resolved else { return Ok(()) };
     let tables = resolved.plan.published();
     let name = &settings.source.publication;

@@ -15,6 +15,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::DemoArgs;
+use crate::board::Board;
 use crate::mappers::Mappers;
 use crate::run::{Pipeline, prepare, run_args};
 
@@ -24,6 +25,8 @@ const TARGET: &str = "modern";
 /// Transactions per second of the load, of ten rows on average: a busy application, and room left on a
 /// laptop for both servers.
 const WRITER_RATE: u32 = 300;
+/// How long the server may take to be there.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the pipeline is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -69,7 +72,10 @@ pub async fn demo(args: &DemoArgs) -> Result<u8, Vec<Error>> {
         ..regraft_settings::Log::default()
     });
     let stage = Stage::set(args, example).await.map_err(|error| vec![error])?;
-    let pipeline = prepare(&stage.settings, &run_args("demo".into()), &Mappers::new()).await?;
+    let (settings, board) = (&stage.settings, Board::new(&stage.settings));
+    let mappers = Mappers::new();
+    let pipeline =
+        prepare(settings, &run_args("demo".into()), &mappers, &board, Some(PATIENCE)).await?;
     let summary = play(args, example, &stage, pipeline, &cancel).await.map_err(|e| vec![e])?;
     let Some(summary) = summary else {
         eprintln!("stopped; everything is removed");
@@ -113,7 +119,7 @@ impl Stage {
         std::fs::write(folder.path().join("mapping.sql"), example.mapping_sql()).map_err(io)?;
         let text = format!(
             "name = \"demo\"\n[source]\nurl = \"{}\"\n[target]\nurl = \"{}\"\n\
-             [mapping]\nfile = \"mapping.sql\"\n[http]\nlisten = \"127.0.0.1:0\"\n",
+             [mapping]\nfile = \"mapping.sql\"\n[http]\nenabled = false\n",
             cluster.url(SOURCE),
             cluster.url(TARGET),
         );

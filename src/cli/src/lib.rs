@@ -13,6 +13,7 @@
 //! against both servers ([`resolve`]), and hands a plan to `regraft-pipeline`.
 
 pub mod args;
+pub mod board;
 pub mod check;
 pub mod demo;
 pub mod finding;

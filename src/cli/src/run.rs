@@ -6,24 +6,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use regraft_core::{Code, Error, Result};
-use regraft_pipeline::{Ending, Options, Plan, Progress, VerifyOptions};
-use regraft_postgres::connectors::PgConnectors;
-use regraft_settings::{ForeignKeys, Repair, Settings};
-use regraft_telemetry::StatusSource;
+use regraft_pipeline::{Ending, Options, PATIENCE, Plan, Progress, VerifyOptions};
+use regraft_postgres::connectors::{Address, PgConnectors};
+use regraft_postgres::sessions::Deadlines;
+use regraft_settings::{ForeignKeys, Repair, Settings, UrlSource};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
+use crate::board::Board;
 use crate::finding::Severity;
 use crate::load;
 use crate::mappers::Mappers;
 use crate::resolve::{Side, endpoint, resolve};
-use crate::setup::Setup;
+use crate::setup::{Setup, standby};
 use crate::watch;
 
-/// How long, and how often, the set-up is tried again when a server goes away in the middle of it.
-const SET_UP_PATIENCE: Duration = Duration::from_secs(60);
-const SET_UP_WAIT: Duration = Duration::from_millis(500);
+/// First and longest wait before the set-up is tried again.
+const SET_UP_WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// Runs the pipeline.
 ///
@@ -35,10 +35,14 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     let started = Instant::now();
     let cancel = CancellationToken::new();
     crate::on_signal(cancel.clone());
+    let board = Board::new(&settings);
+    // Before anything is made: a port that is taken is a mistake.
+    board.serve(cancel.child_token()).await.map_err(|error| vec![error])?;
+    let patience = if args.until_caught_up { Some(PATIENCE) } else { None };
     // A slot is made only when the source's open transactions have ended, which may take long.
     let pipeline = tokio::select! {
         () = cancel.cancelled() => return Ok(0),
-        prepared = prepare(&settings, args, mappers) => prepared?,
+        prepared = prepare(&settings, args, mappers, &board, patience) => prepared?,
     };
     let progress = Arc::clone(&pipeline.progress);
     let ending =
@@ -57,7 +61,8 @@ pub struct Pipeline {
     pub progress: Arc<Progress>,
 }
 
-/// Resolves the mapping, and makes publication, slot and ledger where they are missing.
+/// Resolves the mapping, and makes publication, slot and ledger where they are missing. Servers that
+/// cannot be reached are waited for, up to `patience`.
 ///
 /// # Errors
 /// All findings that are errors; refusals of the servers.
@@ -65,23 +70,36 @@ pub async fn prepare(
     settings: &Settings,
     args: &RunArgs,
     mappers: &Mappers,
+    board: &Board,
+    patience: Option<Duration>,
 ) -> Result<Pipeline, Vec<Error>> {
     let started = Instant::now();
-    let mut reached = false;
+    let mut wait = SET_UP_WAIT.0;
     loop {
-        let errors = match set_up(settings, args, mappers, &mut reached).await {
-            Ok(pipeline) => return Ok(pipeline),
+        let errors = match set_up(settings, args, mappers, board).await {
+            Ok(pipeline) => {
+                board.opened(&pipeline.progress);
+                return Ok(pipeline);
+            }
             Err(errors) => errors,
         };
-        // A server that answered and went away is waited for; one that never did is a mistake.
-        let passing = errors.iter().all(|error| error.code() == Code::Unreachable);
-        if !reached || !passing || started.elapsed() > SET_UP_PATIENCE {
+        let errors: Vec<_> =
+            errors.into_iter().map(|error| board.sessions().explain(error)).collect();
+        let passing = errors
+            .iter()
+            .all(|error| matches!(error.code(), Code::Unreachable | Code::TargetUnavailable));
+        if !passing || patience.is_some_and(|patience| started.elapsed() > patience) {
             return Err(errors);
         }
         for error in &errors {
-            tracing::warn!("a server went away during the set-up, which is tried again: {error}");
+            tracing::warn!(
+                wait_ms = wait.as_millis() as u64,
+                "the pipeline cannot start yet, which is tried again: {error}"
+            );
+            board.failed(error);
         }
-        tokio::time::sleep(SET_UP_WAIT).await;
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(SET_UP_WAIT.1);
     }
 }
 
@@ -89,14 +107,29 @@ async fn set_up(
     settings: &Settings,
     args: &RunArgs,
     mappers: &Mappers,
-    reached: &mut bool,
+    board: &Board,
 ) -> Result<Pipeline, Vec<Error>> {
     let one = |error: Error| vec![error];
-    let source =
-        Side::connect("source", &settings.source.url, &settings.name).await.map_err(one)?;
-    let target =
-        Side::connect("target", &settings.target.url, &settings.name).await.map_err(one)?;
-    *reached = true;
+    let deadlines = &settings.deadlines;
+    let deadlines = Deadlines {
+        answer: deadlines.answer,
+        statement: Some(deadlines.statement),
+        lock: deadlines.lock,
+    };
+    let address = |role: &'static str, url: &UrlSource| -> Address {
+        let (url, sessions) = (url.clone(), board.sessions().clone());
+        Arc::new(move || Ok(endpoint(&url)?.watched(role, &sessions, deadlines)))
+    };
+    let source_address = address("source", &settings.source.url);
+    let target_address = address("target", &settings.target.url);
+    // What is made here waits for transactions of the source, however long they take.
+    let patient = Deadlines { statement: None, ..deadlines };
+    let side = async |role: &'static str, url: &UrlSource| {
+        let endpoint = endpoint(url)?.watched(role, board.sessions(), patient);
+        Side::at(role, endpoint, &settings.name).await
+    };
+    let source = side("source", &settings.source.url).await.map_err(one)?;
+    let target = side("target", &settings.target.url).await.map_err(one)?;
     let resolution = resolve(settings, mappers, &source, &target).await.map_err(one)?;
     let Some(resolved) = resolution.resolved else {
         let errors = resolution.findings.into_iter().filter(|f| f.severity == Severity::Error);
@@ -109,14 +142,20 @@ async fn set_up(
     for finding in &resolution.findings {
         tracing::warn!("{finding}");
     }
+    if let Some(finding) = standby(&source, &settings.name).await.map_err(one)? {
+        tracing::warn!("{finding}");
+    }
     let setup = Setup { settings, args, source: &source, target: &target };
     let source_system = setup.register(&resolved).await.map_err(one)?;
-    let (source_url, target_url) = (settings.source.url.clone(), settings.target.url.clone());
     let source_schemas = resolved.standing.source_schemas(&resolved.asked.path);
     let target_schemas = resolved.standing.target_schemas();
+    let searching = |address: Address, schemas: Vec<String>| -> Address {
+        Arc::new(move || Ok(address()?.searching(&schemas)))
+    };
     let connectors = PgConnectors {
-        source: Arc::new(move || Ok(endpoint(&source_url)?.searching(&source_schemas))),
-        target: Arc::new(move || Ok(endpoint(&target_url)?.searching(&target_schemas))),
+        source: searching(source_address, source_schemas),
+        target: searching(target_address, target_schemas),
+        watched: board.sessions().clone(),
         name: settings.name.clone(),
         slot: settings.source.slot.clone(),
         publication: settings.source.publication.clone(),
@@ -137,10 +176,10 @@ async fn set_up(
 }
 
 impl Pipeline {
-    /// Runs until told to stop, or caught up where asked for, with HTTP and the progress bar.
+    /// Runs until told to stop, or caught up where asked for, with the progress bar.
     ///
     /// # Errors
-    /// Those of [`regraft_pipeline::run`], and when the address for HTTP is taken.
+    /// Those of [`regraft_pipeline::run`].
     pub async fn run(
         mut self,
         settings: &Settings,
@@ -148,13 +187,6 @@ impl Pipeline {
         cancel: CancellationToken,
     ) -> Result<Ending> {
         let beside = cancel.child_token();
-        if settings.http.enabled {
-            let source = Http(Arc::clone(&self.progress));
-            let served =
-                regraft_telemetry::serve(settings.http.listen, source, beside.clone()).await;
-            let (address, _) = served?;
-            tracing::info!(%address, "listening for HTTP");
-        }
         let watching = watch::spawn(Arc::clone(&self.progress), beside.clone());
         let options = options(settings, until_caught_up);
         let ending = regraft_pipeline::run(
@@ -230,33 +262,6 @@ fn summary(progress: &Progress, ending: Ending, elapsed: Duration, as_json: bool
         status.changes,
         status.transactions
     );
-}
-
-/// The status for HTTP.
-#[derive(Clone)]
-struct Http(Arc<Progress>);
-
-impl StatusSource for Http {
-    fn status(&self) -> serde_json::Value {
-        serde_json::to_value(self.0.status()).unwrap_or_default()
-    }
-
-    fn healthy(&self) -> Result<(), String> {
-        match self.0.status().last_error {
-            Some(error) => Err(format!("{} {}", error.code, error.what)),
-            None => Ok(()),
-        }
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        use regraft_core::contract::Phase;
-        // The phase is that of the last attempt: while they fail, nothing is followed.
-        self.healthy()?;
-        match self.0.phase() {
-            Phase::Streaming => Ok(()),
-            phase => Err(phase.as_str().to_owned()),
-        }
-    }
 }
 
 /// `regraft run` with defaults, for the demo.

@@ -6,11 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use regraft_core::sql::quote;
+use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Error, Lsn, Result, TableName};
 use regraft_pipeline::Plan;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered, Shape};
-use regraft_postgres::slot::{Publication, START_OVER, Server, Slot};
+use regraft_postgres::slot::{Publication, START_OVER, Server, Slot, names_standby};
 use regraft_postgres::standing::{self, Drift, When};
 use regraft_postgres::writes::{self, Leaf};
 use regraft_postgres::{classify, history};
@@ -18,6 +18,7 @@ use regraft_settings::Settings;
 use tokio_postgres::types::PgLsn;
 
 use crate::args::RunArgs;
+use crate::finding::Finding;
 use crate::resolve::standing::take;
 use crate::resolve::{Resolved, Side, occupied};
 
@@ -98,6 +99,32 @@ pub(crate) async fn may_publish(
         quote(name),
         list.join(", ")
     ))))
+}
+
+/// Harm to the application: the source's commits would wait for this pipeline.
+///
+/// # Errors
+/// When the source cannot be asked.
+pub(crate) async fn standby(side: &Side, name: &str) -> Result<Option<Finding>> {
+    let sql = "SELECT current_setting('synchronous_standby_names'), \
+               current_setting('synchronous_commit')";
+    let row = side.client.query_one(sql, &[]).await;
+    let row = row.map_err(|error| classify(&error, &side.place))?;
+    let (standbys, commit): (&str, &str) = (row.get(0), row.get(1));
+    Ok(names_standby(standbys, &format!("regraft {name}")).then(|| {
+        let what = format!(
+            "synchronous_standby_names is {}, which counts this pipeline as a synchronous standby: \
+             commits of the application may wait until the target has them (synchronous_commit = \
+             {commit}), and for ever while the pipeline is held",
+            literal(standbys)
+        );
+        Finding::warning(
+            what,
+            &side.place,
+            "name the standbys there, one by one: ALTER SYSTEM SET \
+            synchronous_standby_names = 'FIRST 1 (standby1, standby2)'; SELECT pg_reload_conf()",
+        )
+    }))
 }
 
 /// Why the role may not keep a ledger in the target.
@@ -194,20 +221,69 @@ impl Setup<'_> {
             }
             Some(_) => {}
         }
-        self.publish(&resolved.plan, registered.is_some()).await?;
-        if !has_ledger {
-            PgLedger::migrate(&target.client, &target.place).await?;
-        }
-        let system = match registered {
-            None => self.create(resolved, &anew).await,
-            Some(known) => self.resume(resolved, known, &anew, (&drift, &resynced)).await,
-        }?;
+        let there = self.there().await?;
+        let first = registered.is_none();
+        let made = async {
+            self.publish(&resolved.plan, !first).await?;
+            if !has_ledger {
+                PgLedger::migrate(&target.client, &target.place).await?;
+            }
+            match registered {
+                None => self.create(resolved, &anew).await,
+                Some(known) => self.resume(resolved, known, &anew, (&drift, &resynced)).await,
+            }
+        };
+        let system = match made.await {
+            Err(error) if first => {
+                self.undo(there).await;
+                return Err(error);
+            }
+            made => made?,
+        };
         let standing = take(self.source, target, &resolved.asked).await?;
         let (client, place) = (&target.client, target.place.as_str());
         standing::accept(client, place, &settings.name, &standing).await?;
         // The pipeline takes it again on the connection of its ledger.
         unlock(target, &settings.name).await?;
         Ok(system)
+    }
+
+    /// Whether the publication, and the slot, are there.
+    async fn there(&self) -> Result<(bool, bool)> {
+        let Side { client, place, .. } = self.source;
+        let sql = "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1), \
+                   EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $2)";
+        let names = &self.settings.source;
+        let row = client.query_one(sql, &[&names.publication, &names.slot]).await;
+        let row = row.map_err(|error| classify(&error, place))?;
+        Ok((row.get(0), row.get(1)))
+    }
+
+    /// Removes what a first start has made at the source, because it failed: a slot that nobody reads
+    /// keeps the log until the disk is full. Names what cannot be removed.
+    async fn undo(&self, before: (bool, bool)) {
+        let names = &self.settings.source;
+        let (slot, publication) = (&names.slot, quote(&names.publication));
+        let client = &self.source.client;
+        let remove = async {
+            let now = self.there().await?;
+            if now.1 && !before.1 {
+                let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[slot]).await;
+                dropped.map_err(|error| classify(&error, &self.source.place))?;
+            }
+            if now.0 && !before.0 {
+                let dropped =
+                    client.batch_execute(&format!("DROP PUBLICATION {publication}")).await;
+                dropped.map_err(|error| classify(&error, &self.source.place))?;
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = remove.await {
+            tracing::warn!(
+                "this start failed, and may have left the slot {slot} and the publication \
+                 {publication} at the source: start again, or drop them: {error}"
+            );
+        }
     }
 
     /// The slot may be lost, and the source another one: everything starts from here.

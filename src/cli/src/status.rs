@@ -1,9 +1,11 @@
 //! `regraft status`: what the ledger knows, and how far the source is ahead.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use regraft_core::{Code, Error, Lsn, Result};
 use regraft_postgres::classify;
+use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::sessions::stalled;
 use regraft_settings::Settings;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -12,6 +14,13 @@ use tokio_postgres::types::PgLsn;
 use crate::args::StatusArgs;
 use crate::load;
 use crate::resolve::Side;
+
+/// A daemon that is connected notes every five seconds that it lives; one that waits to try again, with
+/// every attempt, of which the longest wait and the longest connecting are apart.
+const BEAT: Duration = Duration::from_secs(30);
+const HELD_BEAT: Duration = Duration::from_secs(90);
+/// A daemon that follows records within a second that the source has nothing for it.
+const FOLLOWS: Duration = Duration::from_secs(2);
 
 /// Prints the status.
 ///
@@ -40,41 +49,93 @@ async fn read(settings: &Settings) -> Result<Value> {
     if !target.client.query_one(exists, &[]).await.map_err(fail)?.get::<_, bool>(0) {
         return Err(unknown());
     }
-    // Looked up rather than tried: a daemon that starts now must find its lock free.
-    let sql = "SELECT position, commit_time, phase, last_error::text, EXISTS (\
-                   SELECT FROM pg_locks, hashtextextended('regraft:' || name, 0) AS key \
-                   WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
-                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-                   AND classid = ((key >> 32) & 4294967295)::oid AND objid = (key & 4294967295)::oid) \
-               FROM regraft.pipelines WHERE name = $1";
-    let row = target.client.query_opt(sql, &[&settings.name]).await.map_err(fail)?;
-    let row = row.ok_or_else(unknown)?;
-    let position = Lsn(row.get::<_, PgLsn>(0).into());
-    let last_error: Option<String> = row.get(3);
-    let last_error: Value =
-        last_error.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    // Nobody holds the pipeline's lock: no daemon runs it, whatever it noted last.
-    let running: bool = row.get(4);
-    let phase = if running { row.get(2) } else { "stopped".to_owned() };
+    let noted = Noted::read(&target, &settings.name).await?.ok_or_else(unknown)?;
+    let holder = PgLedger::holder(&target.client, &target.place, &settings.name).await?;
+    // A daemon that waits to try again has no lock.
+    let lives = holder.is_some() || (noted.phase == "held" && noted.quiet < HELD_BEAT);
+    let phase = if lives { noted.phase.as_str() } else { "stopped" };
+    let beats = holder.is_none() || noted.quiet < BEAT;
     // The source may be away; the rest is worth showing.
     let source = Side::connect("source", &settings.source.url, &settings.name).await;
     let end = source.as_ref().ok().map(|side| side.server.wal_end);
-    let lag_bytes = end.map(|end| end.bytes_since(position));
-    let commit_time: Option<SystemTime> = row.get(1);
-    let age = commit_time.and_then(|time| SystemTime::now().duration_since(time).ok());
-    let behind = lag_bytes.is_some_and(|bytes| bytes > 0);
-    let lag_seconds = age.filter(|_| behind).map_or(0.0, |age| age.as_secs_f64());
+    let lag_bytes = end.map(|end| end.bytes_since(noted.position));
+    let lag_seconds = match end {
+        Some(end) => lag(&target, &settings.name, &noted, end, lives).await?,
+        None => None,
+    };
+    let mut waiting = Vec::new();
+    for side in [Some(&target), source.as_ref().ok()].into_iter().flatten() {
+        let application = format!("regraft {}", settings.name);
+        waiting.extend(stalled(&side.client, &side.place, &application).await?);
+    }
     Ok(json!({
         "name": settings.name,
         "phase": phase,
-        "healthy": last_error.is_null(),
-        "position": position,
+        "healthy": lives && beats && phase != "held" && noted.last_error.is_null(),
+        "daemon": { "process": holder, "seen_seconds": noted.quiet.as_secs_f64() },
+        "position": noted.position,
         "lag_bytes": lag_bytes,
         "lag_seconds": lag_seconds,
         "tables": tables(&target.client, &settings.name).await.map_err(fail)?,
         "verification": verification(&target.client, &settings.name).await.map_err(fail)?,
-        "last_error": last_error,
+        "last_error": noted.last_error,
+        "waiting": waiting,
     }))
+}
+
+/// What a daemon has noted of itself.
+struct Noted {
+    position: Lsn,
+    commit_time: Option<SystemTime>,
+    phase: String,
+    last_error: Value,
+    /// Since it noted anything, on the target's clock.
+    quiet: Duration,
+}
+
+impl Noted {
+    async fn read(target: &Side, name: &str) -> Result<Option<Noted>> {
+        let sql = "SELECT position, commit_time, phase, last_error::text, \
+                   greatest(extract(epoch FROM clock_timestamp() - updated_at), 0)::float8 \
+                   FROM regraft.pipelines WHERE name = $1";
+        let row = target.client.query_opt(sql, &[&name]).await;
+        let row = row.map_err(|error| classify(&error, &target.place))?;
+        Ok(row.map(|row| {
+            let last_error: Option<String> = row.get(3);
+            Noted {
+                position: Lsn(row.get::<_, PgLsn>(0).into()),
+                commit_time: row.get(1),
+                phase: row.get(2),
+                last_error: last_error
+                    .and_then(|text| serde_json::from_str(&text).ok())
+                    .unwrap_or_default(),
+                quiet: Duration::from_secs_f64(row.get(4)),
+            }
+        }))
+    }
+}
+
+/// For how long what is pending has been so. A daemon that follows has everything of a moment ago soon;
+/// otherwise it is as long as the newest transaction that was applied is old.
+async fn lag(
+    target: &Side,
+    name: &str,
+    noted: &Noted,
+    end: Lsn,
+    lives: bool,
+) -> Result<Option<f64>> {
+    if noted.position >= end {
+        return Ok(Some(0.0));
+    }
+    let age = noted.commit_time.and_then(|time| SystemTime::now().duration_since(time).ok());
+    let begin = Instant::now();
+    while lives && age.is_none_or(|age| age > FOLLOWS) && begin.elapsed() < FOLLOWS {
+        tokio::time::sleep(FOLLOWS / 20).await;
+        if Noted::read(target, name).await?.is_some_and(|noted| noted.position >= end) {
+            return Ok(Some(begin.elapsed().as_secs_f64()));
+        }
+    }
+    Ok(age.map(|age| age.as_secs_f64()))
 }
 
 async fn tables(client: &Client, name: &str) -> Result<Vec<Value>, tokio_postgres::Error> {
@@ -133,17 +194,34 @@ async fn verification(client: &Client, name: &str) -> Result<Value, tokio_postgr
 fn print(status: &Value) {
     let text = |key: &str| match &status[key] {
         Value::String(text) => text.clone(),
-        Value::Null => "unknown (the source does not answer)".to_owned(),
+        Value::Null => "unknown".to_owned(),
         value => value.to_string(),
     };
     println!("pipeline     {}", text("name"));
     println!("phase        {}", text("phase"));
     println!("position     {}", text("position"));
-    println!(
-        "lag          {} bytes, {:.1} s",
-        text("lag_bytes"),
-        status["lag_seconds"].as_f64().unwrap_or(0.0)
-    );
+    let seen = status["daemon"]["seen_seconds"].as_f64().unwrap_or_default();
+    match status["daemon"]["process"].as_i64() {
+        Some(pid) => {
+            println!("daemon       process {pid} of the target; noted something {seen:.0} s ago")
+        }
+        None => {
+            println!("daemon       has no session with the target; noted something {seen:.0} s ago")
+        }
+    }
+    match (status["lag_bytes"].as_u64(), status["lag_seconds"].as_f64()) {
+        (None, _) => println!("lag          unknown (the source does not answer)"),
+        (Some(bytes), None) => println!("lag          {bytes} bytes"),
+        (Some(bytes), Some(seconds)) => println!("lag          {bytes} bytes, {seconds:.1} s"),
+    }
+    for waiting in status["waiting"].as_array().into_iter().flatten() {
+        println!(
+            "waiting      for {} for {:.0} s: {}",
+            waiting["server"].as_str().unwrap_or_default(),
+            waiting["seconds"].as_f64().unwrap_or_default(),
+            waiting["seen"].as_str().unwrap_or_default()
+        );
+    }
     let verification = &status["verification"];
     if let Some(rows) = verification["rows"].as_i64() {
         let open = verification["findings_open"].as_i64().unwrap_or_default();

@@ -61,11 +61,13 @@ fn draw(bar: &ProgressBar, status: &Status, (done, total): (u64, u64), rate: &Ra
     bar.set_length(total);
     bar.set_position(done);
     bar.set_message(format!(
-        "{:.0} rows/s{}  lag {:.1} s, {} bytes",
+        "{:.0} rows/s{}  lag {}",
         rate.rows_per_second,
         rate.left(status.phase, done, total),
-        status.lag_seconds,
-        status.lag_bytes
+        match (status.lag_seconds, status.lag_bytes) {
+            (Some(seconds), Some(bytes)) => format!("{seconds:.1} s, {bytes} bytes"),
+            _ => "not known yet".to_owned(),
+        }
     ));
 }
 

@@ -82,6 +82,8 @@ pub struct SourceState {
     pub end: Position,
     /// Bytes of log that the source keeps for this pipeline.
     pub held_bytes: u64,
+    /// Commits of the source wait for this pipeline: it counts as a synchronous standby.
+    pub synchronous: bool,
 }
 
 /// Reads chunks of source tables, evaluated by the source itself.
@@ -213,6 +215,11 @@ pub trait Connectors: Send {
 
     /// Opens the stream at `from`, after proving that it continues there without a gap.
     fn stream(&mut self, from: Position) -> impl Future<Output = Result<Self::Stream>> + Send;
+
+    /// What is known of an error beyond what the connection could tell: a deadline that had passed.
+    fn explain(&self, error: Error) -> Error {
+        error
+    }
 }
 
 /// Looks whether what the mapping stands on is still what was accepted: tables, columns, partitions, what
@@ -252,6 +259,9 @@ pub trait Ledger: Send {
         &mut self,
         known: &[i64],
     ) -> impl Future<Output = Result<Vec<PlannedChunk>>> + Send;
+
+    /// Notes that the daemon lives, for `regraft status`.
+    fn beat(&mut self) -> impl Future<Output = Result<()>> + Send;
 
     /// Notes the phase, for `regraft status`.
     fn phase(&mut self, phase: Phase) -> impl Future<Output = Result<()>> + Send;

@@ -133,4 +133,6 @@ pub struct Commit {
     pub commit_times: Vec<SystemTime>,
     /// Source row changes in it, before the net effect was taken.
     pub changes: u64,
+    /// Transactions of the source may wait until the position is durable.
+    pub awaited: bool,
 }

@@ -44,6 +44,8 @@ pub(crate) struct Applier<K> {
     /// Of the segments that are written and wait for the commit of a later one.
     notes: Vec<Committed>,
     newest: Option<Position>,
+    /// Somebody waits for the last commit to be durable.
+    awaited: bool,
 }
 
 impl<K: Sink> Applier<K> {
@@ -54,7 +56,7 @@ impl<K: Sink> Applier<K> {
         progress: Arc<Progress>,
     ) -> Self {
         let (under_way, notes) = (VecDeque::new(), Vec::new());
-        Self { sink, durable, committed, progress, under_way, notes, newest: None }
+        Self { sink, durable, committed, progress, under_way, notes, newest: None, awaited: false }
     }
 
     /// Runs until the segments end, and then until everything committed is durable.
@@ -73,7 +75,7 @@ impl<K: Sink> Applier<K> {
                 }
                 () = tokio::time::sleep(DURABLE_POLL), if waiting => {}
             }
-            if polled.elapsed() >= DURABLE_POLL {
+            if std::mem::take(&mut self.awaited) || polled.elapsed() >= DURABLE_POLL {
                 polled = Instant::now();
                 report(&mut self.sink, &self.durable).await?;
             }
@@ -113,6 +115,7 @@ impl<K: Sink> Applier<K> {
         if let Some(commit) = &segment.commit {
             self.progress.committed(commit);
             self.newest = Some(commit.position);
+            self.awaited |= commit.awaited;
             // Nobody listens when the pipeline ends; the ledger has it.
             self.notes.drain(..).for_each(|note| drop(self.committed.send(note)));
         }

@@ -36,8 +36,10 @@ const STALE_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::f
 const TICK: Duration = Duration::from_millis(500);
 /// How often, in ticks, the follower gets a snapshot, so that it can forget commits.
 const SNAPSHOT_TICKS: u64 = 10;
+/// How often, in ticks, the ledger hears that the daemon lives.
+const BEAT_TICKS: u64 = 10;
 /// A pipeline that lags less than this follows the source.
-const STREAMING_LAG_SECONDS: f64 = 10.0;
+const STREAMING_LAG: Duration = Duration::from_secs(10);
 /// When a chunk has been stale for this long, the log says why.
 const STALE_NOTICE: Duration = Duration::from_secs(10);
 
@@ -202,12 +204,16 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
                 }
                 () = tokio::time::sleep(pause), if !pause.is_zero() && !self.readers.is_empty() => {}
                 _ = tick.tick() => {
+                    let source = self.planner.state().await?;
+                    self.progress.measured(source.end);
+                    self.progress.set_awaited(source.synchronous);
+                    record::wal_held(source.held_bytes);
                     self.phase(&state).await?;
+                    if ticks % BEAT_TICKS == 0 {
+                        self.ledger.beat().await?;
+                    }
                     self.keys_to_read(&mut state).await?;
                     ticks += 1;
-                    let source = self.planner.state().await?;
-                    self.progress.source_end(source.end);
-                    record::wal_held(source.held_bytes);
                     if ticks % SNAPSHOT_TICKS == 0 {
                         // When the follower is busy, the next one will do.
                         drop(self.follower.try_send(ChunkMessage::Snapshot(source.snapshot)));
@@ -411,13 +417,13 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
         if self.progress.is_held() {
             return Ok(());
         }
-        let (_, lag) = self.progress.lag();
+        let follows = matches!(self.progress.lag(), Some((lag, true)) if lag <= STREAMING_LAG);
         let phase = if state.tables.iter().any(|table| !table.fully_planned || table.open > 0) {
             Phase::Backfill
-        } else if lag > STREAMING_LAG_SECONDS {
-            Phase::CatchingUp
-        } else {
+        } else if follows {
             Phase::Streaming
+        } else {
+            Phase::CatchingUp
         };
         if self.progress.set_phase(phase) {
             self.ledger.phase(phase).await?;

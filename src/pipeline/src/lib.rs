@@ -14,6 +14,7 @@ mod applier;
 mod backfill;
 mod batch;
 mod follow;
+mod lag;
 mod plan;
 mod progress;
 pub mod run;
@@ -23,5 +24,5 @@ mod windows;
 
 pub use batch::Batch;
 pub use plan::{Options, Plan, PlannedTable, Trace, VerifyOptions};
-pub use progress::{LagSummary, Progress, Status, TableStatus, Verification};
-pub use run::{Ending, run};
+pub use progress::{LagSummary, LastError, Progress, Status, TableStatus, Verification};
+pub use run::{Ending, PATIENCE, run};

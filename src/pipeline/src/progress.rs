@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use regraft_core::contract::{LedgerState, Phase, Written};
 use regraft_core::segment::Commit;
@@ -11,6 +11,7 @@ use regraft_core::{Error, Key, Position, TableName};
 use regraft_telemetry::record;
 use serde::Serialize;
 
+use crate::lag::Lag;
 use crate::plan::Plan;
 
 /// Shared by the tasks of a pipeline; cheap to read.
@@ -20,6 +21,8 @@ pub struct Progress {
     sources: Vec<TableName>,
     source_of: Vec<usize>,
     complete: Vec<AtomicBool>,
+    /// Commits of the source wait for this pipeline.
+    awaited: AtomicBool,
     /// Keys that changed, of each source table by its index, until they are looked at.
     recent: Mutex<Vec<(usize, Key)>>,
     /// How many more of them there is room for.
@@ -33,10 +36,8 @@ struct State {
     position: Option<Position>,
     /// Newest position up to which nothing is pending, which may be ahead of the last commit.
     idle_at: Option<Position>,
-    source_end: Option<Position>,
+    measured: Lag,
     commit_time: Option<SystemTime>,
-    /// When nothing was pending last, on the local clock.
-    level_at: Option<SystemTime>,
     rows: Vec<(u64, u64)>,
     chunks: Vec<(u64, u64)>,
     /// Chunks of keys that are to be read.
@@ -46,6 +47,8 @@ struct State {
     lag: LagHistogram,
     last_error: Option<LastError>,
     verification: Verification,
+    /// Every row was compared after this moment.
+    verified_since: Option<SystemTime>,
     /// The error is over, and the ledger does not know it yet.
     recovered: bool,
 }
@@ -63,6 +66,23 @@ pub struct LastError {
     pub at: u64,
 }
 
+impl LastError {
+    /// As of now.
+    pub fn of(error: &Error) -> Self {
+        Self {
+            code: error.code().as_str(),
+            what: match error.place() {
+                Some(place) => format!("{place}: {}", error.what()),
+                None => error.what().to_owned(),
+            },
+            remedy: error.remedy_text().map(str::to_owned),
+            at: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |elapsed| elapsed.as_secs()),
+        }
+    }
+}
+
 /// The state of a pipeline at one moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -74,10 +94,13 @@ pub struct Status {
     pub healthy: bool,
     /// Everything up to here is in the target.
     pub position: Option<Position>,
-    /// Bytes of the source's log that are not in the target yet.
-    pub lag_bytes: u64,
-    /// Age of the oldest source transaction that is not in the target yet, about; 0 when none is.
-    pub lag_seconds: f64,
+    /// Bytes of the source's log that are not in the target yet, once that is known.
+    pub lag_bytes: Option<u64>,
+    /// For how long something has been in the source that is not in the target, about; 0 when nothing
+    /// is. While the source does not answer, the time since its last answer. `None` until it is known.
+    pub lag_seconds: Option<f64>,
+    /// Since the daemon started, the target has once had everything that was in the source.
+    pub caught_up: bool,
     /// Target tables.
     pub tables: Vec<TableStatus>,
     /// Source transactions applied since the daemon started.
@@ -88,6 +111,26 @@ pub struct Status {
     pub verification: Verification,
     /// The error that holds the pipeline.
     pub last_error: Option<LastError>,
+}
+
+impl Status {
+    /// Of a pipeline that is not there yet: its servers are not asked, or its slot is being made.
+    pub fn starting(name: &str, last_error: Option<LastError>) -> Self {
+        Self {
+            name: name.to_owned(),
+            phase: Phase::Starting,
+            healthy: last_error.is_none(),
+            position: None,
+            lag_bytes: None,
+            lag_seconds: None,
+            caught_up: false,
+            tables: Vec::new(),
+            transactions: 0,
+            changes: 0,
+            verification: Verification::default(),
+            last_error,
+        }
+    }
 }
 
 /// What verification has found, in a [`Status`].
@@ -147,6 +190,7 @@ impl Progress {
             source_of: plan.routes.iter().map(|r| source_of(r).unwrap_or(0)).collect(),
             complete: sources.iter().map(|_| AtomicBool::new(false)).collect(),
             sources,
+            awaited: AtomicBool::new(false),
             recent: Mutex::default(),
             recent_room: AtomicUsize::new(0),
             state: Mutex::new(state),
@@ -176,10 +220,8 @@ impl Progress {
 
     /// Every row was compared after `oldest`; so many owners are still to be looked at.
     pub(crate) fn verified_since(&self, oldest: SystemTime, unsettled: usize) {
-        let age = SystemTime::now().duration_since(oldest).unwrap_or_default();
-        record::unverified(age);
         let mut state = self.state();
-        state.verification.oldest_seconds = Some(age.as_secs_f64());
+        state.verified_since = Some(oldest);
         state.verification.unsettled = unsettled;
     }
 
@@ -218,18 +260,7 @@ impl Progress {
 
     pub(crate) fn set_error(&self, error: &Error) {
         record::error(error.code());
-        let last_error = LastError {
-            code: error.code().as_str(),
-            what: match error.place() {
-                Some(place) => format!("{place}: {}", error.what()),
-                None => error.what().to_owned(),
-            },
-            remedy: error.remedy_text().map(str::to_owned),
-            at: SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |elapsed| elapsed.as_secs()),
-        };
-        self.state().last_error = Some(last_error);
+        self.state().last_error = Some(LastError::of(error));
     }
 
     /// True once after an error is over.
@@ -257,6 +288,15 @@ impl Progress {
         self.state().keys_to_read = count;
     }
 
+    pub(crate) fn set_awaited(&self, awaited: bool) {
+        self.awaited.store(awaited, Ordering::Relaxed);
+    }
+
+    /// Commits of the source wait until what they wrote is durable here.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set_complete(&self, table: usize, complete: bool) {
         self.complete[table].store(complete, Ordering::Relaxed);
     }
@@ -271,9 +311,16 @@ impl Progress {
         state.chunks.iter().fold((0, 0), |(done, total), (d, t)| (done + d, total + t))
     }
 
-    pub(crate) fn source_end(&self, end: Position) {
+    /// The source's log ends here, at least.
+    pub(crate) fn heard_of(&self, end: Position) {
+        self.state().measured.heard(end);
+    }
+
+    /// The source's log ends here now.
+    pub(crate) fn measured(&self, end: Position) {
         let mut state = self.state();
-        state.source_end = state.source_end.max(Some(end));
+        let reached = state.reached();
+        state.measured.measured(end, reached, Instant::now());
     }
 
     /// The source has nothing between `after` and `position`: not pending, once `after` is applied.
@@ -281,9 +328,9 @@ impl Progress {
         let mut state = self.state();
         if state.position >= Some(after) {
             state.idle_at = Some(position);
-            state.level_at = Some(SystemTime::now());
+            state.measured.reached(position);
         }
-        state.source_end = state.source_end.max(Some(position));
+        state.measured.heard(position);
     }
 
     pub(crate) fn written(&self, written: &[Written]) {
@@ -305,6 +352,7 @@ impl Progress {
             record::apply_lag(lag);
         }
         state.position = Some(commit.position);
+        state.measured.reached(commit.position);
         state.recovered |= state.last_error.take().is_some();
         state.transactions += commit.commit_times.len() as u64;
         state.changes += commit.changes;
@@ -313,25 +361,24 @@ impl Progress {
         }
         drop(state);
         record::transactions(commit.commit_times.len() as u64);
-        let (bytes, seconds) = self.lag();
-        record::lag(bytes, seconds);
     }
 
-    /// Lag in bytes and seconds.
-    pub fn lag(&self) -> (u64, f64) {
+    /// The lag in time as it is now, and whether the target was level with the source once; `None` as
+    /// long as the lag is not known.
+    pub(crate) fn lag(&self) -> Option<(Duration, bool)> {
         let state = self.state();
-        let (Some(end), Some(position)) = (state.source_end, state.position) else {
-            return (0, 0.0);
-        };
-        let reached = state.idle_at.map_or(position, |idle| idle.max(position));
-        let bytes = end.lsn().bytes_since(reached.lsn());
-        let age = |time: SystemTime| SystemTime::now().duration_since(time).unwrap_or_default();
-        // Older than what was applied last, and than the moment when nothing was pending, it is not.
-        let seconds = match state.commit_time.max(state.level_at) {
-            Some(time) if bytes > 0 => age(time).as_secs_f64(),
-            _ => 0.0,
-        };
-        (bytes, seconds)
+        Some((state.lag()?, state.measured.was_level()))
+    }
+
+    /// Sets the metrics that say how old something is: they are of the moment when they are asked for.
+    pub fn record(&self) {
+        let status = self.status();
+        if let (Some(bytes), Some(seconds)) = (status.lag_bytes, status.lag_seconds) {
+            record::lag(bytes, seconds);
+        }
+        if let Some(seconds) = status.verification.oldest_seconds {
+            record::unverified(Duration::from_secs_f64(seconds));
+        }
     }
 
     /// The distribution of lags so far.
@@ -342,8 +389,8 @@ impl Progress {
 
     /// The state now.
     pub fn status(&self) -> Status {
-        let (lag_bytes, lag_seconds) = self.lag();
         let state = self.state();
+        let oldest = state.verified_since.map(age);
         let table = |(at, target): (usize, &TableName)| TableStatus {
             target: target.to_string(),
             source: self.sources[self.source_of[at]].to_string(),
@@ -357,15 +404,34 @@ impl Progress {
             phase: state.phase.unwrap_or(Phase::Starting),
             healthy: state.last_error.is_none(),
             position: state.position,
-            lag_bytes,
-            lag_seconds,
+            lag_bytes: state.measured.bytes(state.reached()),
+            lag_seconds: state.lag().map(|lag| lag.as_secs_f64()),
+            caught_up: state.measured.was_level(),
             tables: self.targets.iter().enumerate().map(table).collect(),
             transactions: state.transactions,
             changes: state.changes,
-            verification: state.verification,
+            verification: Verification {
+                oldest_seconds: oldest.map(|age| age.as_secs_f64()),
+                ..state.verification
+            },
             last_error: state.last_error.clone(),
         }
     }
+}
+
+impl State {
+    /// Nothing is pending up to here.
+    fn reached(&self) -> Option<Position> {
+        self.position.map(|position| self.idle_at.map_or(position, |idle| idle.max(position)))
+    }
+
+    fn lag(&self) -> Option<Duration> {
+        self.measured.time(Instant::now(), self.commit_time.map(age))
+    }
+}
+
+fn age(time: SystemTime) -> Duration {
+    SystemTime::now().duration_since(time).unwrap_or_default()
 }
 
 /// Counts of durations in buckets that grow by 5 %, from 0.1 ms to about 100 days.

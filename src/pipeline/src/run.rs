@@ -34,7 +34,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 /// An attempt that lived this long starts the back-off anew.
 const HEALTHY_ATTEMPT: Duration = Duration::from_secs(10);
 /// A run until caught up gives up after this long without a connection.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 /// What the applier gets to finish its commit when told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// What noting an error in the ledger may take.
@@ -67,6 +67,21 @@ pub async fn run<C: Connectors>(
     progress: &Arc<Progress>,
     cancel: &CancellationToken,
 ) -> Result<Ending> {
+    let ending = attempts(connectors, plan, options, progress, cancel).await;
+    // A daemon that ran gives its lock back, and that says it; one that waited has none.
+    if ending.is_ok() && progress.phase() == Phase::Held {
+        note(connectors, None, Phase::Stopped).await;
+    }
+    ending
+}
+
+async fn attempts<C: Connectors>(
+    connectors: &mut C,
+    plan: &mut Plan,
+    options: &Options,
+    progress: &Arc<Progress>,
+    cancel: &CancellationToken,
+) -> Result<Ending> {
     let mut wait = BACKOFF.0;
     let mut failing_since = None;
     loop {
@@ -75,7 +90,7 @@ pub async fn run<C: Connectors>(
         let error = match attempt(connectors, plan, options, progress, cancel).await {
             Ok(ending) => return Ok(ending),
             Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
-            Err(error) => error,
+            Err(error) => connectors.explain(error),
         };
         // A link that breaks again and again still moves: it is taken up at once.
         let moved = (progress.status().position, progress.chunks()) != before;
@@ -90,11 +105,11 @@ pub async fn run<C: Connectors>(
             Kind::Usage | Kind::Unsafe | Kind::Internal => false,
         };
         if !tried_again {
-            note(connectors, &error, Phase::Stopped).await;
+            note(connectors, Some(&error), Phase::Stopped).await;
             return Err(error);
         }
         progress.set_phase(Phase::Held);
-        note(connectors, &error, Phase::Held).await;
+        note(connectors, Some(&error), Phase::Held).await;
         record::reconnect(&error);
         tracing::warn!(
             wait_ms = wait.as_millis() as u64,
@@ -297,14 +312,17 @@ fn watermark(name: &str) -> String {
 }
 
 /// Best effort: `regraft status` shows what the daemon's log says.
-async fn note<C: Connectors>(connectors: &mut C, error: &Error, phase: Phase) {
+async fn note<C: Connectors>(connectors: &mut C, error: Option<&Error>, phase: Phase) {
     let note = async {
         let mut ledger = connectors.ledger().await?;
-        ledger.last_error(Some(error)).await?;
+        if error.is_some() {
+            ledger.last_error(error).await?;
+        }
         ledger.phase(phase).await
     };
-    if let Ok(Err(failed)) = tokio::time::timeout(NOTE_TIME, note).await {
-        tracing::debug!("the error could not be noted in the ledger: {failed}");
+    let limit = if error.is_some() { NOTE_TIME } else { STOP_GRACE / 3 };
+    if let Ok(Err(failed)) = tokio::time::timeout(limit, note).await {
+        tracing::debug!("this could not be noted in the ledger: {failed}");
     }
 }
 

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use regraft_core::{Code, Error, Result};
 
 pub use model::{
-    Backfill, ForeignKeys, Http, Limits, Log, LogFormat, LogLevel, Repair, Verify, json_schema,
+    Backfill, Deadlines, ForeignKeys, Http, Limits, Log, LogFormat, LogLevel, Repair, Verify,
+    json_schema,
 };
 pub use secret::{Secret, UrlSource};
 pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub verify: Verify,
     /// Memory and batches.
     pub limits: Limits,
+    /// How long a server is waited for.
+    pub deadlines: Deadlines,
     /// Log lines.
     pub log: Log,
 }
@@ -188,6 +191,7 @@ impl Settings {
             backfill: file.backfill,
             verify: file.verify,
             limits: file.limits,
+            deadlines: file.deadlines,
             log: file.log,
         }
     }

@@ -65,6 +65,28 @@ pub const PERCENT: RangeInclusive<u8> = 1..=100;
 /// A few broken rows are mended; a broken table is for a person.
 pub const DEFAULT_REPAIRS: u32 = 100;
 
+/// Longer than any hiccup, and short enough that a load balancer or an alert hears of trouble within a
+/// minute.
+pub const DEFAULT_READY_LAG: Duration = Duration::from_secs(30);
+/// The lag is measured twice a second.
+pub const READY_LAG: RangeInclusive<Duration> =
+    Duration::from_secs(2)..=Duration::from_secs(7 * 24 * 3600);
+
+/// As long as a network may be given to carry a packet.
+pub const DEFAULT_ANSWER: Duration = Duration::from_secs(60);
+/// The server is asked who is at fault after five seconds, and needs a moment to answer.
+pub const ANSWER: RangeInclusive<Duration> = Duration::from_secs(15)..=Duration::from_secs(3600);
+/// A statement reads or writes one chunk or batch; this one has met something.
+pub const DEFAULT_STATEMENT: Duration = Duration::from_secs(30 * 60);
+/// The removal of all rows of a large table is one statement.
+pub const STATEMENT: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
+/// Maintenance by night may lock a table for a while; this long it is waited for as it is.
+pub const DEFAULT_LOCK: Duration = Duration::from_secs(5 * 60);
+/// Shorter waits are ordinary.
+pub const LOCK: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
+
 /// Leaves room for the prefix of slots and publications, whose names have at most 63 bytes.
 pub const NAME_LENGTH: RangeInclusive<usize> = 1..=40;
 
@@ -104,6 +126,9 @@ pub(crate) struct SettingsFile {
     /// Memory and batches.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// How long a server is waited for.
+    #[serde(default)]
+    pub(crate) deadlines: Deadlines,
     /// Log lines, which go to standard error.
     #[serde(default)]
     pub(crate) log: Log,
@@ -190,11 +215,49 @@ pub struct Http {
     /// IP address and port. There is no login and no TLS: keep it on an internal network. Port 0
     /// takes a free one.
     pub listen: SocketAddr,
+    /// `/readyz` says no while the target is further behind than this.
+    #[serde(with = "units::duration")]
+    #[schemars(schema_with = "units::duration::schema")]
+    pub ready_lag: Duration,
+    /// `/readyz` says no while some row was compared longer ago than this. No limit by default.
+    #[serde(with = "units::optional_duration")]
+    #[schemars(schema_with = "units::duration::schema")]
+    pub ready_unverified: Option<Duration>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { enabled: true, listen: DEFAULT_LISTEN }
+        Self {
+            enabled: true,
+            listen: DEFAULT_LISTEN,
+            ready_lag: DEFAULT_READY_LAG,
+            ready_unverified: None,
+        }
+    }
+}
+
+/// How long a server is waited for. When a deadline passes, the attempt ends and is tried again; nothing
+/// is lost. Opening a connection has `connect_timeout` of the address, 10 s by default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deadlines {
+    /// For an answer on which the server, asked on another connection, is not at work.
+    #[serde(with = "units::duration")]
+    #[schemars(schema_with = "units::duration::schema")]
+    pub answer: Duration,
+    /// For an answer on which the server is at work, a COMMIT included. `regraft verify` has no limit.
+    #[serde(with = "units::duration")]
+    #[schemars(schema_with = "units::duration::schema")]
+    pub statement: Duration,
+    /// For a lock that another session of the server holds.
+    #[serde(with = "units::duration")]
+    #[schemars(schema_with = "units::duration::schema")]
+    pub lock: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { answer: DEFAULT_ANSWER, statement: DEFAULT_STATEMENT, lock: DEFAULT_LOCK }
     }
 }
 

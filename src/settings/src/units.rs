@@ -90,6 +90,31 @@ text_format!(
     "a duration such as \"100ms\", \"5s\" or \"2m\"",
     "^[0-9]+ *(ms|s|m|h)$"
 );
+/// A duration that may be left out.
+pub(crate) mod optional_duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => super::duration::serialize(value, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let wrong = || D::Error::custom("must be a duration such as \"5s\", \"2m\" or \"24h\"");
+        super::parse_duration(&text).map(Some).ok_or_else(wrong)
+    }
+}
+
 text_format!(
     bytes,
     usize,

@@ -4,8 +4,8 @@ use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
 
 use crate::model::{
-    BATCH_AGE, BATCH_ROWS, BYTES_MIN, CHUNK_ROWS, MEMORY_MIN, NAME_LENGTH, PERCENT, READERS,
-    SESSIONS,
+    ANSWER, BATCH_AGE, BATCH_ROWS, BYTES_MIN, CHUNK_ROWS, LOCK, MEMORY_MIN, NAME_LENGTH, PERCENT,
+    READERS, READY_LAG, SESSIONS, STATEMENT,
 };
 use crate::secret::is_postgres_url;
 use crate::tree::Fault;
@@ -83,6 +83,11 @@ impl Settings {
         faults.extend(range("limits.batch_rows", &limits.batch_rows, BATCH_ROWS, plain));
         let duration = |value: &std::time::Duration| format_duration(*value);
         faults.extend(range("limits.batch_age", &limits.batch_age, BATCH_AGE, duration));
+        let deadlines = &self.deadlines;
+        faults.extend(range("http.ready_lag", &self.http.ready_lag, READY_LAG, duration));
+        faults.extend(range("deadlines.answer", &deadlines.answer, ANSWER, duration));
+        faults.extend(range("deadlines.statement", &deadlines.statement, STATEMENT, duration));
+        faults.extend(range("deadlines.lock", &deadlines.lock, LOCK, duration));
         let sizes = [
             ("backfill.chunk_bytes", backfill.chunk_bytes, BYTES_MIN),
             ("limits.batch_bytes", limits.batch_bytes, BYTES_MIN),

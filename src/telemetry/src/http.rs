@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::Connections;
 use crate::metrics;
 
 /// Between two turns of the upkeep of histograms, as the exporter itself does it.
@@ -46,6 +47,9 @@ pub trait StatusSource: Clone + Send + Sync + 'static {
     /// What is wrong: code and message, without values of rows.
     fn healthy(&self) -> Result<(), String>;
 
+    /// Sets the metrics that are of the moment when they are asked for; called before they are rendered.
+    fn measure(&self) {}
+
     /// Whether the target follows the source with a bounded lag.
     ///
     /// # Errors
@@ -69,8 +73,8 @@ pub async fn serve(
     let router = router(status, metrics.clone());
     let task = tokio::spawn(async move {
         let drained = shutdown.clone();
-        let server =
-            axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+        let server = axum::serve(Connections::new(listener), router)
+            .with_graceful_shutdown(shutdown.cancelled_owned());
         tokio::select! {
             served = server => {
                 if let Err(error) = served {
@@ -119,7 +123,10 @@ fn router<S: StatusSource>(status: S, metrics: PrometheusHandle) -> Router {
         .route("/api/v1/status", get(async |State(status): State<S>| json(&status.status())))
         .route(
             "/metrics",
-            get(async move || with(header::CONTENT_TYPE, PROMETHEUS, metrics.render())),
+            get(async move |State(status): State<S>| {
+                status.measure();
+                with(header::CONTENT_TYPE, PROMETHEUS, metrics.render())
+            }),
         )
         .route("/", get(async || with(header::CONTENT_SECURITY_POLICY, PAGE_POLICY, Html(PAGE))))
         .with_state(status)
@@ -149,6 +156,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+    use crate::connections::{CONNECTIONS_MAX, REQUEST_TIME};
 
     #[derive(Clone)]
     struct Fixed {
@@ -251,6 +259,46 @@ mod tests {
         assert_eq!(error.code(), Code::ListenFailed);
         assert_eq!(error.place(), Some(address.to_string().as_str()));
         assert!(error.remedy_text().unwrap().contains("http.listen"));
+    }
+
+    #[tokio::test]
+    async fn slow_connections_leave_room_for_others_and_are_closed() {
+        let (address, ..) = start(WELL).await;
+        let mut slow = Vec::new();
+        for _ in 0..CONNECTIONS_MAX * 4 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"G").await.unwrap();
+            slow.push(stream);
+        }
+        assert!(get(address, "/healthz").await.0.starts_with("http/1.1 200 "));
+        // The oldest ones had to go; the others go by themselves, without an answer.
+        for mut stream in slow {
+            let mut answer = Vec::new();
+            drop(stream.read_to_end(&mut answer).await);
+            assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_asks_now_and_then_stays() {
+        let (address, ..) = start(WELL).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let begin = std::time::Instant::now();
+        let mut asked = 0;
+        while begin.elapsed() < REQUEST_TIME + Duration::from_secs(2) {
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200");
+            while !answer.ends_with(b"ok\n") {
+                let last = stream.read_u8().await.unwrap();
+                answer.rotate_left(1);
+                answer[11] = last;
+            }
+            asked += 1;
+            tokio::time::sleep(REQUEST_TIME / 4).await;
+        }
+        assert!(asked > 3, "{asked}");
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@
 //! Nothing here knows what a pipeline is; it is told through [`StatusSource`] and the functions of
 //! [`metrics::record`]. Values of rows and secrets do not come here.
 
+mod connections;
 pub mod http;
 pub mod logging;
 pub mod metrics;

@@ -76,7 +76,7 @@ metrics! {
     LAG_BYTES = "regraft_lag_bytes", Kind::Gauge, Bytes,
         "WAL between the position in the target and the end of the source's log.";
     LAG_SECONDS = "regraft_lag_seconds", Kind::Gauge, Seconds,
-        "Age of the newest applied source transaction while there is more to apply, else 0.";
+        "For how long something has been in the source that is not in the target, when asked; 0 if nothing.";
     APPLY_LAG_SECONDS = "regraft_apply_lag_seconds", Kind::Histogram(LAG_BOUNDS), Seconds,
         "Time from the commit at the source to the commit at the target, per source transaction.";
     WAL_HELD_BYTES = "regraft_wal_held_bytes", Kind::Gauge, Bytes,

@@ -14,6 +14,15 @@ use tokio::sync::watch;
 /// No limit is set by [`Proxy::cut_after`].
 const UNLIMITED: i64 = i64::MAX;
 
+/// A way through a [`Proxy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the client to the server.
+    ToServer,
+    /// From the server to the client.
+    ToClient,
+}
+
 /// Forwards TCP connections to one server. Dropping it cuts them all.
 pub struct Proxy {
     port: u16,
@@ -25,7 +34,8 @@ pub struct Proxy {
 struct State {
     /// Connections of an earlier epoch are cut.
     epoch: u64,
-    frozen: bool,
+    /// By way.
+    frozen: [bool; 2],
     refuse: bool,
     delay: Duration,
 }
@@ -89,12 +99,17 @@ impl Proxy {
 
     /// Stops forwarding without closing anything, as a lost network does.
     pub fn freeze(&self) {
-        self.state.send_modify(|state| state.frozen = true);
+        self.state.send_modify(|state| state.frozen = [true; 2]);
+    }
+
+    /// The same for one way only, as a firewall does.
+    pub fn freeze_way(&self, way: Way) {
+        self.state.send_modify(|state| state.frozen[way as usize] = true);
     }
 
     /// Forwards again, beginning with what was held back.
     pub fn thaw(&self) {
-        self.state.send_modify(|state| state.frozen = false);
+        self.state.send_modify(|state| state.frozen = [false; 2]);
     }
 
     /// Whether new connections are closed at once. Those that exist are left alone.
@@ -145,8 +160,8 @@ async fn forward(client: TcpStream, upstream: SocketAddr, traffic: Arc<Traffic>)
     let (from_server, to_server) = server.into_split();
     let both = async {
         tokio::join!(
-            pump(from_client, to_server, epoch, &traffic),
-            pump(from_server, to_client, epoch, &traffic),
+            pump(Way::ToServer, from_client, to_server, epoch, &traffic),
+            pump(Way::ToClient, from_server, to_client, epoch, &traffic),
         )
     };
     tokio::select! {
@@ -157,6 +172,7 @@ async fn forward(client: TcpStream, upstream: SocketAddr, traffic: Arc<Traffic>)
 }
 
 async fn pump(
+    way: Way,
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     epoch: u64,
@@ -171,7 +187,7 @@ async fn pump(
             tokio::time::sleep(delay).await;
         }
         // Also while frozen, the end of the connection is held back.
-        state.wait_for(|state| !state.frozen).await.map_err(io::Error::other)?;
+        state.wait_for(|state| !state.frozen[way as usize]).await.map_err(io::Error::other)?;
         if length == 0 {
             return to.shutdown().await;
         }

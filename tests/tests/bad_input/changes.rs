@@ -230,10 +230,11 @@ async fn a_second_daemon_waits_and_takes_over_when_the_first_is_killed() {
     })
     .await;
     // Neither a copy anew nor a teardown happens under the running daemon.
+    let third = case.another(|_| ());
     for arguments in
         [&["run", "--recopy", "all"][..], &["run", "--accept-mapping"], &["teardown", "--apply"]]
     {
-        let finished = elsewhere.command(arguments, DEADLINE).await;
+        let finished = third.command(arguments, DEADLINE).await;
         assert_says(&finished, 3, "RG5002", &[&case.name, "stop", "target (127.0.0.1:"]);
     }
     case.at_source("UPDATE items SET amount = 100 WHERE id = 1").await;

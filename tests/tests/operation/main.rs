@@ -4,9 +4,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod faults;
+mod health;
 mod lifecycle;
 mod network;
 mod observe;
 mod sample;
 mod slow;
+mod start;
 mod stop;

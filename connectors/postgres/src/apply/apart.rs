@@ -137,8 +137,12 @@ mod tests {
     }
 
     fn segment(writes: TableWrites) -> Segment {
-        let commit =
-            Commit { position: Position::Lsn(Lsn(1)), commit_times: Vec::new(), changes: 1 };
+        let commit = Commit {
+            position: Position::Lsn(Lsn(1)),
+            commit_times: Vec::new(),
+            changes: 1,
+            awaited: false,
+        };
         Segment { writes: vec![writes], commit: Some(commit), ..Segment::default() }
     }
 

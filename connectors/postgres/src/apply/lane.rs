@@ -26,7 +26,9 @@ const SESSION: &str = "
     -- The costs that keep the planner from scanning whole tables would make it compile each plan.
     SET jit = off;
     SET row_security = off;
-    SET enable_mergejoin = off";
+    SET enable_mergejoin = off;
+    -- What a machine that vanished has locked is free again within about a minute.
+    SET tcp_user_timeout = 60000";
 
 /// A session that writes one target transaction at a time.
 pub(super) struct Lane {
@@ -185,6 +187,10 @@ impl Lane {
         let written = std::mem::take(&mut self.written);
         let record = self.prepare(Fence::RECORD, "ledger").await?;
         self.fence.record(&self.client, &record, commit, &written).await?;
+        if commit.awaited {
+            // The disk is waited for here, rather than the writer of the log, which comes by now and then.
+            self.execute_text("SET LOCAL synchronous_commit = local").await?;
+        }
         self.execute_text("COMMIT").await?;
         self.open = false;
         let [recorded, flushed] = self.log_positions().await?;

@@ -1,6 +1,7 @@
 //! A session on the wire, before it streams.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -13,6 +14,7 @@ use super::frame::{Frame, FrameBuffer};
 use super::restful::Socket;
 use super::stream::PgStream;
 use crate::classify::{ServerError, classify_io, classify_server};
+use crate::sessions::Session;
 
 /// How to stream. The default is what regraft uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +57,13 @@ pub struct WireConnection {
     pub(super) socket: Box<dyn Socket>,
     pub(super) buffer: FrameBuffer,
     pub(crate) place: String,
+    /// Who looks after it, where somebody does.
+    pub(crate) session: Option<Arc<Session>>,
 }
 
 impl WireConnection {
     pub(crate) fn new(socket: Box<dyn Socket>, place: &str) -> Self {
-        Self { socket, buffer: FrameBuffer::default(), place: place.to_owned() }
+        Self { socket, buffer: FrameBuffer::default(), place: place.to_owned(), session: None }
     }
 
     /// Host, database and role.

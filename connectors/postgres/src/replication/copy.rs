@@ -56,7 +56,7 @@ impl CopyOut<'_> {
             sleep_until(until).await;
             self.paused_until = None;
         }
-        let WireConnection { socket, buffer, place } = &mut *self.connection;
+        let WireConnection { socket, buffer, place, .. } = &mut *self.connection;
         let read = buffer.fill(&mut **socket).await.map_err(|error| classify_io(&error, place))?;
         if read == 0 {
             return Err(closed(place));

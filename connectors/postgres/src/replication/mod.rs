@@ -7,7 +7,7 @@ mod connection;
 pub(crate) mod copy;
 mod frame;
 mod reader;
-mod restful;
+pub(crate) mod restful;
 pub(crate) mod socket;
 pub(crate) mod startup;
 mod stream;

@@ -22,7 +22,8 @@ const SHORT_READ: usize = 64 * 1024;
 /// A read that had to wait longer than this found the stream idle.
 const IDLE: Duration = Duration::from_millis(5);
 /// Acknowledgements are sent at once, but not more often than this.
-const STATUS_GAP: Duration = Duration::from_millis(100);
+/// A source that counts us as a synchronous standby has its commits wait for them.
+const STATUS_GAP: Duration = Duration::from_millis(10);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// 2000-01-01 00:00 UTC, where PostgreSQL counts from, in Unix time.
@@ -135,6 +136,9 @@ impl Reader {
             return Err(closed(&self.connection.place));
         }
         let now = Instant::now();
+        if let Some(session) = &self.connection.session {
+            session.gave_a_sign();
+        }
         let was_idle = now.duration_since(self.waiting) > IDLE;
         self.heard = now;
         let mut events = Vec::with_capacity(self.events_before);
@@ -161,7 +165,8 @@ impl Reader {
             match tag {
                 b'd' => self.copy_data(body, events)?,
                 b'E' => return Err(self.connection.refusal(&body)),
-                b'c' => return Err(closed(&self.connection.place)),
+                // CopyDone; and CommandComplete, by which a server that shuts down ends a stream.
+                b'c' | b'C' => return Err(closed(&self.connection.place)),
                 b'N' => classify_notice(&body, &self.connection.place)?,
                 // ParameterStatus, Notification.
                 b'S' | b'A' => {}
@@ -251,7 +256,11 @@ impl Reader {
             return Err(Error::new(Code::Unreachable, what).at(self.connection.place()));
         }
         // A server that has nothing to send is asked where it is: what is idle shall be known as such.
-        self.put_status(silence >= self.options.status_interval);
+        let asks = silence >= self.options.status_interval;
+        self.put_status(asks);
+        if let Some(session) = self.connection.session.as_ref().filter(|_| asks) {
+            session.awaits_a_sign(silence);
+        }
         self.last_status = Instant::now();
         self.next_status = self.last_status + self.options.status_interval;
         timeout(self.options.silence_max, self.flush()).await.unwrap_or_else(|_| {

@@ -42,6 +42,8 @@ pub(crate) struct Dialled {
 /// Connects, and agrees on TLS.
 pub(crate) async fn dial(dial: &Dial<'_>) -> Result<Dialled> {
     let failed = |error: std::io::Error| classify_io(&error, dial.place);
+    // A file that cannot be read is a mistake, whether or not the server is there.
+    let tls = dial.tls.map(|settings| Ok((settings, tls::client_config(settings)?))).transpose()?;
     match dial.host {
         Host::Unix(directory) => {
             let path = Path::new(directory).join(format!(".s.PGSQL.{}", dial.port));
@@ -56,7 +58,7 @@ pub(crate) async fn dial(dial: &Dial<'_>) -> Result<Dialled> {
             };
             let stream = connected.map_err(failed)?;
             configure(&stream, dial.config).map_err(failed)?;
-            encrypt(Restful::new(stream), host, dial).await
+            encrypt(Restful::new(stream), host, dial, tls).await
         }
     }
 }
@@ -81,9 +83,14 @@ fn configure(stream: &TcpStream, config: &Config) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn encrypt(mut stream: Restful, host: &str, dial: &Dial<'_>) -> Result<Dialled> {
+async fn encrypt(
+    mut stream: Restful,
+    host: &str,
+    dial: &Dial<'_>,
+    tls: Option<(&TlsSettings, rustls::ClientConfig)>,
+) -> Result<Dialled> {
     let failed = |error: std::io::Error| classify_io(&error, dial.place);
-    let Some(settings) = dial.tls else {
+    let Some((settings, config)) = tls else {
         return Ok(Dialled { socket: Box::new(stream), encrypted: false, binding: None });
     };
     if !settings.direct {
@@ -102,7 +109,7 @@ async fn encrypt(mut stream: Restful, host: &str, dial: &Dial<'_>) -> Result<Dia
     }
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| tls_error("the host is no name that a certificate could have", dial))?;
-    let connector = TlsConnector::from(Arc::new(tls::client_config(settings)?));
+    let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, stream).await.map_err(failed)?;
     let certificates = stream.get_ref().1.peer_certificates();
     let binding = certificates.and_then(|chain| tls::end_point_binding(chain.first()?));
@@ -112,5 +119,5 @@ async fn encrypt(mut stream: Restful, host: &str, dial: &Dial<'_>) -> Result<Dia
 fn tls_error(what: &str, dial: &Dial<'_>) -> Error {
     Error::new(Code::TlsFailed, what)
         .at(dial.place)
-        .remedy("check sslmode, and `ssl` in the server's configuration")
+        .remedy("check sslmode and sslrootcert, and `ssl` in the server's configuration")
 }

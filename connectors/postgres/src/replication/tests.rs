@@ -218,6 +218,16 @@ async fn a_connection_that_ends_is_unreachable() {
     assert_eq!(stream.next().await.unwrap_err().code(), Code::Unreachable);
 }
 
+/// A server that shuts down, and has sent everything, ends a stream like that.
+#[tokio::test]
+async fn a_stream_that_the_server_ends_is_unreachable() {
+    for (tag, body) in [(b'C', &b"COPY 0\0"[..]), (b'c', b"")] {
+        let (mut stream, mut server) = streaming(quiet()).await;
+        server.send(tag, body).await;
+        assert_eq!(stream.next().await.unwrap_err().code(), Code::Unreachable);
+    }
+}
+
 #[tokio::test]
 async fn an_impossible_length_ends_the_stream() {
     let (mut stream, mut server) = streaming(quiet()).await;

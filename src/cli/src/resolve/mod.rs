@@ -91,7 +91,14 @@ impl Side {
     /// # Errors
     /// When the address cannot be read, or the server cannot be reached or refuses.
     pub async fn connect(role: &str, url: &UrlSource, name: &str) -> Result<Side> {
-        let endpoint = endpoint(url)?;
+        Self::at(role, endpoint(url)?, name).await
+    }
+
+    /// Connects to an address that is known.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn at(role: &str, endpoint: Endpoint, name: &str) -> Result<Side> {
         let connecting = endpoint.connect(&format!("regraft {name}")).await;
         let client = connecting.map_err(|error| {
             // Which of the two it is about, beside the address.

@@ -11,11 +11,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::fail;
+use crate::board::Board;
 use crate::mappers::Mappers;
 use crate::resolve::Side;
 use crate::run::{prepare, run_args};
 use crate::setup::{lock, unlock};
 
+/// Servers that went away are waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A pipeline that is held for longer is given up.
 const HELD_MAX: Duration = Duration::from_secs(10);
 
@@ -45,7 +48,8 @@ impl Follower {
             let mut settings = settings.clone();
             settings.http.enabled = false;
             settings.verify.enabled = false;
-            let pipeline = prepare(&settings, &run_args(config.to_owned()), mappers).await?;
+            let (args, board) = (run_args(config.to_owned()), Board::new(&settings));
+            let pipeline = prepare(&settings, &args, mappers, &board, Some(PATIENCE)).await?;
             let cancel = cancel.clone();
             let run = async move { pipeline.run(&settings, false, cancel).await };
             here = Some(AbortOnDropHandle::new(tokio::spawn(run)));

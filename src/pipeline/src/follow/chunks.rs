@@ -143,8 +143,12 @@ impl<S: ChangeStream> Follower<'_, S> {
         }
         let mut segment = self.chunk_segment(&chunk, &data, &touched);
         self.key_segments += u64::from(!segment.to_read.is_empty());
-        segment.commit =
-            Some(Commit { position: self.pending.position, commit_times: Vec::new(), changes: 0 });
+        segment.commit = Some(Commit {
+            position: self.pending.position,
+            commit_times: Vec::new(),
+            changes: 0,
+            awaited: false,
+        });
         let sent = self.send(segment).await;
         outcome.send(Joined::Joined).ok();
         Ok(sent)

@@ -229,7 +229,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 break;
             }
         }
-        self.progress.source_end(self.stream.source_end());
+        self.progress.heard_of(self.stream.source_end());
         Ok(true)
     }
 
@@ -293,7 +293,8 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         }
         self.progress.idle_at(self.pending.position, position);
         let held = lsn.bytes_since(self.pending.recorded_at.lsn());
-        if held >= IDLE_RECORD_BYTES || self.pending.recorded.elapsed() >= IDLE_RECORD {
+        let late = self.pending.recorded.elapsed() >= IDLE_RECORD;
+        if held >= IDLE_RECORD_BYTES || late || self.progress.is_awaited() {
             self.pending.position = position;
             self.pending.moved = true;
             self.pending.since = Instant::now();
@@ -359,6 +360,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             position: pending.position,
             commit_times: std::mem::take(&mut pending.commit_times),
             changes: std::mem::take(&mut pending.changes),
+            awaited: self.progress.is_awaited(),
         });
         pending.moved = false;
         pending.midway = false;

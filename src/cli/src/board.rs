@@ -1,0 +1,155 @@
+//! What the daemon tells over HTTP, from its first moment on: before the servers were asked, while the
+//! slot is being made, and while it runs. All of it is computed when it is asked for.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use regraft_core::contract::Phase;
+use regraft_core::{Error, Result};
+use regraft_pipeline::{LastError, Progress, Status};
+use regraft_postgres::sessions::Sessions;
+use regraft_settings::{Http, Settings, format_duration};
+use regraft_telemetry::StatusSource;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+/// See the module.
+#[derive(Clone)]
+pub struct Board(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    limits: Http,
+    sessions: Sessions,
+    /// Once the pipeline is set up.
+    progress: OnceLock<Arc<Progress>>,
+    /// Before that.
+    last_error: Mutex<Option<LastError>>,
+}
+
+impl Board {
+    /// Of a daemon that has not asked anybody yet.
+    pub fn new(settings: &Settings) -> Self {
+        Self(Arc::new(Inner {
+            name: settings.name.clone(),
+            limits: settings.http.clone(),
+            sessions: Sessions::default(),
+            progress: OnceLock::new(),
+            last_error: Mutex::default(),
+        }))
+    }
+
+    /// Listens, where the settings say so.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub async fn serve(&self, shutdown: CancellationToken) -> Result<()> {
+        let limits = &self.0.limits;
+        if !limits.enabled {
+            return Ok(());
+        }
+        let (address, _) = regraft_telemetry::serve(limits.listen, self.clone(), shutdown).await?;
+        tracing::info!(%address, "listening for HTTP");
+        let loopback = match address.ip() {
+            IpAddr::V6(ip) => ip.to_ipv4_mapped().map_or(ip.is_loopback(), |ip| ip.is_loopback()),
+            IpAddr::V4(ip) => ip.is_loopback(),
+        };
+        if !loopback {
+            tracing::warn!(
+                %address,
+                "HTTP is open to other machines, without a login: names of tables and the texts of \
+                 errors can be read there; keep it on an internal network"
+            );
+        }
+        Ok(())
+    }
+
+    /// The sessions with both servers.
+    pub fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// The set-up failed, and is tried again.
+    pub fn failed(&self, error: &Error) {
+        let mut last = self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(LastError::of(error));
+    }
+
+    /// The pipeline is set up.
+    pub fn opened(&self, progress: &Arc<Progress>) {
+        drop(self.0.progress.set(Arc::clone(progress)));
+    }
+
+    fn status_now(&self) -> Status {
+        match self.0.progress.get() {
+            Some(progress) => progress.status(),
+            None => {
+                let last = self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+                Status::starting(&self.0.name, last.clone())
+            }
+        }
+    }
+
+    /// Why the pipeline is not ready.
+    fn unready(&self) -> Result<(), String> {
+        let status = self.status_now();
+        if let Some(error) = status.last_error {
+            return Err(format!("{} {}", error.code, error.what));
+        }
+        let limits = &self.0.limits;
+        let limit = limits.ready_lag;
+        match (status.phase, status.lag_seconds) {
+            (Phase::CatchingUp | Phase::Streaming, Some(_)) if !status.caught_up => {
+                return Err("catching_up: the target has not had everything yet".to_owned());
+            }
+            (Phase::CatchingUp | Phase::Streaming, Some(lag)) if lag > limit.as_secs_f64() => {
+                let limit = format_duration(limit);
+                return Err(format!("{lag:.0} s behind, http.ready_lag is {limit}"));
+            }
+            (Phase::CatchingUp | Phase::Streaming, Some(_)) => {}
+            (phase, _) => return Err(phase.as_str().to_owned()),
+        }
+        if let Some(limit) = limits.ready_unverified {
+            let age = status.verification.oldest_seconds;
+            let limit_text = format_duration(limit);
+            match age {
+                Some(age) if age <= limit.as_secs_f64() => {}
+                Some(age) => {
+                    return Err(format!(
+                        "some row was compared {age:.0} s ago, http.ready_unverified is {limit_text}"
+                    ));
+                }
+                None => return Err("nothing was compared yet".to_owned()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StatusSource for Board {
+    fn status(&self) -> serde_json::Value {
+        let mut status = serde_json::to_value(self.status_now()).unwrap_or_default();
+        status["waiting"] = json!(self.0.sessions.waiting());
+        status
+    }
+
+    fn healthy(&self) -> Result<(), String> {
+        match self.status_now().last_error {
+            Some(error) => Err(format!("{} {}", error.code, error.what)),
+            None => Ok(()),
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.unready().map_err(|why| match self.0.sessions.waiting().first() {
+            Some(waiting) => format!("{why}; {waiting}"),
+            None => why,
+        })
+    }
+
+    fn measure(&self) {
+        if let Some(progress) = self.0.progress.get() {
+            progress.record();
+        }
+    }
+}
