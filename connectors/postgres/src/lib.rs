@@ -22,7 +22,9 @@ pub mod replication;
 pub mod slot;
 mod tls;
 pub mod verify;
+mod words;
 
 pub use classify::{ServerError, classify, classify_server};
 pub use endpoint::Endpoint;
 pub use replication::{PgStream, WireConnection};
+pub use words::show_server_messages;

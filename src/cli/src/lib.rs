@@ -95,7 +95,9 @@ pub async fn execute(cli: Cli, mappers: &Mappers) -> Result<u8, Vec<Error>> {
 /// # Errors
 /// All its faults.
 pub fn load(args: &ConfigArgs) -> Result<Settings, Vec<Error>> {
-    Settings::load(&args.config)
+    let settings = Settings::load(&args.config)?;
+    regraft_postgres::show_server_messages(settings.log.server_messages);
+    Ok(settings)
 }
 
 fn init_logging(log: &Log) {

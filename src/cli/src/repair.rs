@@ -70,7 +70,9 @@ async fn ask_again(
                     && errors.iter().all(|error| error.code() == Code::TargetUnavailable) =>
             {
                 tokio::time::sleep(ASK_WAIT).await;
-                errors.iter().for_each(|error| tracing::warn!("the repair begins again: {error}"));
+                errors
+                    .iter()
+                    .for_each(|error| tracing::warn!("the repair begins again: {error:#}"));
             }
             result => return result,
         }

@@ -79,7 +79,7 @@ pub async fn prepare(
             return Err(errors);
         }
         for error in &errors {
-            tracing::warn!("a server went away during the set-up, which is tried again: {error}");
+            tracing::warn!("a server went away during the set-up, which is tried again: {error:#}");
         }
         tokio::time::sleep(SET_UP_WAIT).await;
     }
@@ -107,7 +107,7 @@ async fn set_up(
             .collect());
     };
     for finding in &resolution.findings {
-        tracing::warn!("{finding}");
+        tracing::warn!("{finding:#}");
     }
     let setup = Setup { settings, args, source: &source, target: &target };
     let source_system = setup.register(&resolved).await.map_err(one)?;

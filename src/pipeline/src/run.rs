@@ -95,7 +95,7 @@ pub async fn run<C: Connectors>(
         record::reconnect(&error);
         tracing::warn!(
             wait_ms = wait.as_millis() as u64,
-            "the pipeline stopped and is tried again: {error}"
+            "the pipeline stopped and is tried again: {error:#}"
         );
         tokio::select! {
             () = cancel.cancelled() => return Ok(Ending::Stopped),
@@ -272,7 +272,7 @@ async fn note<C: Connectors>(connectors: &mut C, error: &Error, phase: Phase) {
         ledger.phase(phase).await
     };
     if let Ok(Err(failed)) = tokio::time::timeout(NOTE_TIME, note).await {
-        tracing::debug!("the error could not be noted in the ledger: {failed}");
+        tracing::debug!("the error could not be noted in the ledger: {failed:#}");
     }
 }
 

@@ -11,3 +11,4 @@ mod settings;
 mod slots;
 mod statements;
 mod targets;
+mod words;
