@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::args::CheckArgs;
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
+use crate::out::{errln, out, outln};
 use crate::resolve::{MissingTarget, Mode, Resolution, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
 use crate::setup::{may_keep_ledger, may_publish, other_source};
@@ -27,7 +28,7 @@ pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>
             // A machine that reads the report finds there why it is empty.
             if args.json {
                 let findings: Vec<_> = errors.iter().map(Finding::from).collect();
-                println!("{:#}", json!({ "statements": [], "findings": findings }));
+                outln!("{:#}", json!({ "statements": [], "findings": findings }));
             }
             return Err(errors);
         }
@@ -41,11 +42,11 @@ pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>
         if let Some(sampled) = &sampled {
             report["sample"] = json!(sampled);
         }
-        println!("{report:#}");
+        outln!("{report:#}");
     } else {
         print(&resolution, sampled.as_ref());
         if args.sample.is_some() && sampled.is_none() {
-            println!("no rows were sampled: correct the errors first");
+            outln!("no rows were sampled: correct the errors first");
         }
     }
     Ok(u8::from(resolution.has_errors()))
@@ -82,12 +83,12 @@ async fn look(
 /// What can be made is printed; what else is wrong goes to standard error, so that the output can
 /// be run as it is.
 fn print_ddl(resolution: &Resolution) -> u8 {
-    resolution.missing_targets.iter().for_each(|missing| println!("{}", ddl(missing)));
+    resolution.missing_targets.iter().for_each(|missing| outln!("{}", ddl(missing)));
     let others = resolution.findings.iter().filter(|finding| {
         finding.severity == Severity::Error && finding.code != Code::TargetMissing
     });
     let others: Vec<_> = others.collect();
-    others.iter().for_each(|finding| eprintln!("{finding}"));
+    others.iter().for_each(|finding| errln!("{finding}"));
     u8::from(!others.is_empty())
 }
 
@@ -110,19 +111,19 @@ fn print(resolution: &Resolution, sampled: Option<&SampleReport>) {
             ]
         })
         .collect();
-    print!("{}", table(&["statement", "source", "target", "mode", ""], &rows));
+    out!("{}", table(&["statement", "source", "target", "mode", ""], &rows));
     for finding in &resolution.findings {
-        println!("\n{finding}");
+        outln!("\n{finding}");
     }
     if let Some(SampleReport { compared, left, different }) = sampled {
-        println!(
+        outln!(
             "\nsample: {compared} rows evaluated both ways, {different} differ; {left} more are left \
              to PostgreSQL"
         );
     }
     let count = |severity| resolution.findings.iter().filter(|f| f.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    println!("\n{errors} errors, {warnings} warnings");
+    outln!("\n{errors} errors, {warnings} warnings");
 }
 
 /// Slot and publication, without making either.

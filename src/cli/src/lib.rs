@@ -12,11 +12,14 @@
 //! This is the only crate that names connectors: it reads the configuration, resolves the mapping
 //! against both servers ([`resolve`]), and hands a plan to `regraft-pipeline`.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "see `out`")]
+
 pub mod args;
 pub mod check;
 pub mod demo;
 pub mod finding;
 mod mappers;
+mod out;
 pub mod repair;
 pub mod resolve;
 pub mod run;
@@ -35,6 +38,7 @@ use regraft_settings::{Log, LogFormat, Settings};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Cli, Command, ConfigArgs};
+use crate::out::errln;
 pub use mappers::Mappers;
 /// What a mapper is written with.
 pub use regraft_core as core;
@@ -53,7 +57,7 @@ pub fn main_with(mappers: &Mappers) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("regraft: the runtime does not start: {error}");
+            errln!("regraft: the runtime does not start: {error}");
             return ExitCode::from(Kind::Internal.exit_status());
         }
     };
@@ -61,9 +65,9 @@ pub fn main_with(mappers: &Mappers) -> ExitCode {
         Ok(status) => status,
         Err(errors) => {
             for error in &errors {
-                eprintln!("error: {error}");
+                errln!("error: {error}");
                 if error.remedy_text().is_none() {
-                    eprintln!("  to do: see docs/errors/{}.md", error.code());
+                    errln!("  to do: see docs/errors/{}.md", error.code());
                 }
             }
             errors.first().map_or(Kind::Internal, Error::kind).exit_status()
@@ -71,6 +75,10 @@ pub fn main_with(mappers: &Mappers) -> ExitCode {
     };
     // Connections that are being closed need not be waited for.
     runtime.shutdown_background();
+    if let Some(error) = out::failed() {
+        errln!("regraft: standard output cannot be written: {error}");
+        return ExitCode::from(if status == 0 { Kind::Refused.exit_status() } else { status });
+    }
     ExitCode::from(status)
 }
 
@@ -106,7 +114,7 @@ fn init_logging(log: &Log) {
         LogFormat::Json => regraft_telemetry::LogFormat::Json,
     };
     if let Err(error) = regraft_telemetry::init_logging(format, log.level.as_str()) {
-        eprintln!("regraft: {error}");
+        errln!("regraft: {error}");
     }
 }
 

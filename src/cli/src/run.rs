@@ -17,6 +17,7 @@ use crate::args::RunArgs;
 use crate::finding::Severity;
 use crate::load;
 use crate::mappers::Mappers;
+use crate::out::outln;
 use crate::resolve::{Side, endpoint, resolve};
 use crate::setup::Setup;
 use crate::watch;
@@ -203,7 +204,7 @@ fn summary(progress: &Progress, ending: Ending, elapsed: Duration, as_json: bool
     let rows: u64 = status.tables.iter().map(|table| table.rows).sum();
     if as_json {
         let ending = if ending == Ending::CaughtUp { "caught_up" } else { "stopped" };
-        println!(
+        outln!(
             "{:#}",
             json!({
                 "ending": ending,
@@ -221,7 +222,7 @@ fn summary(progress: &Progress, ending: Ending, elapsed: Duration, as_json: bool
     }
     let ending = if ending == Ending::CaughtUp { "caught up" } else { "stopped" };
     let position = status.position.map_or_else(String::new, |position| position.to_string());
-    println!(
+    outln!(
         "{ending} at {position} after {:.1} s: {rows} rows written, {} changes in {} transactions",
         elapsed.as_secs_f64(),
         status.changes,

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use regraft_core::text::visible;
 use regraft_core::{Code, Error, Lsn, Result};
 use regraft_postgres::classify;
 use regraft_settings::Settings;
@@ -11,6 +12,7 @@ use tokio_postgres::types::PgLsn;
 
 use crate::args::StatusArgs;
 use crate::load;
+use crate::out::{out, outln};
 use crate::resolve::Side;
 
 /// Prints the status.
@@ -21,7 +23,7 @@ pub async fn status(args: &StatusArgs) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     let status = read(&settings).await.map_err(|error| vec![error])?;
     if args.json {
-        println!("{status:#}");
+        outln!("{status:#}");
     } else {
         print(&status);
     }
@@ -136,10 +138,10 @@ fn print(status: &Value) {
         Value::Null => "unknown (the source does not answer)".to_owned(),
         value => value.to_string(),
     };
-    println!("pipeline     {}", text("name"));
-    println!("phase        {}", text("phase"));
-    println!("position     {}", text("position"));
-    println!(
+    outln!("pipeline     {}", text("name"));
+    outln!("phase        {}", text("phase"));
+    outln!("position     {}", text("position"));
+    outln!(
         "lag          {} bytes, {:.1} s",
         text("lag_bytes"),
         status["lag_seconds"].as_f64().unwrap_or(0.0)
@@ -147,12 +149,12 @@ fn print(status: &Value) {
     let verification = &status["verification"];
     if let Some(rows) = verification["rows"].as_i64() {
         let open = verification["findings_open"].as_i64().unwrap_or_default();
-        println!("verified     {rows} rows in the last sweep, {open} findings open");
+        outln!("verified     {rows} rows in the last sweep, {open} findings open");
     }
     if let Some(what) = status["last_error"]["what"].as_str() {
-        println!("last error   [{}] {what}", status["last_error"]["code"].as_str().unwrap_or(""));
+        outln!("last error   [{}] {what}", status["last_error"]["code"].as_str().unwrap_or(""));
         if let Some(remedy) = status["last_error"]["remedy"].as_str() {
-            println!("  to do      {remedy}");
+            outln!("  to do      {remedy}");
         }
     }
     let rows: Vec<_> = status["tables"]
@@ -166,11 +168,13 @@ fn print(status: &Value) {
             vec![text("target"), text("source"), number("rows"), number("deleted"), chunks]
         })
         .collect();
-    print!("\n{}", table(&["target", "source", "rows written", "deleted", "chunks"], &rows));
+    out!("\n{}", table(&["target", "source", "rows written", "deleted", "chunks"], &rows));
 }
 
 /// Columns aligned by spaces.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let visible = |row: &Vec<String>| row.iter().map(|cell| visible(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(visible).collect();
     let width = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
         cells.chain(head.get(at).map(|cell| cell.chars().count())).max().unwrap_or(0)
@@ -181,7 +185,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     let mut out = line(head.to_vec());
-    for row in rows {
+    for row in &rows {
         out.push_str(&line(row.iter().map(String::as_str).collect()));
     }
     out

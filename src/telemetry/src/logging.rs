@@ -77,6 +77,8 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // It would say so on standard error, and panic when that is what nobody reads.
+    let builder = builder.log_internal_errors(false);
     match format {
         LogFormat::Text => {
             let fields = debug_fn(|line, field, value| {

@@ -10,3 +10,4 @@ mod observe;
 mod sample;
 mod slow;
 mod stop;
+mod unheard;
