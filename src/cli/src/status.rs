@@ -181,7 +181,13 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<_> = (0..head.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        // The widths of `format!` end at 65,535.
+        let blanks =
+            |cell: &str, width: usize| " ".repeat(width.saturating_sub(cell.chars().count()));
+        let cells = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell}{}", blanks(cell, width)));
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     let mut out = line(head.to_vec());
