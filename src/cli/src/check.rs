@@ -1,6 +1,5 @@
 //! `regraft check`.
 
-use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Code, Error, Result};
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::slot::{Publication, Slot};
@@ -11,7 +10,8 @@ use crate::args::CheckArgs;
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
 use crate::out::{errln, out, outln};
-use crate::resolve::{MissingTarget, Mode, Resolution, Side, occupied, resolve};
+use crate::resolve::ddl::ddl;
+use crate::resolve::{Mode, Resolution, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
 use crate::setup::{may_keep_ledger, may_publish, other_source};
 use crate::{load, status::table};
@@ -83,7 +83,7 @@ async fn look(
 /// What can be made is printed; what else is wrong goes to standard error, so that the output can
 /// be run as it is.
 fn print_ddl(resolution: &Resolution) -> u8 {
-    resolution.missing_targets.iter().for_each(|missing| outln!("{}", ddl(missing)));
+    out!("{}", ddl(&resolution.missing_targets));
     let others = resolution.findings.iter().filter(|finding| {
         finding.severity == Severity::Error && finding.code != Code::TargetMissing
     });
@@ -179,24 +179,4 @@ async fn ledger(
         resolution.findings.extend(occupied.iter().map(Finding::from));
     }
     Ok(())
-}
-
-/// A CREATE TABLE statement deduced from a SELECT.
-fn ddl(missing: &MissingTarget) -> String {
-    let mut lines: Vec<_> = missing
-        .columns
-        .iter()
-        .zip(&missing.types)
-        .map(|(name, sql_type)| format!("    {} {sql_type}", quote(name)))
-        .collect();
-    let (schema, name) = &missing.name;
-    let name = schema.iter().chain([name]).map(|part| quote(part)).collect::<Vec<_>>().join(".");
-    if missing.many {
-        // Does not run before it is completed: only the user knows what tells the rows apart.
-        let key = quote_list(&missing.key);
-        lines.push(format!("    PRIMARY KEY ({key}, …) -- add what tells its rows apart"));
-    } else if !missing.key.is_empty() {
-        lines.push(format!("    PRIMARY KEY ({})", quote_list(&missing.key)));
-    }
-    format!("CREATE TABLE {name} (\n{}\n);\n", lines.join(",\n"))
 }
