@@ -7,6 +7,8 @@ use std::io;
 
 use regraft_core::{Code, Error};
 
+use crate::words::{self, Words};
+
 /// The fields of an ErrorResponse that regraft uses.
 ///
 /// <https://www.postgresql.org/docs/current/protocol-error-fields.html>
@@ -16,7 +18,7 @@ pub struct ServerError {
     pub sqlstate: String,
     /// Primary message.
     pub message: String,
-    /// May hold row values in classes 22 and 23.
+    /// May hold row values.
     pub detail: Option<String>,
     /// What the server suggests.
     pub hint: Option<String>,
@@ -28,6 +30,12 @@ pub struct ServerError {
     pub column: Option<String>,
     /// Constraint that was violated.
     pub constraint: Option<String>,
+    /// Where in the statement it is, if the server was reading one.
+    pub position: Option<String>,
+    /// What the server was doing: the functions that were running, and their statements.
+    pub context: Option<String>,
+    /// Source file of the server that reports it.
+    pub file: Option<String>,
     /// Function of the server that reports it.
     pub routine: Option<String>,
 }
@@ -48,6 +56,9 @@ impl ServerError {
                 b't' => error.table = Some(value),
                 b'c' => error.column = Some(value),
                 b'n' => error.constraint = Some(value),
+                b'P' | b'p' => error.position = Some(value),
+                b'W' => error.context = Some(value),
+                b'F' => error.file = Some(value),
                 b'R' => error.routine = Some(value),
                 _ => {}
             }
@@ -68,6 +79,9 @@ impl From<&tokio_postgres::error::DbError> for ServerError {
             table: owned(error.table()),
             column: owned(error.column()),
             constraint: owned(error.constraint()),
+            position: error.position().map(|position| format!("{position:?}")),
+            context: owned(error.where_()),
+            file: owned(error.file()),
             routine: owned(error.routine()),
         }
     }
@@ -121,25 +135,47 @@ pub(crate) fn classify_io(error: &io::Error, place: &str) -> Error {
 
 /// What an ErrorResponse means.
 pub fn classify_server(error: &ServerError, place: &str) -> Error {
-    let code = code_of(&error.sqlstate, &error.message);
-    let mut what = if may_hold_values(&error.sqlstate) {
-        without_values(&error.message)
+    let own = words::is_servers_own(error);
+    let words = words::of(error);
+    let inside = error.context.is_some();
+    let upsert = error.sqlstate == "21000" && error.file.as_deref() == Some("nodeModifyTable.c");
+    let code = if upsert && !inside {
+        Code::DuplicateTargetKey
+    } else if own && !is_of_others_statement(error) {
+        code_of(&error.sqlstate, &error.message)
     } else {
-        error.message.clone()
+        code_of_others(&error.sqlstate, inside || own)
     };
-    let class = error.sqlstate.get(..2).unwrap_or_default();
-    if matches!(class, "28" | "42" | "53" | "55" | "57")
-        && let Some(detail) = &error.detail
+    let mut what = match words {
+        Words::All | Words::Message => error.message.clone(),
+        Words::Form => words::form(&error.message),
+        Words::Nothing => {
+            let raised = error.context.as_deref().and_then(words::raised_by);
+            let by = raised.map_or_else(String::new, |function| format!(" in {function}"));
+            format!("refused{by}, in words that may hold values of rows and are not repeated")
+        }
+    };
+    if let Some(detail) = &error.detail
+        && (words == Words::All || is_of_types(error))
     {
         what.push_str(&format!(" ({detail})"));
     }
+    if words == Words::All
+        && let Some(context) = error.context.as_deref().and_then(|context| context.lines().next())
+    {
+        what.push_str(&format!(" ({context})"));
+    }
     what.push_str(&format!(" (SQLSTATE {}", error.sqlstate));
-    for (name, value) in [
-        ("schema", &error.schema),
-        ("table", &error.table),
-        ("column", &error.column),
-        ("constraint", &error.constraint),
-    ] {
+    let columns = error.detail.as_deref().filter(|_| words == Words::Message);
+    let names = [
+        ("schema", error.schema.as_deref()),
+        ("table", error.table.as_deref()),
+        ("column", error.column.as_deref()),
+        ("constraint", error.constraint.as_deref()),
+        ("columns", columns.and_then(words::key_columns)),
+    ];
+    // A function may put anything into them.
+    for (name, value) in names.iter().filter(|_| own || words == Words::All) {
         if let Some(value) = value {
             what.push_str(&format!(", {name} {value}"));
         }
@@ -147,9 +183,26 @@ pub fn classify_server(error: &ServerError, place: &str) -> Error {
     what.push(')');
     let refusal = Error::new(code, what).at(place);
     match &error.hint {
-        Some(hint) if !may_hold_values(&error.sqlstate) => refusal.remedy(hint),
+        Some(hint) if words == Words::All => refusal.remedy(hint),
+        _ if words == Words::Nothing => refusal.remedy(
+            "see the server's log for the words, or have them shown by server_messages = true in [log]",
+        ),
         _ => with_remedy(refusal),
     }
+}
+
+/// It is about a statement that is not regraft's: a function ran it, or a cast looked its value up.
+fn is_of_others_statement(error: &ServerError) -> bool {
+    let class = error.sqlstate.get(..2).unwrap_or_default();
+    matches!(class, "28" | "3F" | "42")
+        && error.sqlstate != "42501"
+        && error.file.is_some()
+        && matches!(words::known(error), Words::Form | Words::Nothing)
+}
+
+/// The detail says of which precision and scale a number has to be.
+fn is_of_types(error: &ServerError) -> bool {
+    error.sqlstate == "22003" && error.file.as_deref() == Some("numeric.c")
 }
 
 /// What a NoticeResponse in a stream means: that of a missing publication is an error up to version
@@ -191,7 +244,6 @@ fn code_of(sqlstate: &str, message: &str) -> Code {
         "53300" if has("max_wal_senders") => return Code::SlotsExhausted,
         "53300" => return Code::Unreachable,
         "57014" => return Code::TargetUnavailable,
-        "21000" if has("a second time") => return Code::DuplicateTargetKey,
         "25006" | "55006" | "55P03" | "25P03" => return Code::TargetUnavailable,
         // A plan that the session had cached; a new session makes a new one.
         "0A000" if has("cached plan") => return Code::TargetUnavailable,
@@ -206,6 +258,17 @@ fn code_of(sqlstate: &str, message: &str) -> Code {
         // Cardinality, data, constraints, triggers, check options, limits, raised by PL/pgSQL.
         "21" | "22" | "23" | "27" | "44" | "54" | "P0" | "09" | "38" => Code::RowRefused,
         "28" => Code::AuthenticationFailed,
+        _ => Code::ServerRefused,
+    }
+}
+
+/// The same for functions and extensions, which choose the state as they like: it may say that trying
+/// again helps, but nothing of servers, log-ins and slots.
+fn code_of_others(sqlstate: &str, in_function: bool) -> Code {
+    match sqlstate.get(..2).unwrap_or_default() {
+        "40" => Code::TargetUnavailable,
+        "21" | "22" | "23" | "27" | "44" | "54" | "P0" | "09" | "38" => Code::RowRefused,
+        _ if in_function => Code::RowRefused,
         _ => Code::ServerRefused,
     }
 }
@@ -235,27 +298,6 @@ fn with_remedy(error: Error) -> Error {
         _ => return error,
     };
     error.remedy(remedy)
-}
-
-/// Messages of data exceptions quote the value, those of raised exceptions say what they like.
-/// Messages of class 23 name constraints only; the values are in their detail.
-fn may_hold_values(sqlstate: &str) -> bool {
-    matches!(sqlstate.get(..2), Some("22" | "P0" | "38" | "09"))
-}
-
-/// Cuts what stands between the first and the last quotation mark, of any language, and the bytes
-/// of "invalid byte sequence".
-fn without_values(message: &str) -> String {
-    const MARKS: &[char] = &['"', '«', '»', '„', '“', '”'];
-    let message = message.split(": 0x").next().unwrap_or_default();
-    let mut marks = message.match_indices(MARKS);
-    match (marks.next(), marks.next_back()) {
-        (Some((first, _)), Some((last, mark))) => {
-            format!("{}\"…\"{}", &message[..first], &message[last + mark.len()..])
-        }
-        (Some((first, _)), None) => format!("{}…", &message[..first]),
-        _ => message.to_owned(),
-    }
 }
 
 /// An error and all below it.
@@ -319,26 +361,55 @@ mod tests {
         }
     }
 
+    fn of_file(sqlstate: &str, message: &str, file: &str) -> ServerError {
+        ServerError { file: Some(file.to_owned()), ..refusal(sqlstate, message) }
+    }
+
     #[test]
-    fn row_values_are_not_in_the_message() {
-        let cases = [
-            ("22P02", "invalid input syntax for type integer: \"4711\""),
-            ("22003", "value \"4711\" is out of range for type integer"),
-            ("22007", "invalid input syntax for type date: \"4711 \"quoted\" \""),
-            ("22007", "syntaxe en entrée invalide pour le type date : « 4711 »"),
-            ("22021", "invalid byte sequence for encoding \"UTF8\": 0x4711"),
-            ("23505", "duplicate key value violates unique constraint \"t_pkey\""),
-        ];
-        for (state, message) in cases {
-            let text = classify_server(&refusal(state, message), "here").to_string();
+    fn row_values_are_not_in_the_message_and_names_are() {
+        let duplicate = "duplicate key value violates unique constraint \"t_pkey\"";
+        let text = classify_server(&of_file("23505", duplicate, "nbtinsert.c"), "here").to_string();
+        assert!(
+            text.starts_with(&format!("here: {duplicate} (SQLSTATE 23505, columns id)")),
+            "{text}"
+        );
+        let number = "invalid input syntax for type integer: \"4711\"";
+        let text = classify_server(&of_file("22P02", number, "numutils.c"), "here").to_string();
+        assert!(
+            text.contains("integer: \"…\" (SQLSTATE 22P02)") && !text.contains("4711"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_function_is_named_and_neither_its_words_nor_its_state_are_believed() {
+        for (state, code) in [
+            ("P0001", Code::RowRefused),
+            ("23505", Code::RowRefused),
+            ("57P01", Code::RowRefused),
+            ("40001", Code::TargetUnavailable),
+            ("55000", Code::RowRefused),
+        ] {
+            let refusal = ServerError {
+                table: Some("4711".to_owned()),
+                hint: Some("4711".to_owned()),
+                context: Some("PL/pgSQL function f() line 2 at RAISE".to_owned()),
+                ..of_file(state, "4711 replication slot no longer", "pl_exec.c")
+            };
+            let error = classify_server(&refusal, "here");
+            let text = error.to_string();
+            assert_eq!(error.code(), code, "{state}");
+            assert!(
+                text.contains("in PL/pgSQL function f() line 2, ") && text.contains(state),
+                "{text}"
+            );
             assert!(!text.contains("4711"), "{text}");
-            assert!(text.contains(state), "{text}");
         }
     }
 
     #[test]
     fn fields_are_read_and_a_cut_body_is_no_panic() {
-        let body = b"SERROR\0C23505\0Mduplicate\0nt_pkey\0tt\0Dsecret\0\0";
+        let body = b"SERROR\0C23505\0Mduplicate\0nt_pkey\0tt\0Dsecret\0Fnbtinsert.c\0\0";
         let error = ServerError::parse(body);
         let text = classify_server(&error, "db").to_string();
         assert!(text.starts_with("db: duplicate (SQLSTATE 23505, table t, constraint t_pkey)"));

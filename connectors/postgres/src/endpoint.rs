@@ -460,7 +460,7 @@ where
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             // Whoever waits for an answer gets the error too; this is for idle connections.
-            tracing::debug!(error = %classify(&error, &place), "connection broke");
+            tracing::debug!("a connection broke: {:#}", classify(&error, &place));
         }
     });
     client

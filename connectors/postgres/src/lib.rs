@@ -26,8 +26,10 @@ pub mod slot;
 pub mod standing;
 mod tls;
 pub mod verify;
+mod words;
 pub mod writes;
 
 pub use classify::{ServerError, classify, classify_server};
 pub use endpoint::Endpoint;
 pub use replication::{PgStream, WireConnection};
+pub use words::show_server_messages;

@@ -52,7 +52,7 @@ pub struct CheckArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
-    /// Print CREATE TABLE statements for target tables that do not exist.
+    /// Print SQL that makes target tables that do not exist, with their schemas and types.
     #[arg(long, conflicts_with = "json")]
     pub ddl: bool,
     /// Evaluate up to N rows of each source table both by regraft and by PostgreSQL, and report what

@@ -1,6 +1,5 @@
 //! `regraft check`.
 
-use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Code, Error, Result};
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::slot::{Publication, Slot};
@@ -11,7 +10,9 @@ use serde_json::json;
 use crate::args::CheckArgs;
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
-use crate::resolve::{MissingTarget, Mode, Resolution, Side, occupied, resolve};
+use crate::out::{errln, out, outln};
+use crate::resolve::ddl::ddl;
+use crate::resolve::{Mode, Resolution, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
 use crate::setup::{may_keep_ledger, may_publish, other_source, rewound, standby};
 use crate::{load, status::table};
@@ -28,7 +29,7 @@ pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>
             // A machine that reads the report finds there why it is empty.
             if args.json {
                 let findings: Vec<_> = errors.iter().map(Finding::from).collect();
-                println!("{:#}", json!({ "statements": [], "findings": findings }));
+                outln!("{:#}", json!({ "statements": [], "findings": findings }));
             }
             return Err(errors);
         }
@@ -42,11 +43,11 @@ pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>
         if let Some(sampled) = &sampled {
             report["sample"] = json!(sampled);
         }
-        println!("{report:#}");
+        outln!("{report:#}");
     } else {
         print(&resolution, sampled.as_ref());
         if args.sample.is_some() && sampled.is_none() {
-            println!("no rows were sampled: correct the errors first");
+            outln!("no rows were sampled: correct the errors first");
         }
     }
     Ok(u8::from(resolution.has_errors()))
@@ -83,12 +84,12 @@ async fn look(
 /// What can be made is printed; what else is wrong goes to standard error, so that the output can
 /// be run as it is.
 fn print_ddl(resolution: &Resolution) -> u8 {
-    resolution.missing_targets.iter().for_each(|missing| println!("{}", ddl(missing)));
+    out!("{}", ddl(&resolution.missing_targets));
     let others = resolution.findings.iter().filter(|finding| {
         finding.severity == Severity::Error && finding.code != Code::TargetMissing
     });
     let others: Vec<_> = others.collect();
-    others.iter().for_each(|finding| eprintln!("{finding}"));
+    others.iter().for_each(|finding| errln!("{finding}"));
     u8::from(!others.is_empty())
 }
 
@@ -111,19 +112,19 @@ fn print(resolution: &Resolution, sampled: Option<&SampleReport>) {
             ]
         })
         .collect();
-    print!("{}", table(&["statement", "source", "target", "mode", ""], &rows));
+    out!("{}", table(&["statement", "source", "target", "mode", ""], &rows));
     for finding in &resolution.findings {
-        println!("\n{finding}");
+        outln!("\n{finding}");
     }
     if let Some(SampleReport { compared, left, different }) = sampled {
-        println!(
+        outln!(
             "\nsample: {compared} rows evaluated both ways, {different} differ; {left} more are left \
              to PostgreSQL"
         );
     }
     let count = |severity| resolution.findings.iter().filter(|f| f.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    println!("\n{errors} errors, {warnings} warnings");
+    outln!("\n{errors} errors, {warnings} warnings");
 }
 
 /// Slot and publication, without making either.
@@ -188,24 +189,4 @@ async fn ledger(
         resolution.findings.extend(occupied.iter().map(Finding::from));
     }
     Ok(())
-}
-
-/// A CREATE TABLE statement deduced from a SELECT.
-fn ddl(missing: &MissingTarget) -> String {
-    let mut lines: Vec<_> = missing
-        .columns
-        .iter()
-        .zip(&missing.types)
-        .map(|(name, sql_type)| format!("    {} {sql_type}", quote(name)))
-        .collect();
-    let (schema, name) = &missing.name;
-    let name = schema.iter().chain([name]).map(|part| quote(part)).collect::<Vec<_>>().join(".");
-    if missing.many {
-        // Does not run before it is completed: only the user knows what tells the rows apart.
-        let key = quote_list(&missing.key);
-        lines.push(format!("    PRIMARY KEY ({key}, …) -- add what tells its rows apart"));
-    } else if !missing.key.is_empty() {
-        lines.push(format!("    PRIMARY KEY ({})", quote_list(&missing.key)));
-    }
-    format!("CREATE TABLE {name} (\n{}\n);\n", lines.join(",\n"))
 }

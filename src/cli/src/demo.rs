@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::DemoArgs;
 use crate::board::Board;
 use crate::mappers::Mappers;
+use crate::out::{errln, outln};
 use crate::run::{Pipeline, prepare, run_args};
 
 /// The old and the new database, in one server.
@@ -78,7 +79,7 @@ pub async fn demo(args: &DemoArgs) -> Result<u8, Vec<Error>> {
         prepare(settings, &run_args("demo".into()), &mappers, &board, Some(PATIENCE)).await?;
     let summary = play(args, example, &stage, pipeline, &cancel).await.map_err(|e| vec![e])?;
     let Some(summary) = summary else {
-        eprintln!("stopped; everything is removed");
+        errln!("stopped; everything is removed");
         return Ok(130);
     };
     print(&summary, args.json);
@@ -264,41 +265,39 @@ async fn summarize(
 }
 
 async fn keep(stage: &Stage, cancel: &CancellationToken) {
-    println!("Everything is still running. To look around:");
-    println!("  psql '{}'", stage.cluster.url(SOURCE));
-    println!("  psql '{}'", stage.cluster.url(TARGET));
-    println!("  in the second: SELECT * FROM regraft.pipelines; SELECT * FROM regraft.findings;");
-    println!(
-        "Change rows in the first, and see them in the second. Ctrl-C ends and removes it all."
-    );
+    outln!("Everything is still running. To look around:");
+    outln!("  psql '{}'", stage.cluster.url(SOURCE));
+    outln!("  psql '{}'", stage.cluster.url(TARGET));
+    outln!("  in the second: SELECT * FROM regraft.pipelines; SELECT * FROM regraft.findings;");
+    outln!("Change rows in the first, and see them in the second. Ctrl-C ends and removes it all.");
     cancel.cancelled().await;
 }
 
 fn print(summary: &Summary, as_json: bool) {
     if as_json {
         let text = serde_json::to_string_pretty(summary).unwrap_or_default();
-        println!("{text}");
+        outln!("{text}");
         return;
     }
     let Summary { rows, changes, transactions, seconds, differences, compared, .. } = summary;
-    println!("rows written     {rows}");
-    println!("changes applied  {changes} in {transactions} transactions");
-    println!("time             {seconds:.1} s");
-    println!("rate             {:.0} rows/s", summary.rows_per_second);
-    println!(
+    outln!("rows written     {rows}");
+    outln!("changes applied  {changes} in {transactions} transactions");
+    outln!("time             {seconds:.1} s");
+    outln!("rate             {:.0} rows/s", summary.rows_per_second);
+    outln!(
         "lag              p50 {:.0} ms, p99 {:.0} ms",
         summary.lag_p50_seconds * 1e3,
         summary.lag_p99_seconds * 1e3
     );
     let Summary { verified, findings, .. } = summary;
-    println!("verified         {verified} rows by the daemon meanwhile, {findings} findings");
-    println!("rows compared    {compared}");
-    println!("differences      {differences}");
+    outln!("verified         {verified} rows by the daemon meanwhile, {findings} findings");
+    outln!("rows compared    {compared}");
+    outln!("differences      {differences}");
 }
 
 fn say(args: &DemoArgs, text: &str) {
     if !args.json {
-        eprintln!("{text}");
+        errln!("{text}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use regraft_core::text::visible;
 use regraft_core::{Code, Error};
 use serde::Serialize;
 
@@ -41,17 +42,13 @@ fn code_text<S: serde::Serializer>(code: &Code, serializer: S) -> Result<S::Ok, 
 
 impl Finding {
     /// A finding that does not keep the pipeline from running.
-    pub fn warning(
-        what: impl Into<String>,
-        place: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
+    pub fn warning(what: impl AsRef<str>, place: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
         Self {
             severity: Severity::Warning,
             code: Code::Advice,
-            what: what.into(),
-            place: place.into(),
-            remedy: remedy.into(),
+            what: visible(what.as_ref()).into_owned(),
+            place: visible(place.as_ref()).into_owned(),
+            remedy: visible(remedy.as_ref()).into_owned(),
         }
     }
 }
@@ -71,6 +68,7 @@ impl From<&Error> for Finding {
     }
 }
 
+/// In two lines; the alternate form `{:#}` is one line, for logs.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -79,6 +77,7 @@ impl fmt::Display for Finding {
             Severity::Info => "info",
         };
         let Self { code, what, place, remedy, .. } = self;
-        write!(f, "{severity}[{code}] {place}: {what}\n  to do: {remedy}")
+        let between = if f.alternate() { "; " } else { "\n  " };
+        write!(f, "{severity}[{code}] {place}: {what}{between}to do: {remedy}")
     }
 }

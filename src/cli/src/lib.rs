@@ -12,12 +12,15 @@
 //! This is the only crate that names connectors: it reads the configuration, resolves the mapping
 //! against both servers ([`resolve`]), and hands a plan to `regraft-pipeline`.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "see `out`")]
+
 pub mod args;
 pub mod board;
 pub mod check;
 pub mod demo;
 pub mod finding;
 mod mappers;
+mod out;
 pub mod repair;
 pub mod resolve;
 pub mod run;
@@ -36,6 +39,7 @@ use regraft_settings::{Log, LogFormat, Settings};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Cli, Command, ConfigArgs};
+use crate::out::errln;
 pub use mappers::Mappers;
 /// What a mapper is written with.
 pub use regraft_core as core;
@@ -54,7 +58,7 @@ pub fn main_with(mappers: &Mappers) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("regraft: the runtime does not start: {error}");
+            errln!("regraft: the runtime does not start: {error}");
             return ExitCode::from(Kind::Internal.exit_status());
         }
     };
@@ -62,9 +66,9 @@ pub fn main_with(mappers: &Mappers) -> ExitCode {
         Ok(status) => status,
         Err(errors) => {
             for error in &errors {
-                eprintln!("error: {error}");
+                errln!("error: {error}");
                 if error.remedy_text().is_none() {
-                    eprintln!("  to do: see docs/errors/{}.md", error.code());
+                    errln!("  to do: see docs/errors/{}.md", error.code());
                 }
             }
             errors.first().map_or(Kind::Internal, Error::kind).exit_status()
@@ -72,6 +76,10 @@ pub fn main_with(mappers: &Mappers) -> ExitCode {
     };
     // Connections that are being closed need not be waited for.
     runtime.shutdown_background();
+    if let Some(error) = out::failed() {
+        errln!("regraft: standard output cannot be written: {error}");
+        return ExitCode::from(if status == 0 { Kind::Refused.exit_status() } else { status });
+    }
     ExitCode::from(status)
 }
 
@@ -96,7 +104,9 @@ pub async fn execute(cli: Cli, mappers: &Mappers) -> Result<u8, Vec<Error>> {
 /// # Errors
 /// All its faults.
 pub fn load(args: &ConfigArgs) -> Result<Settings, Vec<Error>> {
-    Settings::load(&args.config)
+    let settings = Settings::load(&args.config)?;
+    regraft_postgres::show_server_messages(settings.log.server_messages);
+    Ok(settings)
 }
 
 fn init_logging(log: &Log) {
@@ -105,7 +115,7 @@ fn init_logging(log: &Log) {
         LogFormat::Json => regraft_telemetry::LogFormat::Json,
     };
     if let Err(error) = regraft_telemetry::init_logging(format, log.level.as_str()) {
-        eprintln!("regraft: {error}");
+        errln!("regraft: {error}");
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::args::RepairArgs;
 use crate::load;
 use crate::mappers::Mappers;
+use crate::out::outln;
 use crate::resolve::{Side, resolve};
 use crate::verify::{Until, drive, findings, known_tables, ledger, print_findings};
 
@@ -44,12 +45,12 @@ pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
         false => open.clone(),
     };
     if args.json {
-        println!("{:#}", json!({ "found": open.len(), "asked": asked, "open": left }));
+        outln!("{:#}", json!({ "found": open.len(), "asked": asked, "open": left }));
     } else if !args.apply {
-        println!("would repair {} rows; --apply does it", open.len());
+        outln!("would repair {} rows; --apply does it", open.len());
         print_findings(&open[..open.len().min(PRINTED)]);
     } else {
-        println!("repaired {asked} rows, {} are left", left.len());
+        outln!("repaired {asked} rows, {} are left", left.len());
         print_findings(&left[..left.len().min(PRINTED)]);
     }
     Ok(u8::from(!left.is_empty()))
@@ -70,7 +71,9 @@ async fn ask_again(
                     && errors.iter().all(|error| error.code() == Code::TargetUnavailable) =>
             {
                 tokio::time::sleep(ASK_WAIT).await;
-                errors.iter().for_each(|error| tracing::warn!("the repair begins again: {error}"));
+                errors
+                    .iter()
+                    .for_each(|error| tracing::warn!("the repair begins again: {error:#}"));
             }
             result => return result,
         }

@@ -18,6 +18,7 @@ use crate::board::Board;
 use crate::finding::Severity;
 use crate::load;
 use crate::mappers::Mappers;
+use crate::out::outln;
 use crate::resolve::{Side, endpoint, resolve};
 use crate::setup::{Setup, standby};
 use crate::watch;
@@ -94,7 +95,7 @@ pub async fn prepare(
         for error in &errors {
             tracing::warn!(
                 wait_ms = wait.as_millis() as u64,
-                "the pipeline cannot start yet, which is tried again: {error}"
+                "the pipeline cannot start yet, which is tried again: {error:#}"
             );
             board.failed(error);
         }
@@ -140,7 +141,7 @@ async fn set_up(
             .collect());
     };
     for finding in &resolution.findings {
-        tracing::warn!("{finding}");
+        tracing::warn!("{finding:#}");
     }
     if let Some(finding) = standby(&source, &settings.name).await.map_err(one)? {
         tracing::warn!("{finding}");
@@ -238,7 +239,7 @@ fn summary(progress: &Progress, ending: Ending, elapsed: Duration, as_json: bool
     let rows: u64 = status.tables.iter().map(|table| table.rows).sum();
     if as_json {
         let ending = if ending == Ending::CaughtUp { "caught_up" } else { "stopped" };
-        println!(
+        outln!(
             "{:#}",
             json!({
                 "ending": ending,
@@ -256,7 +257,7 @@ fn summary(progress: &Progress, ending: Ending, elapsed: Duration, as_json: bool
     }
     let ending = if ending == Ending::CaughtUp { "caught up" } else { "stopped" };
     let position = status.position.map_or_else(String::new, |position| position.to_string());
-    println!(
+    outln!(
         "{ending} at {position} after {:.1} s: {rows} rows written, {} changes in {} transactions",
         elapsed.as_secs_f64(),
         status.changes,

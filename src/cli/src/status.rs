@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use regraft_core::text::visible;
 use regraft_core::{Code, Error, Lsn, Result};
 use regraft_postgres::classify;
 use regraft_postgres::ledger::PgLedger;
@@ -13,6 +14,7 @@ use tokio_postgres::types::PgLsn;
 
 use crate::args::StatusArgs;
 use crate::load;
+use crate::out::{out, outln};
 use crate::resolve::Side;
 
 /// A daemon that is connected notes every five seconds that it lives; one that waits to try again, with
@@ -30,7 +32,7 @@ pub async fn status(args: &StatusArgs) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     let status = read(&settings).await.map_err(|error| vec![error])?;
     if args.json {
-        println!("{status:#}");
+        outln!("{status:#}");
     } else {
         print(&status);
     }
@@ -197,25 +199,25 @@ fn print(status: &Value) {
         Value::Null => "unknown".to_owned(),
         value => value.to_string(),
     };
-    println!("pipeline     {}", text("name"));
-    println!("phase        {}", text("phase"));
-    println!("position     {}", text("position"));
+    outln!("pipeline     {}", text("name"));
+    outln!("phase        {}", text("phase"));
+    outln!("position     {}", text("position"));
     let seen = status["daemon"]["seen_seconds"].as_f64().unwrap_or_default();
     match status["daemon"]["process"].as_i64() {
         Some(pid) => {
-            println!("daemon       process {pid} of the target; noted something {seen:.0} s ago")
+            outln!("daemon       process {pid} of the target; noted something {seen:.0} s ago")
         }
         None => {
-            println!("daemon       has no session with the target; noted something {seen:.0} s ago")
+            outln!("daemon       has no session with the target; noted something {seen:.0} s ago")
         }
     }
     match (status["lag_bytes"].as_u64(), status["lag_seconds"].as_f64()) {
-        (None, _) => println!("lag          unknown (the source does not answer)"),
-        (Some(bytes), None) => println!("lag          {bytes} bytes"),
-        (Some(bytes), Some(seconds)) => println!("lag          {bytes} bytes, {seconds:.1} s"),
+        (None, _) => outln!("lag          unknown (the source does not answer)"),
+        (Some(bytes), None) => outln!("lag          {bytes} bytes"),
+        (Some(bytes), Some(seconds)) => outln!("lag          {bytes} bytes, {seconds:.1} s"),
     }
     for waiting in status["waiting"].as_array().into_iter().flatten() {
-        println!(
+        outln!(
             "waiting      for {} for {:.0} s: {}",
             waiting["server"].as_str().unwrap_or_default(),
             waiting["seconds"].as_f64().unwrap_or_default(),
@@ -225,12 +227,12 @@ fn print(status: &Value) {
     let verification = &status["verification"];
     if let Some(rows) = verification["rows"].as_i64() {
         let open = verification["findings_open"].as_i64().unwrap_or_default();
-        println!("verified     {rows} rows in the last sweep, {open} findings open");
+        outln!("verified     {rows} rows in the last sweep, {open} findings open");
     }
     if let Some(what) = status["last_error"]["what"].as_str() {
-        println!("last error   [{}] {what}", status["last_error"]["code"].as_str().unwrap_or(""));
+        outln!("last error   [{}] {what}", status["last_error"]["code"].as_str().unwrap_or(""));
         if let Some(remedy) = status["last_error"]["remedy"].as_str() {
-            println!("  to do      {remedy}");
+            outln!("  to do      {remedy}");
         }
     }
     let rows: Vec<_> = status["tables"]
@@ -244,22 +246,30 @@ fn print(status: &Value) {
             vec![text("target"), text("source"), number("rows"), number("deleted"), chunks]
         })
         .collect();
-    print!("\n{}", table(&["target", "source", "rows written", "deleted", "chunks"], &rows));
+    out!("\n{}", table(&["target", "source", "rows written", "deleted", "chunks"], &rows));
 }
 
 /// Columns aligned by spaces.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let visible = |row: &Vec<String>| row.iter().map(|cell| visible(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(visible).collect();
     let width = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
         cells.chain(head.get(at).map(|cell| cell.chars().count())).max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..head.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        // The widths of `format!` end at 65,535.
+        let blanks =
+            |cell: &str, width: usize| " ".repeat(width.saturating_sub(cell.chars().count()));
+        let cells = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell}{}", blanks(cell, width)));
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     let mut out = line(head.to_vec());
-    for row in rows {
+    for row in &rows {
         out.push_str(&line(row.iter().map(String::as_str).collect()));
     }
     out

@@ -9,6 +9,7 @@ use regraft_settings::Settings;
 
 use crate::args::TeardownArgs;
 use crate::load;
+use crate::out::outln;
 use crate::resolve::Side;
 use crate::setup::{lock, migrate_existing};
 
@@ -20,9 +21,9 @@ pub async fn teardown(args: &TeardownArgs) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     let found = remove(&settings, args.apply).await.map_err(|error| vec![error])?;
     if !found {
-        println!("there is nothing to remove");
+        outln!("there is nothing to remove");
     } else if !args.apply {
-        println!("nothing was removed; --apply does it");
+        outln!("nothing was removed; --apply does it");
     }
     Ok(0)
 }
@@ -45,7 +46,7 @@ async fn remove(settings: &Settings, apply: bool) -> Result<bool> {
     let publication = publication(settings, &source, apply).await?;
     let registered = PgLedger::registered(&target.client, &target.place, name).await?.is_some();
     if registered {
-        println!("{} the ledger's rows of {name}; target tables stay", verb(apply));
+        outln!("{} the ledger's rows of {name}; target tables stay", verb(apply));
         if apply {
             let sql = "DELETE FROM regraft.pipelines WHERE name = $1";
             let deleted = target.client.execute(sql, &[name]).await;
@@ -61,10 +62,10 @@ async fn slot(settings: &Settings, side: &Side, apply: bool) -> Result<bool> {
     let name = &settings.source.slot;
     let Some(found) = Slot::find(client, place, name).await? else { return Ok(false) };
     if !settings.makes(name) {
-        println!("leaving the slot {name}, which regraft did not make");
+        outln!("leaving the slot {name}, which regraft did not make");
         return Ok(true);
     }
-    println!("{} the slot {name}", verb(apply));
+    outln!("{} the slot {name}", verb(apply));
     if !apply {
         return Ok(true);
     }
@@ -84,10 +85,10 @@ async fn publication(settings: &Settings, side: &Side, apply: bool) -> Result<bo
         return Ok(false);
     }
     if !settings.makes(name) {
-        println!("leaving the publication {name}, which regraft did not make");
+        outln!("leaving the publication {name}, which regraft did not make");
         return Ok(true);
     }
-    println!("{} the publication {name}", verb(apply));
+    outln!("{} the publication {name}", verb(apply));
     if apply {
         let dropped = client.batch_execute(&format!("DROP PUBLICATION {}", quote(name))).await;
         dropped.map_err(|error| classify(&error, place))?;

@@ -4,10 +4,14 @@
 //! called, whether trying again can help, and what the exit status of the command is. Each code has a
 //! page `docs/errors/<code>.md`.
 //!
-//! Messages hold names, positions and key *columns*, never values of rows and never secrets.
+//! Messages hold names, positions and key *columns*, never values of rows and never secrets. Each part of
+//! one is a single line: what others wrote cannot look like a line of regraft's.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+
+use crate::text::visible;
 
 /// The result of anything that can fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -206,20 +210,21 @@ struct Parts {
 impl Error {
     /// An error of this code; `what` is one sentence without a full stop.
     pub fn new(code: Code, what: impl Into<String>) -> Self {
-        Self(Box::new(Parts { code, what: what.into(), place: None, remedy: None, source: None }))
+        let what = one_line(what.into());
+        Self(Box::new(Parts { code, what, place: None, remedy: None, source: None }))
     }
 
     /// Where: `file:line:column`, a table, a slot, a position.
     #[must_use]
     pub fn at(mut self, place: impl Into<String>) -> Self {
-        self.0.place = Some(place.into());
+        self.0.place = Some(one_line(place.into()));
         self
     }
 
     /// What to do next.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.0.remedy = Some(remedy.into());
+        self.0.remedy = Some(one_line(remedy.into()));
         self
     }
 
@@ -256,6 +261,14 @@ impl Error {
     }
 }
 
+fn one_line(text: String) -> String {
+    match visible(&text) {
+        Cow::Owned(escaped) => escaped,
+        Cow::Borrowed(_) => text,
+    }
+}
+
+/// In two lines; the alternate form `{:#}` is one line, for logs.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = &self.0;
@@ -267,12 +280,13 @@ impl fmt::Display for Error {
         while let Some(source) = below {
             let text = source.to_string();
             if !parts.what.contains(&text) {
-                write!(f, ": {text}")?;
+                write!(f, ": {}", visible(&text))?;
             }
             below = source.source();
         }
         if let Some(remedy) = &parts.remedy {
-            write!(f, "\n  to do: {remedy}")?;
+            let between = if f.alternate() { "; " } else { "\n  " };
+            write!(f, "{between}to do: {remedy}")?;
         }
         Ok(())
     }
@@ -303,7 +317,18 @@ mod tests {
         let want =
             "source: the slot \"a\" is gone [RG2008]: server said no\n  to do: make it again";
         assert_eq!(error.to_string(), want);
+        assert_eq!(format!("{error:#}"), want.replace("\n  ", "; "));
         assert_eq!(error.kind().exit_status(), 4);
+    }
+
+    #[test]
+    fn what_others_wrote_cannot_look_like_a_line() {
+        let error = Error::new(Code::Internal, "a\nb")
+            .at("table \"\r\"")
+            .because(std::io::Error::other("c\nd"))
+            .remedy("e\u{1b}f");
+        let want = "table \"\\r\": a\\nb [RG9002]: c\\nd\n  to do: e\\u{1b}f";
+        assert_eq!(error.to_string(), want);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod relation;
 pub mod row;
 pub mod segment;
 pub mod sql;
+pub mod text;
 pub mod tuple;
 pub mod verify;
 

@@ -113,7 +113,7 @@ async fn attempts<C: Connectors>(
         record::reconnect(&error);
         tracing::warn!(
             wait_ms = wait.as_millis() as u64,
-            "the pipeline stopped and is tried again: {error}"
+            "the pipeline stopped and is tried again: {error:#}"
         );
         tokio::select! {
             () = cancel.cancelled() => return Ok(Ending::Stopped),
@@ -322,7 +322,7 @@ async fn note<C: Connectors>(connectors: &mut C, error: Option<&Error>, phase: P
     };
     let limit = if error.is_some() { NOTE_TIME } else { STOP_GRACE / 3 };
     if let Ok(Err(failed)) = tokio::time::timeout(limit, note).await {
-        tracing::debug!("this could not be noted in the ledger: {failed}");
+        tracing::debug!("this could not be noted in the ledger: {failed:#}");
     }
 }
 

@@ -380,6 +380,10 @@ pub struct Log {
     /// The least level that is logged. The environment variable REGRAFT_LOG overrides it, also per
     /// module: "info,regraft_postgres=debug".
     pub level: LogLevel,
+    /// Whether messages of the servers are repeated as they are: in log lines, in the status, over HTTP and in
+    /// the ledger. Words of functions, triggers and extensions, and values that a message quotes, may hold
+    /// what is in rows; without this they are left out.
+    pub server_messages: bool,
 }
 
 /// How log lines look.

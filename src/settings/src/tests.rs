@@ -339,7 +339,7 @@ fn the_json_schema_describes_every_key_and_gives_the_defaults() {
     let schema = json_schema();
     let mut count = 0;
     each(&schema, "", &mut count);
-    assert_eq!(count, 43);
+    assert_eq!(count, 44);
     let required = serde_json::json!(["name", "source", "target", "mapping"]);
     assert_eq!(schema["required"], required);
     let limits = &schema["properties"]["limits"]["properties"];

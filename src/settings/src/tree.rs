@@ -79,7 +79,7 @@ impl<'i> Tree<'i> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let faults = errors.into_iter().map(|error| {
             let offset = error.span().map_or(0, |span| span.start);
-            Fault::new("", error.message()).offset(offset)
+            Fault::new("", error.message().replace('\n', ", ")).offset(offset)
         });
         let mut tree = Self {
             text,

@@ -1,12 +1,15 @@
 //! Log lines on standard error. A line is a fixed message with fields, so that it can be searched:
-//! `tracing::info!(lsn = %position, "position acknowledged")`.
+//! `tracing::info!(lsn = %position, "position acknowledged")`. Whatever is in them, it stays one line.
 
 use std::io::IsTerminal;
 
+use regraft_core::text::visible;
 use regraft_core::{Code, Error, Result};
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Environment variable that overrides the configured level, in the form of `EnvFilter`:
@@ -50,9 +53,9 @@ fn filter(level: &str, variable: Option<&str>) -> Result<EnvFilter> {
     let directives = match text.to_ascii_lowercase().as_str() {
         "error" | "off" => text.to_owned(),
         level @ ("warn" | "info" | "debug" | "trace") => format!("warn,regraft={level}"),
-        // Whoever names the client asks for what it prints.
+        // Whoever names the client asks for what it prints: parameters, and notices of functions.
         _ if text.contains("tokio_postgres") => text.to_owned(),
-        _ => format!("{text},tokio_postgres=info"),
+        _ => format!("{text},tokio_postgres=warn"),
     };
     EnvFilter::builder().parse(directives).map_err(|error| {
         Error::new(Code::UsageInvalid, "the log level cannot be understood")
@@ -74,8 +77,19 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // It would say so on standard error, and panic when that is what nobody reads.
+    let builder = builder.log_internal_errors(false);
     match format {
-        LogFormat::Text => Box::new(builder.with_ansi(ansi).finish()),
+        LogFormat::Text => {
+            let fields = debug_fn(|line, field, value| {
+                let value = format!("{value:?}");
+                match (field.name(), visible(&value)) {
+                    ("message", value) => write!(line, "{value}"),
+                    (name, value) => write!(line, "{name}={value}"),
+                }
+            });
+            Box::new(builder.with_ansi(ansi).fmt_fields(fields.delimited(" ")).finish())
+        }
         LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
     }
 }
@@ -102,16 +116,26 @@ mod tests {
 
     /// What is written by three lines of regraft and one of a database client.
     fn lines(format: LogFormat, level: &str, variable: Option<&str>) -> Vec<String> {
-        let buffer = Buffer::default();
-        let writer = buffer.clone();
-        let filter = filter(level, variable).unwrap();
-        let subscriber = subscriber(format, filter, false, move || writer.clone());
-        tracing::subscriber::with_default(subscriber, || {
+        written(format, level, variable, || {
             tracing::info!(target: "regraft_pipeline", lsn = "0/16", "position acknowledged");
             tracing::debug!(target: "regraft_pipeline", rows = 3, "batch written");
             tracing::trace!(target: "regraft_postgres", "message received");
             tracing::debug!(target: "tokio_postgres::query", "executing with parameters: secret");
-        });
+            tracing::info!(target: "tokio_postgres::connection", "NOTICE: secret");
+        })
+    }
+
+    fn written(
+        format: LogFormat,
+        level: &str,
+        variable: Option<&str>,
+        write: impl FnOnce(),
+    ) -> Vec<String> {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let filter = filter(level, variable).unwrap();
+        let subscriber = subscriber(format, filter, false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, write);
         let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
     }
@@ -122,6 +146,19 @@ mod tests {
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].ends_with("INFO regraft_pipeline: position acknowledged lsn=\"0/16\""));
         assert!(!lines[0].contains('\u{1b}'));
+    }
+
+    #[test]
+    fn nothing_in_a_line_begins_another_one() {
+        let forged = "a\n2026-01-01T00:00:00Z  INFO regraft: all is well\u{1b}[2J";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let lines = written(format, "info", None, || {
+                tracing::info!(target: "regraft_cli", table = %forged, name = forged, "{forged}");
+            });
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            assert!(!lines[0].contains('\u{1b}'), "{lines:?}");
+            assert_eq!(lines[0].matches(r"a\n2026").count(), 3, "{lines:?}");
+        }
     }
 
     #[test]

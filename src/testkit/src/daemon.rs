@@ -160,6 +160,25 @@ impl Installation {
         Finished { status, stdout: daemon.stdout(), stderr: daemon.stderr() }
     }
 
+    /// Runs a command to its end, whose standard output, and error, nobody reads.
+    ///
+    /// # Panics
+    /// If it takes longer than the deadline.
+    pub async fn command_unheard(&self, arguments: &[&str], deadline: Duration) -> ExitStatus {
+        let program = self.program.as_deref();
+        let mut command = Command::new(program.unwrap_or_else(|| regraft_binary()));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        let closed = || {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            writer
+        };
+        let child = command.stdout(closed()).stderr(closed()).spawn().unwrap();
+        let (stdout, stderr) = (PathBuf::new(), PathBuf::new());
+        let mut daemon = Daemon { child, status: None, stdout, stderr, http_port: self.http_port };
+        daemon.wait(deadline).await
+    }
+
     fn start_command(&self, mut command: Command) -> Daemon {
         let number = self.started.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (stdout, stderr) =

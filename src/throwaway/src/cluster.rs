@@ -199,7 +199,7 @@ impl Cluster {
             }
             if Instant::now() >= until {
                 let error = self.failed(format!(
-                    "the server does not answer within {} s; its log ends with:\n{}",
+                    "the server does not answer within {} s; its log ends with: {}",
                     self.deadline.as_secs(),
                     self.log_tail(20)
                 ));
@@ -212,9 +212,8 @@ impl Cluster {
 
     fn refusal(&self, log: &str) -> Refusal {
         let lines: Vec<_> = log.lines().collect();
-        let tail = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n");
-        let error =
-            self.failed(format!("the server ended while it started; its log says:\n{tail}"));
+        let tail = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join(" | ");
+        let error = self.failed(format!("the server ended while it started; its log says: {tail}"));
         if log.contains("could not bind IPv4 address") {
             Refusal::PortTaken(error)
         } else if log.contains("is still in use") || log.contains("lock file \"postmaster.pid\"") {
@@ -325,7 +324,7 @@ impl Cluster {
             if Instant::now() >= until {
                 self.end(Duration::ZERO);
                 let tail = self.log_tail(20);
-                let what = format!("the server does not stop; its log ends with:\n{tail}");
+                let what = format!("the server does not stop; its log ends with: {tail}");
                 return Err(self.failed(what));
             }
             tokio::time::sleep(POLL).await;
@@ -375,11 +374,11 @@ impl Cluster {
         self.signal("HUP")
     }
 
-    /// The last lines of the server's log.
+    /// The last lines of the server's log, in one line.
     pub fn log_tail(&self, lines: usize) -> String {
         let text = self.log_path().map(|path| read_from(&path, 0)).unwrap_or_default();
         let all: Vec<_> = text.lines().collect();
-        all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join("\n")
+        all.get(all.len().saturating_sub(lines)..).unwrap_or_default().join(" | ")
     }
 
     /// Leaves the server running and its folder in place when this value is dropped.

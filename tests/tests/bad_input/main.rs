@@ -12,3 +12,4 @@ mod slots;
 mod sources;
 mod statements;
 mod targets;
+mod words;

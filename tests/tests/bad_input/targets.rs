@@ -30,6 +30,35 @@ async fn a_missing_target_is_made_from_the_ddl_that_check_prints() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_ddl_brings_schemas_and_types_and_one_table_for_several_statements() {
+    let source = "
+        CREATE SCHEMA \"Kinds\"; CREATE TYPE \"Kinds\".mood AS ENUM ('good', 'it''s bad');
+        CREATE DOMAIN short AS varchar(5) NOT NULL;
+        CREATE TYPE pair AS (a integer, \"B b\" short);
+        CREATE TABLE items (id bigint PRIMARY KEY, \"Mood\" \"Kinds\".mood, moods \"Kinds\".mood[],
+            name short, both_of pair);
+        CREATE TABLE others (id bigint PRIMARY KEY, name text);
+        INSERT INTO items SELECT i, 'it''s bad', '{good}', 'n' || i, ROW(i, 'x'::short)::pair FROM generate_series(1, 9) i;
+        INSERT INTO others SELECT i, 'o' || i FROM generate_series(1, 9) AS i";
+    let mapping = "INSERT INTO \"New s\".\"All\" SELECT id, \"Mood\", moods, name, both_of, id + 1, id * 2, name::text
+                     FROM items;
+                   INSERT INTO \"New s\".merged (id, name, kind) SELECT id, name::text, 'item' FROM items;
+                   INSERT INTO \"New s\".merged (kind, id, name) SELECT 'other', id, name FROM others;\n";
+    let case = Case::of(Given { source, target: "SELECT 1", mapping, ..Given::default() }).await;
+    let printed = case.regraft(&["check", "--ddl"]).await;
+    assert_eq!(printed.code(), 0, "{}", printed.stderr);
+    case.at_target(&printed.stdout).await;
+    let again = case.regraft(&["check"]).await;
+    assert_eq!(again.code(), 0, "{}\n{}", printed.stdout, again.stdout);
+    case.catch_up().await;
+    case.at_source("UPDATE items SET name = 'new' WHERE id < 4; DELETE FROM others WHERE id = 1")
+        .await;
+    case.catch_up().await;
+    let merged = "SELECT count(*) FROM \"New s\".merged";
+    assert_eq!(regraft_tests::number(&case.databases.target, merged).await, 17);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_ddl_for_several_rows_per_source_row_is_to_be_completed() {
     let source = "CREATE TABLE docs (id bigint PRIMARY KEY, doc jsonb);
                   INSERT INTO docs VALUES (1, '{\"a\": \"x\", \"b\": null}'), (2, NULL)";

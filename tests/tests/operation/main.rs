@@ -13,3 +13,4 @@ mod sample;
 mod slow;
 mod start;
 mod stop;
+mod unheard;

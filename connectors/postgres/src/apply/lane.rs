@@ -166,7 +166,7 @@ impl Lane {
         });
         let mut error = classify(error, &format!("{}, {place}", self.place));
         if let Some(refused) = refused {
-            if refused.sqlstate == "21000" {
+            if error.code() == Code::DuplicateTargetKey {
                 error = Error::new(Code::DuplicateTargetKey, "two source rows give one target key")
                     .at(place)
                     .remedy("select columns that make the target key unique, or widen the key");

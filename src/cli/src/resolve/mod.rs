@@ -4,6 +4,7 @@
 //! it, the target type-checks the assignment. `check` prints all that was found; `run` goes on when
 //! nothing of it is an error.
 
+pub(crate) mod ddl;
 mod foreign_keys;
 pub mod overloads;
 mod own;
@@ -39,6 +40,7 @@ use tokio_postgres::Client;
 
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
+pub use ddl::MissingTarget;
 use own::Own;
 pub use source::source_table;
 pub use target::occupied;
@@ -170,20 +172,6 @@ pub struct Resolution {
     pub missing_targets: Vec<MissingTarget>,
     /// Present when nothing found is an error.
     pub resolved: Option<Resolved>,
-}
-
-/// A target table that does not exist.
-pub struct MissingTarget {
-    /// Schema, if it was written, and table.
-    pub name: (Option<String>, String),
-    /// Names of the columns, as written or as the SELECT gives them.
-    pub columns: Vec<String>,
-    /// SQL types, with modifiers where the expression is a plain column.
-    pub types: Vec<String>,
-    /// Columns that copy the source key, when the statement gives one row per source row.
-    pub key: Vec<String>,
-    /// More than one row may come from a source row.
-    pub many: bool,
 }
 
 impl Resolution {
@@ -410,7 +398,7 @@ async fn one(
         }
         Err(error) => {
             if error.code() == Code::TargetMissing {
-                resolution.missing_targets.push(target::missing(source, &compiled).await?);
+                resolution.missing_targets.push(ddl::missing(source, target, &compiled).await?);
             }
             Err(error)
         }

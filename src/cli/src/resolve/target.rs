@@ -8,7 +8,7 @@ use regraft_core::{Code, Error, ReplicaIdentity, Result};
 use regraft_postgres::catalog::{Table, TableColumn};
 use regraft_postgres::classify;
 
-use super::{Compiled, Evaluation, MissingTarget, Side, route_columns, types, written};
+use super::{Compiled, Evaluation, Side, route_columns, types, written};
 use crate::finding::Finding;
 
 /// Finds the target of a statement and judges it.
@@ -361,28 +361,6 @@ pub(super) fn tell_apart(routes: &mut [Route], compiled: &[Compiled], findings: 
     for (route, only) in routes.iter_mut().zip(only) {
         route.only = only;
     }
-}
-
-/// What a table for a statement would need.
-pub(super) async fn missing(source: &Side, compiled: &Compiled) -> Result<MissingTarget> {
-    let columns = match compiled.statement.columns() {
-        Some(names) if names.len() == compiled.types.len() => names.to_vec(),
-        _ => compiled.names.clone(),
-    };
-    let (schema, name) = compiled.statement.target();
-    let owner = compiled.owner.clone().unwrap_or_default();
-    let mut types = Vec::new();
-    for (oid, modifier) in &compiled.full_types {
-        let row = source.client.query_one("SELECT format_type($1, $2)", &[oid, modifier]).await;
-        types.push(row.map_err(|error| classify(&error, &source.place))?.get(0));
-    }
-    Ok(MissingTarget {
-        name: (schema.map(str::to_owned), name.to_owned()),
-        key: owner.iter().filter_map(|&at| columns.get(at).cloned()).collect(),
-        columns,
-        types,
-        many: !compiled.single(),
-    })
 }
 
 /// Targets that hold rows before the pipeline has written any, as far as each statement can tell its

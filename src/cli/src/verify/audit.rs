@@ -18,6 +18,7 @@ use super::statistics::{self, StatisticsReport};
 use super::{rule_file, table};
 use crate::args::VerifyArgs;
 use crate::mappers::Mappers;
+use crate::out::{out, outln};
 use crate::resolve::{Side, resolve};
 
 /// Between looks at whether somebody follows.
@@ -185,6 +186,6 @@ impl Audited {
 
 /// Prints a table with a heading.
 pub(super) fn print_table(heading: &str, head: &[&str], rows: &[Vec<String>]) {
-    println!("\n{heading}");
-    print!("{}", table(head, rows));
+    outln!("\n{heading}");
+    out!("{}", table(head, rows));
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::audit::{Verdict, print_table};
 use crate::args::ChecksumAlgorithm;
+use crate::out::outln;
 
 /// Keys in a JSON report.
 const REPORTED: usize = 10_000;
@@ -175,7 +176,7 @@ pub(super) fn print(reports: &[ChecksumReport]) {
     for report in reports {
         for KeyReport { difference, key } in report.keys.iter().take(PRINTED) {
             let key = Value::from(key.clone());
-            println!("{} {}.{} {key}", difference.as_str(), report.target, report.column);
+            outln!("{} {}.{} {key}", difference.as_str(), report.target, report.column);
         }
     }
 }

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use crate::args::VerifyArgs;
 use crate::load;
 use crate::mappers::Mappers;
+use crate::out::{out, outln};
 use crate::resolve::Side;
 use crate::run::on_terminal;
 use crate::setup::migrate_existing;
@@ -67,7 +68,7 @@ pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
     if args.json {
         let mut report = report(&outcomes, &open);
         audited.add_to(&mut report);
-        println!("{report:#}");
+        outln!("{report:#}");
     } else {
         if !args.without_rows {
             print(&outcomes, &open);
@@ -285,9 +286,9 @@ fn print(outcomes: &[Outcome], findings: &[Value]) {
         "position",
         "digest",
     ];
-    print!("{}", table(&head, &rows));
+    out!("{}", table(&head, &rows));
     if outcomes.iter().any(|outcome| outcome.unsettled > 0) {
-        println!("\nunsettled rows changed whenever they were looked at; verify again later");
+        outln!("\nunsettled rows changed whenever they were looked at; verify again later");
     }
     print_findings(findings);
 }
@@ -296,16 +297,16 @@ pub(crate) fn print_findings(findings: &[Value]) {
     if findings.is_empty() {
         return;
     }
-    println!();
+    outln!();
     for finding in findings {
         let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
         let columns = finding["columns"].as_array().into_iter().flatten();
         let columns: Vec<_> = columns.filter_map(Value::as_str).collect();
         let columns =
             if columns.is_empty() { String::new() } else { format!(" in {}", columns.join(", ")) };
-        println!("{} {} {}{columns}", text("difference"), text("target"), finding["key"]);
+        outln!("{} {} {}{columns}", text("difference"), text("target"), finding["key"]);
     }
-    println!(
+    outln!(
         "\nall of them are in regraft.findings of the target; `regraft repair` brings them in line"
     );
 }

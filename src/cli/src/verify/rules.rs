@@ -18,6 +18,7 @@ use tokio_postgres::error::ErrorPosition;
 
 use super::audit::print_table;
 use super::rule_file::{Expected, Query, Rule};
+use crate::out::outln;
 
 /// A pair that differs at moments that are not exact is tried so often.
 const TRIES: u32 = 3;
@@ -316,10 +317,10 @@ pub(super) fn print(reports: &[RuleReport]) {
     );
     for report in reports {
         if let Some(Refused { place, what }) = &report.error {
-            println!("{place}: {what}");
+            outln!("{place}: {what}");
         }
         for Example { side, row } in &report.examples {
-            println!("{}: only at the {side}: {row}", report.file);
+            outln!("{}: only at the {side}: {row}", report.file);
         }
     }
 }

@@ -5,6 +5,7 @@ use regraft_postgres::verify::{Audit, Figure, Moment, VerifyStatement};
 use serde::Serialize;
 
 use super::audit::{Verdict, print_table};
+use crate::out::outln;
 
 /// What the columns of the target are like.
 #[derive(Serialize)]
@@ -117,7 +118,7 @@ impl StatisticsReport {
         print_table(&heading, &["target", "column", "equal figures", "differ"], &rows);
         for table in self.tables.iter().filter(|table| table.verdict != Verdict::Equal) {
             let why = table.reason.map(|why| format!(": {why}")).unwrap_or_default();
-            println!("{} {}{why}", table.target, table.verdict.told(&self.moment));
+            outln!("{} {}{why}", table.target, table.verdict.told(&self.moment));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 /// Parentheses and brackets deeper than this are refused rather than recursed into.
 const DEPTH_MAX: usize = 50;
+/// More predicates in one path are refused: each makes what is recursed into deeper by one.
+const LINKS_MAX: usize = 200;
 
 /// A step from an item to others.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,13 +69,14 @@ pub(super) enum Whole {
 struct Reader<'p> {
     rest: &'p str,
     depth: usize,
+    links: usize,
     /// Inside a filter, where `@` means something.
     inside: bool,
 }
 
 /// Reads a path in lax mode, `None` for what is not taken.
 pub(super) fn read(path: &str) -> Option<Whole> {
-    let mut reader = Reader { rest: path, depth: 0, inside: false };
+    let mut reader = Reader { rest: path, depth: 0, links: 0, inside: false };
     reader.word("lax");
     let start = reader.rest;
     if let Some(walk) = reader.walk()
@@ -81,7 +84,7 @@ pub(super) fn read(path: &str) -> Option<Whole> {
     {
         return Some(Whole::Walk(walk));
     }
-    let mut reader = Reader { rest: start, depth: 0, inside: false };
+    let mut reader = Reader { rest: start, depth: 0, links: 0, inside: false };
     let predicate = reader.either()?;
     reader.space().is_empty().then_some(Whole::Predicate(predicate))
 }
@@ -259,6 +262,10 @@ impl<'p> Reader<'p> {
     fn either(&mut self) -> Option<Predicate> {
         let mut left = self.both()?;
         while self.take("||") {
+            self.links += 1;
+            if self.links > LINKS_MAX {
+                return None;
+            }
             left = Predicate::Or(Box::new(left), Box::new(self.both()?));
         }
         Some(left)
@@ -267,6 +274,10 @@ impl<'p> Reader<'p> {
     fn both(&mut self) -> Option<Predicate> {
         let mut left = self.single()?;
         while self.take("&&") {
+            self.links += 1;
+            if self.links > LINKS_MAX {
+                return None;
+            }
             left = Predicate::And(Box::new(left), Box::new(self.single()?));
         }
         Some(left)

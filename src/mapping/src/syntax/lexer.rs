@@ -236,14 +236,17 @@ impl Lexer<'_> {
         }
         // A multi-byte operator may end in + or - only if it holds one of these.
         let special = |text: &str| text.bytes().any(|b| b"~!@#^&|`?%".contains(&b));
-        while self.at - start > 1
-            && matches!(self.bytes[self.at - 1], b'+' | b'-')
-            && !special(&self.text[start..self.at])
-        {
-            self.at -= 1;
-        }
-        let text = &self.text[start..self.at];
+        let run = &self.text[start..self.at];
+        let signs = |c: char| matches!(c, '+' | '-');
+        let own = if special(run) { run } else { run.trim_end_matches(signs) };
+        let text = if own.is_empty() { &run[..1] } else { own };
+        self.at = start + text.len();
         self.push(Kind::Operator, if text == "!=" { "<>" } else { text }, start);
+        // What was cut off is read at once, sign by sign: a long run of them is not looked at again and again.
+        for at in text.len()..run.len() {
+            self.at = start + at + 1;
+            self.push(Kind::Operator, &run[at..=at], start + at);
+        }
     }
 
     fn quoted(&mut self) -> Result<String, Stop> {

@@ -10,6 +10,9 @@ pub(crate) mod select;
 mod special;
 mod type_name;
 
+/// Bytes of a message.
+const MESSAGE_MAX: usize = 500;
+
 /// Why a text cannot be used, and where.
 #[derive(Debug)]
 pub(crate) struct Stop {
@@ -22,8 +25,15 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
+    /// A message that quotes a very long name or literal is cut.
     pub(crate) fn new(at: usize, message: impl Into<String>) -> Self {
-        Self { at, message: message.into(), remedy: None }
+        let mut message = message.into();
+        if message.len() > MESSAGE_MAX {
+            let end = message.floor_char_boundary(MESSAGE_MAX / 2);
+            let start = message.ceil_char_boundary(message.len() - MESSAGE_MAX / 2);
+            message = format!("{}…{}", &message[..end], &message[start..]);
+        }
+        Self { at, message, remedy: None }
     }
 
     pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {

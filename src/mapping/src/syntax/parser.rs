@@ -24,6 +24,10 @@ pub(super) mod power {
 /// Nesting beyond which an expression is refused rather than recursed into.
 const DEPTH_MAX: usize = 100;
 
+/// Height of an expression beyond which it is refused, because evaluating it is recursive, too: a chain
+/// of operators is as high as it is long.
+const HEIGHT_MAX: usize = 150;
+
 /// Words that end an expression and are never a column name by themselves.
 const RESERVED: &[&str] = &[
     "all",
@@ -126,6 +130,8 @@ pub(crate) struct Parser<'a> {
     /// Offset to report when the text ends too early.
     end: usize,
     depth: usize,
+    /// Height of the highest expression since it was set to 0.
+    height: usize,
 }
 
 fn negation(kind: Ast, negated: bool, at: usize) -> Ast {
@@ -137,7 +143,7 @@ pub(super) type Parsed<T> = Result<T, Stop>;
 impl<'a> Parser<'a> {
     pub(crate) fn new(tokens: &'a [Token]) -> Self {
         let end = tokens.last().map_or(0, |token| token.end);
-        Self { tokens, at: 0, end, depth: 0 }
+        Self { tokens, at: 0, end, depth: 0, height: 0 }
     }
 
     pub(crate) fn peek(&self) -> Option<&'a Token> {
@@ -226,9 +232,11 @@ impl<'a> Parser<'a> {
     pub(super) fn binary(&mut self, floor: u8) -> Parsed<Node> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(Stop::new(self.offset(), "this expression is nested too deeply"));
+            return Err(self.too_deep());
         }
+        let highest = std::mem::take(&mut self.height);
         let mut left = self.prefix(floor)?;
+        let mut height = self.height + 1;
         // Set after an operator that does not chain (`a < b < c`).
         let mut closed = None;
         while let Some(token) = self.peek() {
@@ -244,10 +252,19 @@ impl<'a> Parser<'a> {
             }
             let chains = !matches!(power, power::IS | power::COMPARISON | power::BETWEEN);
             left = self.infix(left, token, power)?;
+            height = height.max(self.height) + 1;
+            if height > HEIGHT_MAX {
+                return Err(self.too_deep());
+            }
             closed = if chains { None } else { Some(power) };
         }
+        self.height = highest.max(height);
         self.depth -= 1;
         Ok(left)
+    }
+
+    fn too_deep(&self) -> Stop {
+        Stop::new(self.offset(), "this expression is nested too deeply")
     }
 
     fn power_of(&self, token: &Token) -> Option<u8> {

@@ -63,9 +63,16 @@ fn refuse_tail(parser: &Parser<'_>) -> Result<(), Stop> {
     Err(parser.unexpected("the end of the SELECT"))
 }
 
+/// As in PostgreSQL.
+const ITEMS_MAX: usize = 1_664;
+
 fn items(parser: &mut Parser<'_>) -> Result<Vec<Item>, Stop> {
     let mut items = Vec::new();
     loop {
+        if items.len() == ITEMS_MAX {
+            let what = format!("a SELECT has at most {ITEMS_MAX} columns");
+            return Err(Stop::new(parser.offset(), what));
+        }
         items.push(item(parser)?);
         if !parser.take_mark(",") {
             return Ok(items);

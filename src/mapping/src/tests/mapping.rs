@@ -13,7 +13,7 @@ fn column(name: &str, type_oid: u32, key: bool) -> Column {
     Column { name: name.into(), type_oid, type_modifier: -1, key }
 }
 
-fn workloads() -> SourceTable {
+pub(super) fn workloads() -> SourceTable {
     SourceTable {
         name: TableName::new("public", "ai_workloads"),
         columns: vec![

@@ -7,3 +7,4 @@ mod found;
 mod jsonpath;
 mod mapping;
 mod regex;
+mod sizes;

@@ -141,7 +141,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             }
             // What cannot be verified must not keep the target from following the source: neither does a
             // connection that was lost, or could not be had, as long as the others are there.
-            tracing::warn!("verification stopped for a while: {error}");
+            tracing::warn!("verification stopped for a while: {error:#}");
             record::error(error.code());
             let pass = state.take().and_then(|state: State| state.pass);
             let wait = async {

@@ -1,0 +1,200 @@
+//! What would have to be made at the target: tables, and the schemas and types that they need.
+
+use std::collections::BTreeSet;
+
+use regraft_core::sql::{quote, quote_list};
+use regraft_core::{Oid, Result};
+use regraft_postgres::classify;
+
+use super::{Compiled, Side};
+
+/// A target table that does not exist, as one statement would fill it.
+pub struct MissingTarget {
+    /// Schema, if it was written, and table.
+    name: (Option<String>, String),
+    /// Schemas and types that it needs and that are missing, too.
+    before: Vec<String>,
+    /// Names of the columns, and their SQL types.
+    columns: Vec<(String, String)>,
+    /// Columns that copy the source key.
+    key: Vec<String>,
+    /// Columns that are constants, by which statements of one table tell their rows apart.
+    constants: Vec<String>,
+    /// More than one row may come from a source row.
+    many: bool,
+}
+
+/// Types of users among these and all that they are made of, innermost first: whether their name has the schema,
+/// the schema, the name, and what makes them.
+const TYPES: &str = "WITH RECURSIVE used(oid, depth) AS (
+        SELECT oid, 0 FROM unnest($1::oid[]) AS oid
+        UNION
+        SELECT below.oid, depth + 1 FROM used JOIN pg_type AS t ON t.oid = used.oid, LATERAL (
+            SELECT t.typelem WHERE t.typelem <> 0
+            UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd'
+            UNION ALL SELECT atttypid FROM pg_attribute WHERE t.typtype = 'c'
+                AND attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped) AS below(oid))
+    SELECT NOT pg_type_is_visible(t.oid), nspname::text, format_type(t.oid, NULL), CASE typtype
+        WHEN 'e' THEN (SELECT 'ENUM (' || string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder) || ')'
+            FROM pg_enum WHERE enumtypid = t.oid)
+        WHEN 'd' THEN format_type(typbasetype, typtypmod)
+        ELSE (SELECT '(' || string_agg(format('%I %s', attname, format_type(atttypid, atttypmod)), ', '
+            ORDER BY attnum) || ')'
+            FROM pg_attribute WHERE attrelid = typrelid AND attnum > 0 AND NOT attisdropped) END,
+        typtype = 'd'
+    FROM (SELECT oid, max(depth) AS depth FROM used GROUP BY oid) AS used
+    JOIN pg_type AS t ON t.oid = used.oid JOIN pg_namespace AS n ON n.oid = typnamespace
+    WHERE typtype IN ('e', 'd', 'c') AND t.oid >= 16384 ORDER BY depth DESC, t.oid";
+
+/// What a table for a statement would need.
+pub(super) async fn missing(
+    source: &Side,
+    target: &Side,
+    compiled: &Compiled,
+) -> Result<MissingTarget> {
+    let names = match compiled.statement.columns() {
+        Some(names) if names.len() == compiled.types.len() => names.to_vec(),
+        _ => distinct(&compiled.names),
+    };
+    let mut types = Vec::new();
+    for (oid, modifier) in &compiled.full_types {
+        let row = source.client.query_one("SELECT format_type($1, $2)", &[oid, modifier]).await;
+        types.push(row.map_err(|error| classify(&error, &source.place))?.get(0));
+    }
+    let named = |at: usize| names.get(at).cloned();
+    let owner = compiled.owner.iter().flatten();
+    let (schema, name) = compiled.statement.target();
+    let oids: Vec<Oid> = compiled.full_types.iter().map(|(oid, _)| *oid).collect();
+    Ok(MissingTarget {
+        before: before(source, target, schema, &oids).await?,
+        name: (schema.map(str::to_owned), name.to_owned()),
+        key: owner.filter_map(|&at| named(at)).collect(),
+        constants: compiled
+            .evaluation
+            .constants()
+            .iter()
+            .filter_map(|(at, _)| named(*at))
+            .collect(),
+        columns: names.into_iter().zip(types).collect(),
+        many: !compiled.single(),
+    })
+}
+
+/// The names, each once, and none of those that stand for no name.
+fn distinct(names: &[String]) -> Vec<String> {
+    let mut taken: BTreeSet<String> = names.iter().cloned().collect();
+    let mut seen = BTreeSet::new();
+    let name = |(at, name): (usize, &String)| {
+        if name != "?column?" && seen.insert(name.clone()) {
+            return name.clone();
+        }
+        let stem = if name == "?column?" { "column" } else { name };
+        let mut number = at + 1;
+        loop {
+            let other = format!("{stem}_{number}");
+            if taken.insert(other.clone()) {
+                return other;
+            }
+            number += 1;
+        }
+    };
+    names.iter().enumerate().map(name).collect()
+}
+
+/// The schemas and types that the target does not have.
+async fn before(
+    source: &Side,
+    target: &Side,
+    schema: Option<&str>,
+    types: &[Oid],
+) -> Result<Vec<String>> {
+    let asked = source.client.query(TYPES, &[&types]).await;
+    let types = asked.map_err(|error| classify(&error, &source.place))?;
+    let lacks = async |sql: &str, name: &str| -> Result<bool> {
+        let row = target.client.query_one(sql, &[&name]).await;
+        Ok(row.map_err(|error| classify(&error, &target.place))?.get(0))
+    };
+    let no_schema = "SELECT to_regnamespace(quote_ident($1::text)) IS NULL";
+    let no_type = "SELECT to_regtype($1::text) IS NULL";
+    let mut statements = Vec::new();
+    if let Some(schema) = schema
+        && lacks(no_schema, schema).await?
+    {
+        statements.push(format!("CREATE SCHEMA {};\n", quote(schema)));
+    }
+    for row in types {
+        let (qualified, schema, name): (bool, String, String) =
+            (row.get(0), row.get(1), row.get(2));
+        let (made_of, domain): (Option<String>, bool) = (row.get(3), row.get(4));
+        if !lacks(no_type, &name).await? {
+            continue;
+        }
+        if qualified && lacks(no_schema, &schema).await? {
+            statements.push(format!("CREATE SCHEMA {};\n", quote(&schema)));
+        }
+        let made_of = made_of.unwrap_or_else(|| "()".to_owned());
+        let kind = if domain { "DOMAIN" } else { "TYPE" };
+        statements.push(format!("CREATE {kind} {name} AS {made_of};\n"));
+    }
+    Ok(statements)
+}
+
+/// SQL that makes all of them: a table that several statements fill is one.
+pub(crate) fn ddl(missing: &[MissingTarget]) -> String {
+    let (mut out, mut made) = (String::new(), BTreeSet::new());
+    for (at, first) in missing.iter().enumerate() {
+        if missing[..at].iter().any(|earlier| earlier.name == first.name) {
+            continue;
+        }
+        let all: Vec<_> = missing.iter().filter(|other| other.name == first.name).collect();
+        for statement in all.iter().flat_map(|one| &one.before) {
+            if made.insert(statement) {
+                out.push_str(&format!("{statement}\n"));
+            }
+        }
+        out.push_str(&format!("{}\n", table(first, &all)));
+    }
+    out
+}
+
+fn table(first: &MissingTarget, all: &[&MissingTarget]) -> String {
+    let mut columns: Vec<&(String, String)> = Vec::new();
+    let (mut key, mut constants) = (Vec::new(), Vec::new());
+    for one in all {
+        let known: BTreeSet<&String> = columns.iter().map(|(name, _)| name).collect();
+        columns.extend(one.columns.iter().filter(|(name, _)| !known.contains(name)));
+        key.extend(&one.key);
+        constants.extend(&one.constants);
+    }
+    if all.len() > 1 {
+        // Rows of different statements may copy the same key.
+        key.extend(
+            constants.iter().filter(|name| all.iter().all(|one| one.constants.contains(name))),
+        );
+    }
+    let mut seen = BTreeSet::new();
+    key.retain(|name| seen.insert(*name));
+    let mut lines: Vec<_> =
+        columns.iter().map(|(name, sql_type)| format!("    {} {sql_type}", quote(name))).collect();
+    let (schema, name) = &first.name;
+    let name = schema.iter().chain([name]).map(|part| quote(part)).collect::<Vec<_>>().join(".");
+    if all.iter().any(|one| one.many) {
+        // Does not run before it is completed: only the user knows what tells the rows apart.
+        let key = quote_list(key);
+        lines.push(format!("    PRIMARY KEY ({key}, …) -- add what tells its rows apart"));
+    } else if !key.is_empty() {
+        lines.push(format!("    PRIMARY KEY ({})", quote_list(key)));
+    }
+    format!("CREATE TABLE {name} (\n{}\n);\n", lines.join(",\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct() {
+        let names = ["a", "?column?", "a", "column_2", "?column?"].map(str::to_owned);
+        assert_eq!(distinct(&names), ["a", "column_3", "a_3", "column_2", "column_5"]);
+    }
+}
