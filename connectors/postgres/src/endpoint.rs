@@ -400,6 +400,8 @@ impl Endpoint {
             self.guard(&session, value(2));
         } else {
             // One statement: the replication commands come one by one.
+            // Texts of regclass and its like depend on it.
+            connection.simple_query(&search(&self.schemas)).await?;
             let sql = "SELECT current_setting('transaction_read_only'), pg_backend_pid()";
             let rows = connection.simple_query(sql).await?;
             let value = |at: usize| rows.first().and_then(|row| row.get(at)?.as_deref());

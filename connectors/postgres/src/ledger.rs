@@ -60,8 +60,8 @@ pub struct Registered {
     pub position: Lsn,
     /// Timeline of the source's log in which the position was given out, if it is known.
     pub source_timeline: Option<u32>,
-    /// Code of the error that ended, or holds, the pipeline.
-    pub last_error: Option<String>,
+    /// Code of the error that ended, or holds, the pipeline, and what it says after its place.
+    pub last_error: Option<(String, String)>,
     /// Source table, target table (both printed) and fingerprint of each statement, in order.
     pub statements: Vec<(String, String, String)>,
     /// Accepted shapes of the source tables.
@@ -137,7 +137,8 @@ impl PgLedger {
             return Ok(None);
         }
         let sql = "SELECT source_system, source_db, slot, publication, position, \
-                   (to_jsonb(p) ->> 'source_timeline')::bigint, last_error ->> 'code' \
+                   (to_jsonb(p) ->> 'source_timeline')::bigint, last_error ->> 'code', \
+                   last_error ->> 'what' \
                    FROM regraft.pipelines p WHERE name = $1";
         let Some(row) = client.query_opt(sql, &[&name]).await.map_err(fail)? else {
             return Ok(None);
@@ -159,7 +160,7 @@ impl PgLedger {
             publication: row.get(3),
             position: lsn(row.get(4)),
             source_timeline: row.get::<_, Option<i64>>(5).and_then(|t| u32::try_from(t).ok()),
-            last_error: row.get(6),
+            last_error: row.get::<_, Option<String>>(6).zip(row.get(7)),
             statements: statements.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect(),
             shapes: tables.iter().map(shape).collect(),
         }))

@@ -282,6 +282,8 @@ pub struct Publication {
     pub via_root: bool,
     /// Stored generated columns are carried (since version 18).
     pub generated: bool,
+    /// Its owner: to change it alters the publication, and means nothing.
+    pub owner: Oid,
     /// The tables.
     pub tables: Vec<Published>,
 }
@@ -291,6 +293,8 @@ pub struct Publication {
 pub struct Published {
     /// Schema and name.
     pub table: TableName,
+    /// `pg_class.oid`.
+    pub oid: Oid,
     /// A row filter or a column list restricts it.
     pub restricted: bool,
     /// By what it is in the publication: a table that is taken out and added again has another one.
@@ -316,15 +320,23 @@ impl Publication {
             "false"
         };
         let generated = if server.major() >= 18 { "p.pubgencols = 's'" } else { "false" };
+        // By a table of its own, or by a schema, which came with version 15.
+        let (member, schemas) = if server.major() >= 15 {
+            let join =
+                "LEFT JOIN pg_publication_namespace s ON s.pnpubid = p.oid AND s.pnnspid = n.oid";
+            ("coalesce(r.oid, s.oid)", join)
+        } else {
+            ("r.oid", "")
+        };
         let sql = format!(
             "SELECT p.oid || ':' || p.xmin AS id, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, \
                  {generated} AS generated, t.schemaname::text AS schema, t.tablename::text AS name, \
-                 {restricted} AS restricted, r.oid AS member \
+                 {restricted} AS restricted, {member} AS member, c.oid AS table_oid, p.pubowner AS owner \
              FROM pg_publication p \
              LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname \
              LEFT JOIN pg_namespace n ON n.nspname = t.schemaname \
              LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
-             LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid \
+             LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid {schemas} \
              WHERE p.pubname = $1 ORDER BY t.schemaname, t.tablename"
         );
         let rows = client.query(&sql, &[&name]).await.map_err(fail)?;
@@ -334,6 +346,7 @@ impl Publication {
                 (row.get("schema"), row.get("name"));
             Some(Published {
                 table: TableName::new(schema?, name?),
+                oid: row.get::<_, Option<Oid>>("table_oid")?,
                 restricted: row.get("restricted"),
                 member: row.get("member"),
             })
@@ -343,6 +356,7 @@ impl Publication {
             operations: [first.get(1), first.get(2), first.get(3), first.get(4)],
             via_root: first.get("pubviaroot"),
             generated: first.get("generated"),
+            owner: first.get("owner"),
             tables: rows.iter().filter_map(table).collect(),
         }))
     }
@@ -359,7 +373,7 @@ impl Publication {
         tables: &[TableName],
         generated: bool,
     ) -> Result<()> {
-        let list = tables.iter().map(TableName::quoted).collect::<Vec<_>>().join(", ");
+        let list = only(tables);
         let generated = if generated { ", publish_generated_columns = stored" } else { "" };
         let sql = format!(
             "CREATE PUBLICATION {} FOR TABLE {list} WITH (publish = {}, \
@@ -370,12 +384,26 @@ impl Publication {
         client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
     }
 
-    /// Takes a table out of a publication that regraft made.
+    /// Takes tables out of a publication that regraft made. Where one is locked, it carries inserts only
+    /// from then on: that does not wait for anybody, and frees the application as well.
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn remove(client: &Client, place: &str, name: &str, table: &TableName) -> Result<()> {
-        let sql = format!("ALTER PUBLICATION {} DROP TABLE {}", quote(name), table.quoted());
+    pub async fn remove(
+        client: &Client,
+        place: &str,
+        name: &str,
+        tables: &[TableName],
+    ) -> Result<()> {
+        let name = quote(name);
+        let sql = format!(
+            "BEGIN; SET LOCAL lock_timeout = '1s'; ALTER PUBLICATION {name} DROP TABLE {}; COMMIT",
+            only(tables)
+        );
+        if client.batch_execute(&sql).await.is_ok() {
+            return Ok(());
+        }
+        let sql = format!("ROLLBACK; ALTER PUBLICATION {name} SET (publish = 'insert, truncate')");
         client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
     }
 
@@ -394,8 +422,7 @@ impl Publication {
     /// # Errors
     /// When the server refuses.
     pub async fn add(client: &Client, place: &str, name: &str, tables: &[TableName]) -> Result<()> {
-        let list = tables.iter().map(TableName::quoted).collect::<Vec<_>>().join(", ");
-        let sql = format!("ALTER PUBLICATION {} ADD TABLE {list}", quote(name));
+        let sql = format!("ALTER PUBLICATION {} ADD TABLE {}", quote(name), only(tables));
         client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
     }
 
@@ -464,4 +491,10 @@ mod tests {
             assert!(!names_standby(standbys, "regraft shop"), "{standbys}");
         }
     }
+}
+
+/// Tables of a publication, without those that inherit from them: each is published for itself.
+fn only(tables: &[TableName]) -> String {
+    let tables = tables.iter().map(|table| format!("ONLY {}", table.quoted()));
+    tables.collect::<Vec<_>>().join(", ")
 }

@@ -9,7 +9,7 @@ use regraft_core::{Code, Error, Oid, ReplicaIdentity, Result, TableName};
 use tokio_postgres::{Client, Row};
 
 use crate::classify;
-use crate::slot::{Publication, Server};
+use crate::slot::{Publication, Published, Server};
 
 /// A table that takes rows: a published table itself, or a partition below it.
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ impl Leaf {
 }
 
 /// Takes tables out of a publication that regraft made, as soon as the server refuses the application's
-/// writes because of it.
+/// writes because of it: every table of it, and those of `wanted` that are out already.
 ///
 /// # Errors
 /// [`Code::WritesRefused`] when there was one: it has been taken out, or could not be.
@@ -174,49 +174,46 @@ pub async fn withdraw(
     server: &Server,
     place: &str,
     publication: &str,
-    roots: &[Oid],
+    wanted: &[Oid],
 ) -> Result<()> {
-    let leaves = Leaf::of(client, place, roots).await?;
-    let refused = |leaf: &&Leaf| leaf.objection(server, true).is_some();
-    if !leaves.iter().any(|leaf| refused(&leaf)) {
-        return Ok(());
-    }
     let Some(found) = Publication::find(client, server, place, publication).await? else {
         return Ok(());
     };
-    let mut told = Ok(());
-    for leaf in leaves.iter().filter(refused) {
-        let sql = "SELECT n.nspname::text, c.relname::text FROM pg_class c \
-                   JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1";
-        let row =
-            client.query_opt(sql, &[&leaf.root]).await.map_err(|error| classify(&error, place))?;
-        let Some(row) = row else { continue };
-        let root = TableName::new(row.get::<_, String>(0), row.get::<_, String>(1));
-        if !found.tables.iter().any(|published| published.table == root) {
-            continue;
-        }
-        let Err(error) = leaf.accepts_writes(server, true, place) else { continue };
-        let removed = Publication::remove(client, place, publication, &root).await;
-        let outcome = match &removed {
-            Ok(()) => format!("{root} was taken out of the publication {publication} at once"),
-            Err(_) => {
-                format!("{root} could not be taken out of the publication {publication}: do it now")
-            }
-        };
-        let remedy = format!(
-            "{}; then copy {root} anew by `regraft run --recopy {root}`, as its changes are missing from here on",
-            error.remedy_text().unwrap_or_default()
-        );
-        let error = Error::new(Code::WritesRefused, format!("{}; {outcome}", error.what()));
-        let error = error.at(place).remedy(remedy);
-        tracing::error!("{error}");
-        let error = match removed {
-            Ok(()) => error,
-            Err(below) => error.because(below),
-        };
-        told = told.and(Err(error));
+    let mut roots: Vec<_> = found.tables.iter().map(|published| published.oid).collect();
+    roots.extend(wanted);
+    roots.sort_unstable();
+    roots.dedup();
+    let leaves = Leaf::of(client, place, &roots).await?;
+    let generated = found.generated;
+    let harmed: Vec<_> =
+        leaves.iter().filter(|leaf| leaf.objection(server, generated).is_some()).collect();
+    let Some(first) = harmed.first() else { return Ok(()) };
+    let harmful = |published: &&Published| harmed.iter().any(|leaf| leaf.root == published.oid);
+    let out: Vec<_> =
+        found.tables.iter().filter(harmful).map(|published| published.table.clone()).collect();
+    let removed = match out.is_empty() {
+        true => Ok(()),
+        false => Publication::remove(client, place, publication, &out).await,
+    };
+    let Err(error) = first.accepts_writes(server, generated, place) else { return Ok(()) };
+    let outcome = match &removed {
+        Ok(()) => format!("it was taken out of the publication {publication} at once"),
+        Err(_) => format!("it could not be taken out of the publication {publication}: do it now"),
+    };
+    let remedy = format!(
+        "{}; its changes are missing from here on: then `regraft run --resync TABLE`, or --recopy TABLE, with the \
+         source table",
+        error.remedy_text().unwrap_or_default()
+    );
+    let error = Error::new(Code::WritesRefused, format!("{}; {outcome}", error.what()));
+    let error = error.at(place).remedy(remedy);
+    if !out.is_empty() {
+        tracing::error!("{error:#}");
     }
-    told
+    Err(match removed {
+        Ok(()) => error,
+        Err(below) => error.because(below),
+    })
 }
 
 fn leaf(row: &Row) -> Leaf {
@@ -237,7 +234,13 @@ fn leaf(row: &Row) -> Leaf {
     }
 }
 
+// The functions about partitions lock each of them, and would wait, with locks of others, for whoever has one.
 const LEAVES: &str = "
+WITH RECURSIVE tree AS (
+    SELECT DISTINCT root, root AS oid FROM unnest($1::oid[]) AS root
+    UNION ALL
+    SELECT tree.root, i.inhrelid FROM tree JOIN pg_class p ON p.oid = tree.oid AND p.relkind = 'p'
+    JOIN pg_inherits i ON i.inhparent = tree.oid)
 SELECT r.root, n.nspname::text AS schema, c.relname::text AS name, c.relreplident AS identity,
        (SELECT array_agg(a.attname::text ORDER BY k.at)
         FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, at)
@@ -250,8 +253,7 @@ SELECT r.root, n.nspname::text AS schema, c.relname::text AS name, c.relrepliden
              AND NOT a.attisdropped AND a.attgenerated = 's') AS stored,
        ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
              AND NOT a.attisdropped AND a.attgenerated = 'v') AS computed
-FROM (SELECT root, coalesce(t.relid::oid, root) AS oid
-      FROM unnest($1::oid[]) AS root LEFT JOIN LATERAL pg_partition_tree(root) AS t ON true) AS r
+FROM tree AS r
 JOIN pg_class c ON c.oid = r.oid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r'

@@ -179,7 +179,10 @@ async fn ledger(
     }
     let known = PgLedger::registered(&side.client, &side.place, &settings.name).await?;
     if let Some(known) = known {
-        let other = other_source(source, &known).or_else(|| rewound(source, &known));
+        let other = match other_source(source, &known) {
+            Some(other) => Some(other),
+            None => rewound(source, &known).await?,
+        };
         resolution.findings.extend(other.iter().map(Finding::from));
         return Ok(());
     }

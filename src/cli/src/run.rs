@@ -9,6 +9,7 @@ use regraft_core::{Code, Error, Result};
 use regraft_pipeline::{Ending, Options, PATIENCE, Plan, Progress, VerifyOptions};
 use regraft_postgres::connectors::{Address, PgConnectors};
 use regraft_postgres::sessions::Deadlines;
+use regraft_postgres::writes;
 use regraft_settings::{ForeignKeys, Repair, Settings, UrlSource};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -131,6 +132,11 @@ async fn set_up(
     };
     let source = side("source", &settings.source.url).await.map_err(one)?;
     let target = side("target", &settings.target.url).await.map_err(one)?;
+    let publication = &settings.source.publication;
+    if settings.makes(publication) {
+        let Side { client, server, place, .. } = &source;
+        writes::withdraw(client, server, place, publication, &[]).await.map_err(one)?;
+    }
     let resolution = resolve(settings, mappers, &source, &target).await.map_err(one)?;
     let Some(resolved) = resolution.resolved else {
         let errors = resolution.findings.into_iter().filter(|f| f.severity == Severity::Error);
@@ -149,7 +155,7 @@ async fn set_up(
     let setup = Setup { settings, args, source: &source, target: &target };
     let source_system = setup.register(&resolved).await.map_err(one)?;
     let source_schemas = resolved.standing.source_schemas(&resolved.asked.path);
-    let target_schemas = resolved.standing.target_schemas();
+    let target_schemas = resolved.standing.target_schemas(&resolved.asked.target_path);
     let searching = |address: Address, schemas: Vec<String>| -> Address {
         Arc::new(move || Ok(address()?.searching(&schemas)))
     };

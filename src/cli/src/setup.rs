@@ -11,7 +11,7 @@ use regraft_core::{Code, Error, Lsn, Result, TableName};
 use regraft_pipeline::Plan;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered, Shape};
 use regraft_postgres::slot::{Publication, START_OVER, Server, Slot, names_standby};
-use regraft_postgres::standing::{self, Drift, When};
+use regraft_postgres::standing::{self, Drift, Standing, When};
 use regraft_postgres::writes::{self, Leaf};
 use regraft_postgres::{classify, history};
 use regraft_settings::Settings;
@@ -163,16 +163,25 @@ pub(crate) fn other_source(source: &Side, known: &Registered) -> Option<Error> {
 
 /// Why the source is not taken, though its log may have grown beyond the position in the meantime: what was
 /// once found missing in it is still not there.
-pub(crate) fn rewound(source: &Side, known: &Registered) -> Option<Error> {
-    let ended = known.last_error.as_deref() == Some(Code::SourceRewound.as_str());
-    (ended || source.server.wal_end < known.position).then(|| {
+///
+/// # Errors
+/// When the source cannot be asked.
+pub(crate) async fn rewound(source: &Side, known: &Registered) -> Result<Option<Error>> {
+    let Side { client, place, .. } = source;
+    // The position was read a moment ago, and another daemon may have moved it since the server was asked.
+    let end = Server::ask(client, place).await?.wal_end;
+    let of_this = |error: &(String, String)| {
+        error.0 == Code::SourceRewound.as_str() && error.1.starts_with(place)
+    };
+    let ended = known.last_error.as_ref().is_some_and(of_this);
+    Ok((ended || end < known.position).then(|| {
         let what = format!(
             "the source's log did not hold the position {} that the target has: it was restored, or promoted \
              too early",
             known.position
         );
-        history::rewound(what, &source.place)
-    })
+        history::rewound(what, place)
+    }))
 }
 
 pub(crate) struct Setup<'a> {
@@ -207,7 +216,7 @@ impl Setup<'_> {
             None => self.refuse_mixing(resolved, &anew).await?,
             Some(known) if !self.starts_over() => {
                 other_source(self.source, known).map_or(Ok(()), Err)?;
-                if let Some(error) = rewound(self.source, known) {
+                if let Some(error) = rewound(self.source, known).await? {
                     // The log may have grown beyond the position when it is looked at again.
                     let (client, place) = (&target.client, target.place.as_str());
                     PgLedger::note_error(client, place, &settings.name, Some(&error)).await?;
@@ -240,7 +249,9 @@ impl Setup<'_> {
             }
             made => made?,
         };
-        let standing = take(self.source, target, &resolved.asked).await?;
+        // What was compared; only the publication is another one by now.
+        let publication = take(self.source, target, &resolved.asked).await?.publication;
+        let standing = Standing { publication, ..resolved.standing.clone() };
         let (client, place) = (&target.client, target.place.as_str());
         standing::accept(client, place, &settings.name, &standing).await?;
         // The pipeline takes it again on the connection of its ledger.
@@ -381,6 +392,12 @@ impl Setup<'_> {
         accept_writes(&leaves, server, true, place)?;
         if generated && !found.generated {
             Publication::add_generated(client, place, name).await?;
+        }
+        // What the mapping does not need any more would be guarded by nobody.
+        let needless = found.tables.iter().map(|published| &published.table);
+        let needless: Vec<_> = needless.filter(|table| !tables.contains(table)).cloned().collect();
+        if !needless.is_empty() {
+            Publication::remove(client, place, name, &needless).await?;
         }
         let missing = found.missing(&tables);
         if missing.is_empty() {
@@ -605,7 +622,8 @@ fn other_meaning(
         let what = format!("a name of the statement means {is} now, and meant {was} when the pipeline was made");
         Some(Error::new(Code::StandsOnOther, what).at(&route.place).remedy(format!(
             "write {was} in the mapping, with its schema, and start once with --accept-mapping: nothing is \
-             lost; or rename {is}, or take its schema out of the role's search_path"
+             lost; or rename {is}, or take its schema out of the role's search_path; if {is} is that very \
+             table, moved: --resync {is}"
         )))
     })
 }

@@ -225,6 +225,12 @@ pub trait Connectors: Send {
 /// Looks whether what the mapping stands on is still what was accepted: tables, columns, partitions, what
 /// the publication holds, what names mean.
 pub trait Sentinel: Send {
+    /// Sees to it that nothing at the source keeps the application from writing. Needs the source only.
+    ///
+    /// # Errors
+    /// When something did: it has been undone, as far as possible.
+    fn guard(&mut self) -> impl Future<Output = Result<()>> + Send;
+
     /// One look at both servers. Gives the targets, as they are printed, for which a comparison was asked
     /// that mends their rows: until then rows may be missing.
     ///

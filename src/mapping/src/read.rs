@@ -10,7 +10,7 @@ use regraft_core::{
 };
 
 use crate::functions::VOLATILE;
-use crate::statement::{Statement, TableRef};
+use crate::statement::{Statement, TableRef, source_tables};
 use crate::syntax::Stop;
 use crate::syntax::lexer::{Kind, Token};
 use crate::syntax::parser::{SESSION_WORDS, volatile};
@@ -86,9 +86,7 @@ impl KeyedRead {
                  columns that its trace leads from",
             ));
         }
-        let reference = statement.source_tables().first();
-        let reference = reference.map(|table| table.alias.as_ref().unwrap_or(&table.name));
-        let whole = takes_whole_rows(tokens, reference);
+        let whole = takes_whole_rows(tokens, written);
         let named = |name: &str| tokens.iter().any(|t| t.is_identifier() && t.text == name);
         let columns = table.columns.iter();
         let columns = columns.filter(|c| whole || c.key || named(&c.name));
@@ -163,9 +161,12 @@ fn unstable(token: &Token, calls: bool) -> Option<Stop> {
     }
 }
 
-/// `*`, `s.*`, or the table's own name as a value: what they give changes with any column.
-pub(crate) fn takes_whole_rows(tokens: &[Token], reference: Option<&String>) -> bool {
-    tokens.iter().enumerate().any(|(at, token)| {
+/// `*`, `s.*`, the table's own name as a value, or its columns by other names: what they give changes with
+/// any column.
+pub(crate) fn takes_whole_rows(tokens: &[Token], table: &TableRef) -> bool {
+    let reference = table.alias.as_ref().unwrap_or(&table.name);
+    let mut bare = 0_usize;
+    let all = tokens.iter().enumerate().any(|(at, token)| {
         let before = at.checked_sub(1).and_then(|at| tokens.get(at));
         let after = tokens.get(at + 1);
         let follows = |mark: &str| before.is_some_and(|token| token.is_mark(mark));
@@ -174,12 +175,14 @@ pub(crate) fn takes_whole_rows(tokens: &[Token], reference: Option<&String>) -> 
                 || follows(",")
                 || follows(".");
         }
-        // As a value it stands in parentheses or between commas; in FROM it does not.
-        token.is_identifier()
-            && Some(&token.text) == reference
-            && (follows("(") || follows(","))
-            && after.is_some_and(|token| token.is_mark(")") || token.is_mark(","))
-    })
+        let is = token.is_identifier() && token.text == *reference && !follows(".");
+        bare += usize::from(is && !after.is_some_and(|token| token.is_mark(".")));
+        is && table.alias.is_some() && after.is_some_and(|token| token.is_mark("("))
+    });
+    // Once it stands in FROM, for each place that reads the table.
+    let places = source_tables(tokens);
+    let places = places.iter().filter(|t| t.alias.as_ref().unwrap_or(&t.name) == reference);
+    all || bare > places.count()
 }
 
 impl Mapper for KeyedRead {

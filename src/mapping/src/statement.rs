@@ -192,10 +192,15 @@ fn column_list(tokens: &[Token], mut at: usize, end: usize) -> Result<(Vec<Strin
     }
 }
 
-/// Clauses of INSERT that regraft itself decides.
+/// Clauses of INSERT that regraft itself decides, and a table that is read without FROM.
 fn refuse_insert_clauses(tokens: &[Token]) -> Result<(), Stop> {
     let mut depth = 0_usize;
     for (i, token) in tokens.iter().enumerate() {
+        let read = tokens.get(i + 1).is_some_and(Token::is_identifier) && !is_label(tokens, i);
+        if token.is_word("table") && read {
+            let message = "TABLE reads a table without FROM";
+            return Err(Stop::new(token.start, message).remedy("write SELECT * FROM instead"));
+        }
         if token.is_mark("(") {
             depth += 1;
         } else if token.is_mark(")") {
@@ -263,11 +268,7 @@ pub(crate) fn source_tables(tokens: &[Token]) -> Vec<TableRef> {
 
 /// The same, with the index of the first token of each.
 fn placed_tables(tokens: &[Token]) -> Vec<(TableRef, usize)> {
-    let defined: Vec<&str> = tokens
-        .windows(3)
-        .filter(|w| w[0].is_identifier() && w[1].is_word("as") && w[2].is_mark("("))
-        .map(|w| w[0].text.as_str())
-        .collect();
+    let defined = defined_by_with(tokens);
     let mut found: Vec<(TableRef, usize)> = Vec::new();
     // For each open parenthesis: whether the tokens inside stand in a FROM clause.
     let mut stack = vec![false];
@@ -331,6 +332,30 @@ fn placed_tables(tokens: &[Token]) -> Vec<(TableRef, usize)> {
         i += 1;
     }
     found
+}
+
+/// Names that WITH defines: `name [(columns)] AS [[NOT] MATERIALIZED] (`.
+fn defined_by_with(tokens: &[Token]) -> Vec<&str> {
+    let word = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is_word(word));
+    let mark = |at: usize, mark: &str| tokens.get(at).is_some_and(|token| token.is_mark(mark));
+    let defines = |at: usize| {
+        let mut next = at + 1;
+        if mark(next, "(") {
+            // Names of columns, and nothing else.
+            let end = (next + 1..tokens.len()).find(|&i| mark(i, ")") || mark(i, "("));
+            let Some(end) = end.filter(|&end| mark(end, ")")) else { return false };
+            next = end + 1;
+        }
+        if !word(next, "as") {
+            return false;
+        }
+        next += 1;
+        next += usize::from(word(next, "not") && word(next + 1, "materialized"));
+        next += usize::from(word(next, "materialized"));
+        mark(next, "(")
+    };
+    let names = tokens.iter().enumerate().filter(|(at, t)| t.is_identifier() && defines(*at));
+    names.map(|(_, token)| token.text.as_str()).collect()
 }
 
 /// True when the FROM at `i` starts a clause: not IS DISTINCT FROM, and not that of a function.
@@ -564,32 +589,55 @@ impl Statement {
         }
     }
 
-    /// Names that stand where a type or a collation may: after `::`, AS, COLLATE or a dot, or before a string.
+    /// Names that stand where a type or a collation does: after `::`, COLLATE or the AS of a CAST, or before
+    /// a string.
     pub fn named_types(&self) -> Vec<&str> {
         let tokens = self.select_tokens();
         let before = |at: usize| at.checked_sub(1).and_then(|at| tokens.get(at));
-        let may_be = |at: usize| {
-            let typed = before(at).is_some_and(|token| {
-                token.is_operator("::")
-                    || token.is_mark(".")
-                    || token.is_word("as")
-                    || token.is_word("collate")
+        let casts = |at: usize| {
+            // The parenthesis that is open there.
+            let mut depth = 0_usize;
+            let opens = (0..at).rev().find(|&i| {
+                if tokens[i].is_mark(")") {
+                    depth += 1;
+                } else if tokens[i].is_mark("(") {
+                    if depth == 0 {
+                        return true;
+                    }
+                    depth -= 1;
+                }
+                false
             });
-            typed
-                || tokens
-                    .get(at + 1)
-                    .is_some_and(|next| next.kind == Kind::String || next.is_mark("."))
+            opens.and_then(before).is_some_and(|token| token.is_word("cast"))
         };
-        let names =
-            tokens.iter().enumerate().filter(|(at, token)| token.is_identifier() && may_be(*at));
+        let direct = |at: usize| {
+            before(at).is_some_and(|token| {
+                token.is_operator("::")
+                    || token.is_word("collate")
+                    || token.is_word("as") && casts(at)
+            })
+        };
+        let is_type = |at: usize| {
+            let qualified = before(at).is_some_and(|token| token.is_mark("."))
+                && at.checked_sub(2).is_some_and(direct);
+            let literal = tokens.get(at + 1).is_some_and(|next| next.kind == Kind::String);
+            direct(at) || qualified || literal
+        };
+        let names = tokens.iter().enumerate().filter(|(at, t)| t.is_identifier() && is_type(*at));
         names.map(|(_, token)| token.text.as_str()).collect()
+    }
+
+    /// Names that stand before a dot: schemas among them.
+    pub fn named_schemas(&self) -> Vec<&str> {
+        let pairs = self.select_tokens().windows(2);
+        let named = pairs.filter(|pair| pair[0].is_identifier() && pair[1].is_mark("."));
+        named.map(|pair| pair[0].text.as_str()).collect()
     }
 
     /// The SELECT may read a column of this name of a table that it calls `table`.
     pub fn mentions(&self, table: &TableRef, column: &str) -> bool {
         let tokens = self.select_tokens();
-        let reference = table.alias.as_ref().unwrap_or(&table.name);
-        takes_whole_rows(tokens, Some(reference))
+        takes_whole_rows(tokens, table)
             || tokens.iter().any(|token| token.is_identifier() && token.text == column)
     }
 

@@ -41,6 +41,7 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 const NOTE_TIME: Duration = Duration::from_secs(5);
 /// Between looks at the catalogues: so many times as long as the last one took, within these bounds.
 const LOOK_SHARE: u32 = 300;
+const RESHAPED_SHARE: u32 = 10;
 const LOOK_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// Chunk messages in flight; data is bounded by the number of readers.
 const CHUNK_MESSAGES: usize = 64;
@@ -117,7 +118,7 @@ async fn attempts<C: Connectors>(
         );
         tokio::select! {
             () = cancel.cancelled() => return Ok(Ending::Stopped),
-            () = tokio::time::sleep(wait) => {}
+            () = pause(connectors.sentinel(), wait) => {}
         }
         wait = (wait * 2).min(BACKOFF.1);
     }
@@ -132,7 +133,10 @@ async fn attempt<C: Connectors>(
 ) -> Result<Ending> {
     // Connect, in the order in which a mistake is cheapest.
     let connect = async {
-        let mut ledger = connectors.ledger().await?;
+        let mut sentinel = connectors.sentinel();
+        let (guarded, ledger) = tokio::join!(sentinel.guard(), connectors.ledger());
+        guarded?;
+        let mut ledger = ledger?;
         let mut state = ledger.load().await?;
         let sink = connectors.sink().await?;
         let mut planner = connectors.reader().await?;
@@ -150,7 +154,6 @@ async fn attempt<C: Connectors>(
         let watermark = watermark(&plan.name);
         let settle_below = planner.mark(&format!("{watermark}start")).await?;
         // Before a row moves.
-        let mut sentinel = connectors.sentinel();
         state.mending.extend(sentinel.look().await?);
         Ok::<_, Error>((
             (ledger, state, sink, planner, readers),
@@ -260,8 +263,9 @@ async fn attempt<C: Connectors>(
     }
 }
 
-/// Looks whether what the mapping stands on is the same: at once after the stream has told a shape, and from
-/// time to time, so that it costs the servers little however much there is to look at.
+/// Looks whether what the mapping stands on is the same: soon after the stream has told a shape, and from
+/// time to time, so that it costs the servers little however much there is to look at. Whether the
+/// application may write is looked at more often.
 async fn look<S: Sentinel>(
     mut sentinel: S,
     reshaped: Arc<Notify>,
@@ -273,8 +277,29 @@ async fn look<S: Sentinel>(
         if !mending.is_empty() && follower.send(ChunkMessage::Mending(mending)).await.is_err() {
             return std::future::pending().await;
         }
-        let pause = (begun.elapsed() * LOOK_SHARE).clamp(LOOK_PAUSE.0, LOOK_PAUSE.1);
-        drop(tokio::time::timeout(pause, reshaped.notified()).await);
+        let took = begun.elapsed();
+        // Shapes are told in series.
+        tokio::time::sleep(took * RESHAPED_SHARE).await;
+        let next = Instant::now() + (took * LOOK_SHARE).clamp(LOOK_PAUSE.0, LOOK_PAUSE.1);
+        while Instant::now() < next {
+            let pause = next.saturating_duration_since(Instant::now()).min(LOOK_PAUSE.0);
+            if tokio::time::timeout(pause, reshaped.notified()).await.is_ok() {
+                break;
+            }
+            sentinel.guard().await?;
+        }
+    }
+}
+
+/// Waits until the next attempt; the application must be able to write meanwhile, too.
+async fn pause<S: Sentinel>(mut sentinel: S, wait: Duration) {
+    let over = Instant::now() + wait;
+    while Instant::now() < over {
+        tokio::time::sleep(over.saturating_duration_since(Instant::now()).min(LOOK_PAUSE.0)).await;
+        if wait > LOOK_PAUSE.0 {
+            // Of what is found the next attempt tells.
+            drop(sentinel.guard().await);
+        }
     }
 }
 

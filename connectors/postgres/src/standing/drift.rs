@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use regraft_core::{Code, Error, TableName};
 
 use super::{Asked, AskedTable, ColumnIs, NameIs, PartIs, Standing, TableIs};
+use crate::slot::START_OVER;
 
 /// How the pipeline answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +29,14 @@ pub struct Drift {
     pub remedy: String,
     /// How it is answered.
     pub reply: Reply,
-    /// Changes are missing in the stream.
-    pub gap: bool,
+    /// As what it is told.
+    pub code: Code,
 }
 
 impl Drift {
     /// As an error at the source.
     pub fn error(&self, place: &str) -> Error {
-        let code = if self.gap { Code::PublicationGap } else { Code::StandsOnOther };
-        Error::new(code, self.what.clone()).at(place).remedy(self.remedy.clone())
+        Error::new(self.code, self.what.clone()).at(place).remedy(self.remedy.clone())
     }
 }
 
@@ -77,7 +77,15 @@ impl Standing {
         table: &AskedTable,
         found: &mut Vec<Drift>,
     ) {
-        let (Some(before), Some(after)) = (&self.publication, &now.publication) else { return };
+        let Some(before) = &self.publication else { return };
+        let Some(after) = &now.publication else {
+            let what = format!("the publication {} is gone", asked.publication);
+            let gone = everything(table, what, Code::PublicationUnfit);
+            if !found.contains(&gone) {
+                found.push(gone);
+            }
+            return;
+        };
         let member = |publication: &super::PublicationIs| {
             publication
                 .members
@@ -95,29 +103,29 @@ impl Standing {
             _ if oid(before) != oid(after) => {
                 let what =
                     format!("the publication {} was dropped and made anew", asked.publication);
-                let remedy = "what was written meanwhile cannot be decoded: `regraft run --resync all` goes on \
-                              from now, compares everything and mends what differs; `--recopy all` clears \
-                              the rows in the target and copies everything anew";
-                let all = Drift {
-                    copies: Vec::new(),
-                    remedy: remedy.to_owned(),
-                    gap: true,
-                    targets: Vec::new(),
-                    ..hold(table, what, "")
-                };
-                if !found.contains(&all) {
-                    found.push(all);
+                let anew = everything(table, what, Code::PublicationGap);
+                if !found.contains(&anew) {
+                    found.push(anew);
                 }
                 return;
             }
             (Some(_), None) => "was taken out of the publication",
             (was, is) if was != is => "was taken out of the publication, and added to it again",
+            // It carries what it carried, and has another owner: that alone is most likely what was altered.
+            _ if before.id != after.id
+                && before.carries == after.carries
+                && before.owner != after.owner =>
+            {
+                let what = format!("the publication of {} has another owner", table.table);
+                found.push(compare(table, what));
+                return;
+            }
             _ if before.id != after.id => "is in a publication that was altered",
             _ => return,
         };
         let name = &table.table;
         found.push(Drift {
-            gap: true,
+            code: Code::PublicationGap,
             ..hold(
                 table,
                 format!("{name} {what}: changes of it may be missing in the stream"),
@@ -158,7 +166,7 @@ impl Standing {
                          `regraft run --recopy all` makes them again"
                     .to_owned(),
                 reply: Reply::Hold,
-                gap: false,
+                code: Code::StandsOnOther,
             })
             .collect()
     }
@@ -183,6 +191,20 @@ fn source(
             "{name} is another table than the one that was copied: that one was renamed, moved or dropped"
         ));
     }
+    if after.inherited && !before.inherited {
+        return hold(format!(
+            "other tables inherit from {name} now: a SELECT gives their rows, and the stream tells them apart"
+        ));
+    }
+    let unlogged = |part: &&PartIs| {
+        part.unlogged && !before.parts.iter().any(|was| was.oid == part.oid && was.unlogged)
+    };
+    if let Some(part) = after.parts.iter().find(unlogged) {
+        return hold(format!(
+            "{} is UNLOGGED, or a foreign table: its changes are not in the log",
+            part.table
+        ));
+    }
     let mut maybe_rewritten = Vec::new();
     for column in &before.columns {
         // The stream tells of one that is gone, or has another type, where that happened.
@@ -192,7 +214,7 @@ fn source(
         if let Some(what) = column_drift(column, is, when) {
             hold(format!("the column {} of {name} {what}", column.name));
         } else if column.altered != is.altered {
-            match rewritten(before, after, &is.altered) {
+            match rewritten(before, after, (column, is)) {
                 Rewritten::Yes => hold(format!(
                     "ALTER TABLE has rewritten values of the column {} of {name}, which no stream carries",
                     column.name
@@ -242,14 +264,14 @@ enum Rewritten {
     No,
 }
 
-fn rewritten(before: &TableIs, now: &TableIs, altered: &str) -> Rewritten {
+fn rewritten(before: &TableIs, now: &TableIs, (was, is): (&ColumnIs, &ColumnIs)) -> Rewritten {
     let moved = |part: &&PartIs| {
         before.parts.iter().any(|was| was.oid == part.oid && was.file != part.file)
     };
     let moved: Vec<_> = now.parts.iter().filter(moved).collect();
     if moved.is_empty() {
         Rewritten::No
-    } else if moved.iter().any(|part| part.altered == altered) {
+    } else if was.also == is.also && moved.iter().any(|part| part.altered == is.altered) {
         Rewritten::Yes
     } else {
         Rewritten::Perhaps
@@ -266,7 +288,11 @@ fn parts(before: &TableIs, now: &TableIs, asked: &AskedTable, found: &mut Vec<Dr
         |table: &TableIs| -> BTreeSet<_> { table.parts.iter().map(|part| part.oid).collect() };
     let (were, are) = (oids(before), oids(now));
     let mut told = Vec::new();
-    let attached = now.parts.iter().filter(|part| !were.contains(&part.oid) && !part.born);
+    let again = |part: &PartIs| {
+        before.parts.iter().any(|was| was.oid == part.oid && was.attached != part.attached)
+    };
+    let attached = |part: &&PartIs| again(part) || !were.contains(&part.oid) && !part.born;
+    let attached = now.parts.iter().filter(attached);
     told.extend(attached.map(|part| format!("{} was attached", part.table)));
     let gone = before.parts.iter().filter(|part| !are.contains(&part.oid));
     told.extend(gone.map(|part| format!("{} was detached or dropped", part.table)));
@@ -317,6 +343,13 @@ fn target(before: &TableIs, now: &Standing, asked: &AskedTable, found: &mut Vec<
     }
 }
 
+/// A drift after which nothing of the stream can be had.
+fn everything(asked: &AskedTable, what: String, code: Code) -> Drift {
+    let remedy = format!("what was written meanwhile cannot be decoded: {START_OVER}");
+    let (copies, targets) = (Vec::new(), Vec::new());
+    Drift { copies, targets, remedy, code, ..hold(asked, what, "") }
+}
+
 /// A drift that a person has to answer.
 fn hold(asked: &AskedTable, what: String, because: &str) -> Drift {
     let options = |option: &str| {
@@ -342,6 +375,6 @@ fn hold(asked: &AskedTable, what: String, because: &str) -> Drift {
         what,
         remedy,
         reply: Reply::Hold,
-        gap: false,
+        code: Code::StandsOnOther,
     }
 }

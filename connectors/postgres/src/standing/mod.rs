@@ -32,6 +32,8 @@ pub struct Asked {
     pub names: Names,
     /// Schemas that the role searches at the source, in order.
     pub path: Vec<String>,
+    /// Schemas that the role searches at the target.
+    pub target_path: Vec<String>,
 }
 
 /// A table, and columns of it.
@@ -60,6 +62,8 @@ pub struct Names {
     pub operators: Vec<String>,
     /// Types and collations.
     pub types: Vec<String>,
+    /// Schemas that are written before one of them.
+    pub schemas: Vec<String>,
 }
 
 /// What a mapping stands on, at one moment.
@@ -81,6 +85,10 @@ pub struct Standing {
 pub struct PublicationIs {
     /// See [`crate::slot::Publication::id`].
     pub id: String,
+    /// Its owner.
+    pub owner: Oid,
+    /// What it carries, in words.
+    pub carries: String,
     /// Tables, with [`crate::slot::Published::member`].
     pub members: Vec<(TableName, Option<Oid>)>,
 }
@@ -96,6 +104,8 @@ pub struct TableIs {
     pub columns: Vec<ColumnIs>,
     /// The tables that take its rows: itself, or its partitions.
     pub parts: Vec<PartIs>,
+    /// Other tables inherit from it, and are no partitions: a SELECT gives their rows, too.
+    pub inherited: bool,
 }
 
 /// A column.
@@ -113,6 +123,8 @@ pub struct ColumnIs {
     pub collation: Oid,
     /// Transaction that altered it last.
     pub altered: String,
+    /// What else is altered often: NOT NULL, a default, values that the rows themselves lack.
+    pub also: String,
     /// Labels of its enum type, by `pg_enum.oid`.
     pub labels: Vec<(Oid, String)>,
 }
@@ -129,8 +141,13 @@ pub struct PartIs {
     /// Transaction that altered its `pg_class` row last: the one that gave it another file, if nothing
     /// came after.
     pub altered: String,
-    /// It was made as a partition, so that all its rows came through the partitioned table.
+    /// It, and all that it is a partition of, was made as a partition: its rows came through the
+    /// partitioned table.
     pub born: bool,
+    /// Transactions that attached it, and what it is a partition of.
+    pub attached: String,
+    /// Why its changes are not in the log: it is unlogged, or foreign.
+    pub unlogged: bool,
 }
 
 /// Something of the source's own that a name may mean.
@@ -146,4 +163,24 @@ pub struct NameIs {
     pub oid: Oid,
     /// Digest of its definition.
     pub definition: String,
+}
+
+impl Standing {
+    /// With the columns that were known and are not there now: under their old names they may come back
+    /// as others.
+    #[must_use]
+    fn keeping(mut self, known: &Standing) -> Standing {
+        let lists = [(&mut self.sources, &known.sources), (&mut self.targets, &known.targets)];
+        for (now, before) in lists {
+            for table in now.iter_mut() {
+                let of = before.iter().find(|known| known.table == table.table);
+                let columns = of.map_or(&[][..], |known| known.columns.as_slice());
+                let gone =
+                    |column: &&ColumnIs| !table.columns.iter().any(|is| is.name == column.name);
+                let gone: Vec<_> = columns.iter().filter(gone).cloned().collect();
+                table.columns.extend(gone);
+            }
+        }
+        self
+    }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use regraft_core::contract::Sentinel;
-use regraft_core::{Error, Kind, Result};
+use regraft_core::{Code, Error, Result};
 use tokio_postgres::Client;
 
 use super::drift::{Reply, When};
 use super::record::{accept_mending, known, mended};
 use super::{Asked, Drift, Standing};
+use crate::classify;
 use crate::connectors::{Address, of_role, place};
 use crate::slot::Server;
 use crate::writes;
@@ -19,71 +20,89 @@ pub struct PgSentinel {
     target: Address,
     name: String,
     asked: Arc<Asked>,
-    sessions: Option<Sessions>,
+    at_source: Option<AtSource>,
+    at_target: Option<(Client, String)>,
     /// What was accepted; of the ledger.
     known: Option<Standing>,
 }
 
-struct Sessions {
-    source: (Client, String),
-    target: (Client, String),
+struct AtSource {
+    client: Client,
+    place: String,
     server: Server,
 }
 
 impl PgSentinel {
     /// Connects at the first look.
     pub fn new(source: Address, target: Address, name: &str, asked: Arc<Asked>) -> Self {
-        Self { source, target, name: name.to_owned(), asked, sessions: None, known: None }
+        let name = name.to_owned();
+        Self { source, target, name, asked, at_source: None, at_target: None, known: None }
     }
 
-    async fn connect(&self) -> Result<Sessions> {
-        let application = format!("regraft {}", self.name);
-        let open = async |role: &str, address: &Address| {
-            let endpoint = address()?;
-            let client =
-                endpoint.connect(&application).await.map_err(|error| of_role(role, error))?;
-            Ok::<_, Error>((client, place(role, &endpoint)))
+    /// A session that searches what is built in and nothing else: what the catalog prints depends on it.
+    /// It waits for no lock, as others may wait for what it holds.
+    async fn connect(&self, role: &str, address: &Address) -> Result<(Client, String)> {
+        let endpoint = address()?.searching(&[]);
+        let client = endpoint.connect(&format!("regraft {}", self.name)).await;
+        let client = client.map_err(|error| of_role(role, error))?;
+        let place = place(role, &endpoint);
+        let set = client.batch_execute("SET lock_timeout = '1s'").await;
+        set.map_err(|error| classify(&error, &place))?;
+        Ok((client, place))
+    }
+
+    /// Frees the application, should what regraft made keep it from writing. Needs the source only.
+    async fn guard_once(&mut self) -> Result<AtSource> {
+        let at_source = match self.at_source.take() {
+            Some(at_source) => at_source,
+            None => {
+                let (client, place) = self.connect("source", &self.source).await?;
+                let server = Server::ask(&client, &place).await?;
+                AtSource { client, place, server }
+            }
         };
-        let source = open("source", &self.source).await?;
-        let target = open("target", &self.target).await?;
-        let server = Server::ask(&source.0, &source.1).await?;
-        Ok(Sessions { source, target, server })
+        let AtSource { client, place, server } = &at_source;
+        if self.asked.own_publication {
+            let oids: Vec<_> = self.asked.sources.iter().map(|table| table.oid).collect();
+            writes::withdraw(client, server, place, &self.asked.publication, &oids).await?;
+        }
+        Ok(at_source)
     }
 
     async fn look_once(&mut self) -> Result<Vec<String>> {
-        let sessions = match self.sessions.take() {
-            Some(sessions) => sessions,
-            None => self.connect().await?,
+        let at_source = self.guard_once().await?;
+        let (at_target_client, at_target) = match self.at_target.take() {
+            Some(at_target) => at_target,
+            None => self.connect("target", &self.target).await?,
         };
-        let Sessions { source: (source, at_source), target: (target, at_target), server } =
-            &sessions;
+        let AtSource { client: source, place: source_place, server } = &at_source;
+        let (target, target_place) = (&at_target_client, at_target.as_str());
         let asked = Arc::clone(&self.asked);
-        if asked.own_publication {
-            let oids: Vec<_> = asked.sources.iter().map(|table| table.oid).collect();
-            writes::withdraw(source, server, at_source, &asked.publication, &oids).await?;
-        }
-        let now = Standing::take((source, at_source), server, (target, at_target), &asked).await?;
+        let sides = ((source, source_place.as_str()), (target, target_place));
+        let now = Standing::take(sides.0, server, sides.1, &asked).await?;
         let known = match self.known.take() {
             Some(known) => Some(known),
-            None => known(target, at_target, &self.name).await?,
+            None => known(target, target_place, &self.name).await?,
         };
         // Of a pipeline that an earlier regraft made: what is now is all that is known.
         let known = known.unwrap_or_else(|| now.clone());
         let drift = known.drift(&now, &asked, When::Running);
-        if let Some(held) = held(&drift, at_source) {
+        if let Some(held) = held(&drift, source_place) {
             return Err(held);
         }
         // What means nothing today must not add up with what comes later; but what is left to the stream
         // is to be seen by the next start.
+        let now = now.keeping(&known);
         let meaningless = || known != now && known.drift(&now, &asked, When::Start).is_empty();
         let targets = mended(&drift);
         if !drift.is_empty() || meaningless() {
-            accept_mending(target, at_target, &self.name, &now, &drift).await?;
+            accept_mending(target, target_place, &self.name, &now, &drift).await?;
             self.known = Some(now);
         } else {
             self.known = Some(known);
         }
-        self.sessions = Some(sessions);
+        self.at_source = Some(at_source);
+        self.at_target = Some((at_target_client, at_target));
         Ok(targets)
     }
 }
@@ -101,14 +120,32 @@ pub fn held(drift: &[Drift], place: &str) -> Option<Error> {
 }
 
 impl Sentinel for PgSentinel {
-    async fn look(&mut self) -> Result<Vec<String>> {
-        match self.look_once().await {
-            // The connections of the pipeline itself tell whether a server is there.
-            Err(error) if error.kind() == Kind::Unavailable => {
-                tracing::debug!("the catalogues were not looked at: {error}");
-                Ok(Vec::new())
+    async fn guard(&mut self) -> Result<()> {
+        match self.guard_once().await {
+            Ok(at_source) => {
+                self.at_source = Some(at_source);
+                Ok(())
             }
-            result => result,
+            Err(error) => only_what_holds(error),
         }
     }
+
+    async fn look(&mut self) -> Result<Vec<String>> {
+        match self.look_once().await {
+            Ok(targets) => Ok(targets),
+            Err(error) => only_what_holds(error).map(|()| Vec::new()),
+        }
+    }
+}
+
+/// A look that came to nothing is no reason to stop: the connections of the pipeline itself tell whether a
+/// server is there.
+fn only_what_holds(error: Error) -> Result<()> {
+    let holds =
+        [Code::StandsOnOther, Code::PublicationGap, Code::PublicationUnfit, Code::WritesRefused];
+    if holds.contains(&error.code()) {
+        return Err(error);
+    }
+    tracing::debug!("the catalogues were not looked at: {error:#}");
+    Ok(())
 }

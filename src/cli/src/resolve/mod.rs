@@ -364,7 +364,7 @@ pub async fn resolve(
     foreign_keys::while_copying(settings, source, target, &routes, findings).await?;
     if !resolution.has_errors() {
         let targets = verify::targets(target, &routes).await?;
-        let asked = standing::asked(settings, source, &compiled, &routes, &targets);
+        let asked = standing::asked(settings, (source, target), &compiled, &routes, &targets);
         let sides = (&source.server, &target.server);
         let mut resolved = assemble(&settings.name, compiled, routes, &targets, sides);
         resolved.standing = standing::take(source, target, &asked).await?;

@@ -16,7 +16,7 @@ use crate::finding::Finding;
 /// Everything that is looked up of these statements.
 pub(super) fn asked(
     settings: &Settings,
-    source: &Side,
+    (source, target): (&Side, &Side),
     compiled: &[Compiled],
     routes: &[Route],
     targets: &[Target],
@@ -26,6 +26,7 @@ pub(super) fn asked(
         own_publication: settings.makes(&publication),
         publication,
         path: source.server.path.named.clone(),
+        target_path: target.server.path.named.clone(),
         ..Asked::default()
     };
     for ((statement, route), target) in compiled.iter().zip(routes).zip(targets) {
@@ -143,9 +144,14 @@ fn names(statement: &Compiled, names: &mut Names) {
             list.push(named.name);
         }
     }
-    for name in statement.statement.named_types() {
-        if !names.types.iter().any(|known| known == name) {
-            names.types.push(name.to_owned());
+    let text = &statement.statement;
+    let lists =
+        [(&mut names.types, text.named_types()), (&mut names.schemas, text.named_schemas())];
+    for (list, found) in lists {
+        for name in found {
+            if !list.iter().any(|known| known == name) {
+                list.push(name.to_owned());
+            }
         }
     }
 }

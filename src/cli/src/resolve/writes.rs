@@ -1,7 +1,7 @@
 //! What publishing the source tables does to the application that writes to them, and whether partitions
 //! identify their rows as the mapping relies on.
 
-use regraft_core::Result;
+use regraft_core::{Code, Error, Result};
 use regraft_postgres::catalog::Table;
 use regraft_postgres::writes::Leaf;
 
@@ -26,6 +26,14 @@ pub(super) async fn judge(
         if !tables.iter().any(|(known, _)| known.oid == table.0.oid) {
             tables.push(table);
         }
+    }
+    for (table, _) in tables.iter().filter(|(table, _)| table.kind == 'r' && table.has_children) {
+        let what = format!("other tables inherit from {}", table.name);
+        let error = Error::new(Code::NotStreamable, what).at(&side.place).remedy(
+            "a SELECT on it gives their rows, too, and the stream tells them apart: move the rows into partitions, \
+             or read each table by a statement of its own",
+        );
+        findings.push(Finding::from(&error));
     }
     let oids: Vec<_> = tables.iter().map(|(table, _)| table.oid).collect();
     for leaf in Leaf::of(&side.client, &side.place, &oids).await? {

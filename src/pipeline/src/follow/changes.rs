@@ -134,7 +134,11 @@ impl<S: ChangeStream> Follower<'_, S> {
     pub(super) async fn relation(&mut self, relation: Arc<Relation>) -> Result<bool> {
         // The stream knows columns by name and type only; the catalog knows more.
         self.ports.reshaped.notify_one();
-        self.traces.bind(&relation)?;
+        if let Err(error) = self.traces.bind(&relation)
+            && !self.leads_to_copies(&relation)
+        {
+            return Err(error);
+        }
         // A table that was renamed is still the same table.
         let named = self.plan.table(&relation.table);
         let Some(table) = self.by_oid.get(&relation.oid).copied().or(named) else {
@@ -168,6 +172,15 @@ impl<S: ChangeStream> Follower<'_, S> {
             self.adopt(table, relation)?;
         }
         Ok(sent)
+    }
+
+    /// Everything to which changes of a table lead is copied anew: the shape of now does not matter to it.
+    fn leads_to_copies(&self, relation: &Relation) -> bool {
+        let mut traces = self.plan.traces.iter().filter(|trace| trace.oid == relation.oid);
+        traces.all(|trace| {
+            let to = self.plan.table(&trace.to);
+            to.is_some_and(|to| self.tables[to].anew_from.is_some())
+        })
     }
 
     /// Refuses a replica identity whose old images lack what the mapping relies on.

@@ -151,7 +151,8 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                     tokio::time::sleep(RECONNECT_WAIT).await;
                     return Ok(());
                 }
-                if let Some(pass) = pass {
+                // What has to be mended stays to be done.
+                if let Some(pass) = pass.filter(|pass| !pass.mends()) {
                     self.verifier.refuse(pass.id, &error).await?;
                 }
                 tokio::time::sleep(ERROR_WAIT).await;

@@ -156,6 +156,11 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
 }
 
 impl Pass {
+    /// What it finds is repaired.
+    pub(super) fn mends(&self) -> bool {
+        self.request.repair
+    }
+
     fn outcome(&mut self, at: usize) -> &mut (Outcome, Sum) {
         self.outcomes.entry(at).or_default()
     }
