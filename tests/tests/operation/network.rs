@@ -57,15 +57,13 @@ async fn cut_again_and_again(example: Example, link: Link, seed: u64) {
         setup.extra = "[backfill]\nchunk_rows = 100\n".to_owned();
     };
     let installation: Installation = case.another(change);
-    // A first connection has to be made before anything can be cut: `run` ends when a server is not
-    // there at the start.
     let options =
         WriterOptions { seed, truncates: true, rate: Some(150), ..WriterOptions::default() };
     let writer = Writer::start(&case.databases.source_url, example, options);
     let mut random = StdRng::seed_from_u64(seed);
     for _ in 0..STARTS {
         let daemon = installation.run();
-        // `run` ends when a server cannot be asked at the start: only what follows is cut.
+        // Only what follows is cut: the set-up is tried again with a back-off of its own.
         wait_until("the daemon to follow", DEADLINE, async || {
             let log = daemon.stderr();
             if log.contains("following the source") { Ok(()) } else { Err(log) }
