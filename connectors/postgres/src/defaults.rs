@@ -29,10 +29,8 @@ pub(crate) fn fill(pairs: &mut Pairs, environment: impl Fn(&str) -> Option<Strin
     // An address belongs to a host: of those that are given, none is mixed with one that is not.
     let hosts = given(pairs, "host") || given(pairs, "hostaddr");
     for (key, variable) in VARIABLES {
-        if !given(pairs, key)
-            && !(hosts && key.starts_with("host"))
-            && let Some(value) = environment(variable)
-        {
+        let said = given(pairs, key) || hosts && key.starts_with("host");
+        if !said && let Some(value) = environment(variable) {
             pairs.push(((*key).to_owned(), value));
         }
     }
