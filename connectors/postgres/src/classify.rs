@@ -93,13 +93,17 @@ pub fn classify(error: &tokio_postgres::Error, place: &str) -> Error {
         return classify_server(&refusal.into(), place);
     }
     let cause = error.source();
-    if let Some(io) = cause.and_then(|cause| cause.downcast_ref::<io::Error>())
-        && !error.to_string().starts_with("error parsing")
-    {
-        return classify_io(io, place);
-    }
     // The library does not expose the kind, only its text.
     let text = error.to_string();
+    if let Some(io) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        // Of a message that was understood, and is not what SCRAM demands.
+        if text.starts_with("authentication error") {
+            return unproven(io, place);
+        }
+        if !text.starts_with("error parsing") {
+            return classify_io(io, place);
+        }
+    }
     let code = match text.as_str() {
         "error performing TLS handshake" => Code::TlsFailed,
         "authentication error" => Code::AuthenticationFailed,
@@ -121,6 +125,15 @@ pub fn classify(error: &tokio_postgres::Error, place: &str) -> Error {
         _ => text,
     };
     with_remedy(Error::new(code, what).at(place))
+}
+
+/// The server's side of SCRAM is wrong: whoever answers does not know the password.
+pub(crate) fn unproven(error: &io::Error, place: &str) -> Error {
+    let what = format!("the server does not prove that it knows the password: {error}");
+    Error::new(Code::AuthenticationFailed, what).at(place).remedy(
+        "look who answers at this address: it may be another server; sslmode=verify-full tells by its \
+         certificate",
+    )
 }
 
 /// What an I/O error of a connection means.
@@ -324,6 +337,53 @@ mod tests {
             message: message.to_owned(),
             detail: Some("Key (id)=(4711) exists.".to_owned()),
             ..ServerError::default()
+        }
+    }
+
+    /// A server that takes any password and proves nothing, for two connections.
+    fn impostor() -> u16 {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().take(2) {
+                let mut stream = stream.unwrap();
+                let request = |number: u32, data: &str| {
+                    let length = 8 + u32::try_from(data.len()).unwrap();
+                    [b"R", &length.to_be_bytes()[..], &number.to_be_bytes(), data.as_bytes()]
+                        .concat()
+                };
+                let mut buffer = [0; 1024];
+                let mut read = |stream: &mut std::net::TcpStream| {
+                    let count = stream.read(&mut buffer).unwrap();
+                    String::from_utf8_lossy(&buffer[..count]).into_owned()
+                };
+                read(&mut stream);
+                stream.write_all(&request(10, "SCRAM-SHA-256\0\0")).unwrap();
+                let first = read(&mut stream);
+                let nonce = first.rsplit_once("r=").unwrap().1;
+                stream.write_all(&request(11, &format!("r={nonce}more,s=AAAA,i=4096"))).unwrap();
+                read(&mut stream);
+                let proof = "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+                stream.write_all(&request(12, proof)).unwrap();
+                // It ends with the client.
+                drop(stream.read(&mut [0; 16]));
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_know_the_password_is_not_one_that_is_away() {
+        let url = format!("postgres://me:secret@127.0.0.1:{}/d?sslmode=disable", impostor());
+        let endpoint = crate::Endpoint::parse(&url).unwrap();
+        let plain = endpoint.connect("test").await.err().unwrap();
+        let stream = endpoint.connect_replication("test").await.err().unwrap();
+        for error in [plain, stream] {
+            assert_eq!(error.code(), Code::AuthenticationFailed, "{error}");
+            let text = error.to_string();
+            assert!(text.contains("does not prove that it knows the password"), "{text}");
+            assert!(text.contains("127.0.0.1") && !text.contains("secret"), "{text}");
         }
     }
 

@@ -16,13 +16,13 @@ use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 use crate::classify::classify;
-use crate::dsn;
 use crate::replication::WireConnection;
 use crate::replication::restful::Socket;
 use crate::replication::socket::{self, Dial};
 use crate::replication::startup::{self, Startup};
 use crate::sessions::{AsItIs, Deadlines, Session, Sessions, Watched, guard};
 use crate::tls::{TlsMode, TlsSettings};
+use crate::{defaults, dsn};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that vanished without a word is noticed after `IDLE + RETRIES * INTERVAL`.
@@ -91,6 +91,14 @@ struct Server {
 }
 
 impl Server {
+    /// As a password file has it.
+    fn host_name(&self) -> &str {
+        match &self.host {
+            Host::Tcp(host) => host,
+            Host::Unix(path) => path.to_str().unwrap_or_default(),
+        }
+    }
+
     fn is_local(&self) -> bool {
         matches!(self.host, Host::Unix(_))
     }
@@ -117,13 +125,15 @@ struct Attempt<'a> {
 impl Endpoint {
     /// Reads a connection string. Several hosts are tried in order.
     ///
-    /// What is left out is: host `localhost`, port 5432, user `$PGUSER` or `$USER`, password
-    /// `$PGPASSWORD`, database of the user's name, `sslmode=prefer`, `connect_timeout=10`.
+    /// What is left out is, as in libpq: what the environment says (`PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`,
+    /// `PGDATABASE`, `PGSSLMODE`, ...); else host `localhost`, port 5432, the name of the account, the password of
+    /// `PGPASSFILE` or `~/.pgpass`, the database of the user's name, `sslmode=prefer`, `connect_timeout=10`.
     ///
     /// # Errors
     /// [`Code::ConfigInvalid`]; the message never holds the connection string.
     pub fn parse(url: &str) -> Result<Endpoint> {
         let mut pairs = dsn::pairs(url)?;
+        defaults::fill(&mut pairs, dsn::environment);
         let tls = TlsSettings::take_from(&mut pairs)?;
         let mut config: Config =
             dsn::render(&pairs).parse().map_err(|error: tokio_postgres::Error| {
@@ -131,19 +141,26 @@ impl Endpoint {
                 dsn::invalid(below.unwrap_or_else(|| error.to_string()))
             })?;
         if config.get_user().is_none() {
-            let user = dsn::environment("PGUSER").or_else(|| dsn::environment("USER"));
-            config.user(user.ok_or_else(|| dsn::invalid("it names no user"))?);
-        }
-        if config.get_password().is_none()
-            && let Some(password) = dsn::environment("PGPASSWORD")
-        {
-            config.password(password);
+            config.user(defaults::account().ok_or_else(|| dsn::invalid("it names no user"))?);
         }
         if config.get_dbname().is_none() {
             let user = config.get_user().unwrap_or_default().to_owned();
             config.dbname(user);
         }
         let servers = servers(&config)?;
+        if config.get_password().is_none()
+            && let Some(file) = defaults::password_file()
+        {
+            let (database, user) = (config.get_dbname(), config.get_user());
+            let of = |server: &Server| {
+                let (host, port) = (server.host_name(), server.port.to_string());
+                let key = [host, &port, database.unwrap_or_default(), user.unwrap_or_default()];
+                defaults::password(&file, key)
+            };
+            if let Some(password) = servers.iter().find_map(of) {
+                config.password(password);
+            }
+        }
         let config = base_config(&config, tls.direct);
         let (deadlines, sessions) = (Deadlines::default(), Sessions::default());
         Ok(Endpoint { config, servers, tls, schemas: Vec::new(), deadlines, sessions, role: None })

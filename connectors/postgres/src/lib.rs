@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod chunks;
 mod classify;
 pub mod connectors;
+mod defaults;
 mod dsn;
 pub mod endpoint;
 mod given;

@@ -1,7 +1,7 @@
 //! Connection strings, which hold passwords.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use regraft_core::{Code, Error, Result};
 
@@ -77,6 +77,16 @@ impl UrlSource {
                 Ok(Secret::new(text))
             }
         }
+    }
+}
+
+impl UrlSource {
+    /// The file, if others than its owner and group may read it.
+    pub fn readable_by_all(&self) -> Option<&Path> {
+        use std::os::unix::fs::PermissionsExt;
+        let UrlSource::File(path) = self else { return None };
+        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        (mode & 0o004 != 0).then_some(path)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Servers that cannot be reached, refuse, or lack something.
 
+use std::os::unix::fs::PermissionsExt;
+
 use regraft_postgres::slot::Server;
 use regraft_testkit::{Auth, Certificates, Cluster, ClusterOptions, TlsFiles, certificates};
 
@@ -187,6 +189,13 @@ async fn a_wrong_password_is_refused_and_never_shown() {
          [mapping]\nfile = \"mapping.sql\"\n[http]\nenabled = false\n",
         case.name
     ));
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(case.installation.path("url"), mode(0o644)).unwrap();
+    let told = case.regraft(&["check"]).await.stdout;
+    assert!(told.contains("warning[RG3012]") && told.contains("chmod 600"), "{told}");
+    std::fs::set_permissions(case.installation.path("url"), mode(0o640)).unwrap();
+    let told = case.regraft(&["check"]).await.stdout;
+    assert!(!told.contains("chmod"), "{told}");
     case.catch_up().await;
 }
 

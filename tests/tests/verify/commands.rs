@@ -168,6 +168,12 @@ async fn tables_keys_and_samples_are_taken_as_asked() {
         run(&site, &["verify", "--tables", "public.goods", "--sample", "50", "--json"]).await;
     let rows = half["tables"][0]["rows"].as_u64().unwrap();
     assert!(rows < 1797, "{half:#}");
+    for _ in 0..3 {
+        let (_, least) = run(&site, &["verify", "--sample", "1", "--json"]).await;
+        let compared =
+            least["tables"].as_array().unwrap().iter().map(|t| t["rows"].as_u64().unwrap());
+        assert!(compared.min() > Some(0), "{least:#}");
+    }
     for (arguments, says) in [
         (&["verify", "--tables", "items"][..], "fills no table items"),
         (&["verify", "--keys", "seven"], "no statement has a source key of this form"),

@@ -14,6 +14,7 @@ use tokio_postgres::config::ChannelBinding;
 use super::connection::WireConnection;
 use super::frame::Frame;
 use super::socket::Dialled;
+use crate::classify::unproven;
 use crate::endpoint::SESSION;
 
 /// Who to be, and the session's settings.
@@ -163,7 +164,7 @@ impl Login<'_> {
     }
 
     fn untrusted(&self, error: &std::io::Error) -> Error {
-        self.refused(format!("the server does not prove that it knows the password: {error}"))
+        unproven(error, self.connection.place())
     }
 
     fn refused(&self, what: impl Into<String>) -> Error {

@@ -318,6 +318,14 @@ pub async fn resolve(
     let fit = [source.server.fit_as_source(&source.place), target.server.fit(&target.place)];
     findings.extend(fit.iter().filter_map(|fit| fit.as_ref().err()).map(Finding::from));
     findings.extend(source::shadowed(source));
+    let urls = [&settings.source.url, &settings.target.url].into_iter();
+    findings.extend(urls.filter_map(UrlSource::readable_by_all).map(|file| {
+        Finding::warning(
+            "everybody on this machine may read the file of the connection URL",
+            file.display().to_string(),
+            format!("it may hold a password: chmod 600 {}", file.display()),
+        )
+    }));
     let mut resolution = Resolution {
         statements: Vec::new(),
         findings,

@@ -113,11 +113,18 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             pass.range_rows = rows.min(self.options.chunk_rows.saturating_mul(chunks));
             pass.begun = Instant::now();
         }
-        let (after, skipped, rows) = (pass.after.take(), pass.skips(), pass.range_rows);
+        let (after, mut skipped, rows) = (pass.after.take(), pass.skips(), pass.range_rows);
         pass.ranges += 1;
-        let upto = if skipped {
+        let none_yet = pass.outcome(at).0.rows == 0;
+        let mut skipped_to = None;
+        if skipped {
             let source = self.statements[at].source.clone();
-            self.reader.boundary(&source, after.as_deref(), rows).await?
+            skipped_to = self.reader.boundary(&source, after.as_deref(), rows).await?;
+            // A sample has something of every table, and all of a small one.
+            skipped = skipped_to.is_some() || !none_yet;
+        }
+        let upto = if skipped {
+            skipped_to
         } else if self.statements[at].owner.is_some() {
             let compared = self.range(at, after, rows).await?;
             if let Some(pass) = &mut state.pass {
