@@ -29,7 +29,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Session settings that decide what values look like and what literals mean, and those whose role
-/// default could end a long statement. The search path stays the role's, as `mapping.sql` is resolved by it.
+/// default could end a long statement or a session, or keep it from writing. The search path stays the role's, as `mapping.sql` is resolved by it.
 pub const SESSION: &[(&str, &str)] = &[
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
@@ -45,7 +45,16 @@ pub const SESSION: &[(&str, &str)] = &[
     ("idle_session_timeout", "0"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_deferrable", "off"),
+    ("default_transaction_read_only", "off"),
+    ("xmloption", "content"),
+    ("quote_all_identifiers", "off"),
+    ("exit_on_error", "off"),
 ];
+
+/// Settings that not every version has, or not every role may set: they are set where they are there, and are
+/// another than they should be.
+const SESSION_IF_OTHER: &[(&str, &str)] =
+    &[("transaction_timeout", "0"), ("session_replication_role", "origin")];
 
 /// A PostgreSQL server, database and role. Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -287,9 +296,9 @@ impl Endpoint {
             channel_binding: self.config.get_channel_binding(),
         };
         let mut connection = startup::open(dialled, &startup, &place).await?;
-        if !replication {
-            connection.simple_query(&session()).await?;
-        }
+        // A stream begins with the others, before the server sends anything.
+        let settings = if replication { session_if_other() } else { session() };
+        connection.simple_query(&settings).await?;
         if self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite {
             let rows = connection.simple_query("SHOW transaction_read_only").await?;
             if rows.first().and_then(|row| row.first()?.as_deref()) == Some("on") {
@@ -318,7 +327,18 @@ impl fmt::Debug for Endpoint {
 
 /// [`SESSION`] as SET rather than in the startup packet, which connection poolers refuse.
 fn session() -> String {
-    SESSION.iter().map(|(name, value)| format!("SET {name} = '{value}';")).collect()
+    let always = SESSION.iter().map(|(name, value)| format!("SET {name} = '{value}';"));
+    always.chain(std::iter::once(session_if_other())).collect()
+}
+
+fn session_if_other() -> String {
+    let set = |(name, value): &(&str, &str)| {
+        format!(
+            "SELECT set_config('{name}', '{value}', false) \
+             WHERE current_setting('{name}', true) <> '{value}';"
+        )
+    };
+    SESSION_IF_OTHER.iter().map(set).collect()
 }
 
 fn is_tls_failure(error: &Error) -> bool {

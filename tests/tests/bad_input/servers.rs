@@ -232,3 +232,54 @@ async fn a_certificate_that_is_not_trusted_or_for_another_host_is_refused() {
     case.catch_up().await;
     case.assert_equal().await;
 }
+
+/// Settings of the database, which new sessions begin with.
+async fn settings_of_both(case: &Case, settings: &[&str]) {
+    for setting in settings {
+        let sql = format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {setting}', current_database()); END $$"
+        );
+        case.at_source(&sql).await;
+        case.at_target(&sql).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_a_database_keep_nothing_from_being_written() {
+    let source = "CREATE TYPE mood AS ENUM ('ok');
+        CREATE TABLE s (id int PRIMARY KEY, x xml, p int, m mood, v int);
+        INSERT INTO s VALUES (1, 'a<b/>c', NULL, 'ok', 1), (2, '<d/>', 1, NULL, 2)";
+    let target = "CREATE TYPE mood AS ENUM ('ok');
+        CREATE TABLE t (id int PRIMARY KEY, x xml, p int, m mood, v int UNIQUE)";
+    let mapping = "INSERT INTO t SELECT id, x::text::xml, p, m, v FROM s;";
+    let case = Case::of(Given { source, target, mapping, ..Given::default() }).await;
+    let settings = [
+        "default_transaction_read_only = on",
+        "xmloption = document",
+        "quote_all_identifiers = on",
+        "exit_on_error = on",
+        "session_replication_role = replica",
+    ];
+    settings_of_both(&case, &settings).await;
+    case.catch_up().await;
+    // The values change places, which a unique constraint objects to at first.
+    case.at_source(
+        "UPDATE s SET v = -v; UPDATE s SET v = 3 + v WHERE v < 0; UPDATE s SET m = 'ok', x = 'x'",
+    )
+    .await;
+    case.catch_up().await;
+    case.assert_equal().await;
+    // Foreign keys fire: none is trusted.
+    case.at_target("ALTER TABLE t ADD CONSTRAINT up FOREIGN KEY (p) REFERENCES t").await;
+    case.at_source("UPDATE s SET p = 9 WHERE id = 2").await;
+    assert_says(&case.run_once().await, 3, "RG4001", &["23503"]);
+    case.at_target("ALTER TABLE t DROP CONSTRAINT up").await;
+    case.catch_up().await;
+    case.assert_equal().await;
+    let finished = case.regraft(&["teardown", "--apply"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let left =
+        "SELECT (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())
+                + (SELECT count(*) FROM pg_publication)";
+    assert_eq!(regraft_tests::number(&case.databases.source, left).await, 0);
+}
