@@ -1,10 +1,14 @@
 //! Servers that cannot be reached, refuse, or lack something.
 
 use regraft_postgres::slot::Server;
-use regraft_testkit::{Auth, Certificates, Cluster, ClusterOptions, TlsFiles, certificates};
+use regraft_testkit::{
+    Auth, Certificates, Cluster, ClusterOptions, StopMode, TlsFiles, certificates, wait_until,
+};
+use regraft_tests::DEADLINE;
 
 use crate::support::{
-    Case, Given, PASSWORD, TARGET, assert_finding, assert_says, errors, servers, with_user,
+    Case, Given, PASSWORD, TARGET, assert_finding, assert_says, errors, ready, servers, stop,
+    until_true, with_user,
 };
 
 /// Writes the configuration anew, with these addresses.
@@ -282,4 +286,47 @@ async fn settings_of_a_database_keep_nothing_from_being_written() {
         "SELECT (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())
                 + (SELECT count(*) FROM pg_publication)";
     assert_eq!(regraft_tests::number(&case.databases.source, left).await, 0);
+}
+
+/// Starts the cluster again as a standby of nothing, which is one none the less.
+async fn made_standby(cluster: &Cluster) {
+    cluster.stop(StopMode::Fast).await.unwrap();
+    std::fs::write(cluster.data_folder().join("standby.signal"), "").unwrap();
+    cluster.start_again().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_refused_before_anything_is_made() {
+    for standby in ["source", "target"] {
+        let (source, target) = servers().await;
+        let own = Cluster::start(ClusterOptions::default()).await.unwrap();
+        let of = |side, shared| if standby == side { &own } else { shared };
+        let case =
+            Case::between(of("source", source), of("target", target), Given::default()).await;
+        made_standby(&own).await;
+        case.refused(3, "RG2015", &format!("{standby} (127.0.0.1:"), &["standby", "primary"]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_has_become_a_standby_is_waited_for() {
+    let own = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let case = Case::between(&own, &servers().await.1, Given::default()).await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    made_standby(&own).await;
+    wait_until("the daemon to say it", DEADLINE, async || {
+        assert!(daemon.ended().is_none(), "{}", daemon.log());
+        let log = daemon.log();
+        if log.contains("is a standby now") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    own.stop(StopMode::Fast).await.unwrap();
+    std::fs::remove_file(own.data_folder().join("standby.signal")).unwrap();
+    own.start_again().await.unwrap();
+    let source = own.client(case.databases.source_url.rsplit('/').next().unwrap()).await.unwrap();
+    source.batch_execute("UPDATE items SET amount = 7 WHERE id = 1").await.unwrap();
+    until_true(&case.databases.target, "the change", "SELECT amount = 7 FROM goods WHERE id = 1")
+        .await;
+    stop(daemon).await;
 }
