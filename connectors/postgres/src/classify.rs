@@ -195,6 +195,12 @@ pub fn classify_server(error: &ServerError, place: &str) -> Error {
     }
     what.push(')');
     let refusal = Error::new(code, what).at(place);
+    if speaks_of_pooler(error) {
+        return refusal.remedy(
+            "a connection pooler answers there (pgbouncer), which has no replication, or gives every transaction \
+             another session: name the server itself in the address",
+        );
+    }
     match &error.hint {
         Some(hint) if words == Words::All => refusal.remedy(hint),
         _ if words == Words::Nothing => refusal.remedy(
@@ -232,6 +238,13 @@ pub(crate) fn classify_notice(body: &[u8], place: &str) -> Result<(), Error> {
     ))
 }
 
+/// What only a pooler refuses, and what a session says that is not the one it was before: a prepared statement is
+/// gone, or there already.
+fn speaks_of_pooler(error: &ServerError) -> bool {
+    let startup = error.sqlstate == "08P01" && error.message.contains("startup parameter");
+    startup || matches!(error.sqlstate.as_str(), "26000" | "42P05")
+}
+
 /// The table. Longer prefixes of the SQLSTATE come before shorter ones; a few states need the text
 /// of the message, which is compared in the server's default language.
 fn code_of(sqlstate: &str, message: &str) -> Code {
@@ -260,6 +273,8 @@ fn code_of(sqlstate: &str, message: &str) -> Code {
         "25006" | "55006" | "55P03" | "25P03" => return Code::TargetUnavailable,
         // A plan that the session had cached; a new session makes a new one.
         "0A000" if has("cached plan") => return Code::TargetUnavailable,
+        // Of poolers.
+        "08P01" if has("startup parameter") => return Code::ServerRefused,
         "08P01" => return Code::Protocol,
         _ => {}
     }
@@ -423,6 +438,20 @@ mod tests {
 
     fn of_file(sqlstate: &str, message: &str, file: &str) -> ServerError {
         ServerError { file: Some(file.to_owned()), ..refusal(sqlstate, message) }
+    }
+
+    #[test]
+    fn what_a_pooler_says_is_told_as_such() {
+        for (state, message) in [
+            ("08P01", "unsupported startup parameter: replication"),
+            ("08P01", "unsupported startup parameter in options: jit"),
+            ("26000", "prepared statement \"s1\" does not exist"),
+            ("42P05", "prepared statement \"s1\" already exists"),
+        ] {
+            let error = classify_server(&refusal(state, message), "here");
+            assert_eq!(error.code(), Code::ServerRefused, "{message}");
+            assert!(error.to_string().contains("pgbouncer"), "{error}");
+        }
     }
 
     #[test]

@@ -145,6 +145,13 @@ impl PgConnectors {
     async fn continues(&self, database: &str, from: Lsn) -> Result<()> {
         let (client, place) = self.connect("source").await?;
         let server = Server::ask(&client, &place).await?;
+        // Its log may end earlier, and it may have no slot, for as long as it is one.
+        if server.standby {
+            let what = "the server is a standby now: the primary is waited for";
+            return Err(Error::new(Code::Unreachable, what).at(place).remedy(
+                "after a failover, point the address at the new primary; it is asked again by itself",
+            ));
+        }
         let replaced = |what: String| {
             Err(Error::new(Code::SourceReplaced, what).at(&place).remedy(
                 format!("point [source] at the server that the pipeline was made for; if it was replaced for \

@@ -32,7 +32,8 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Session settings that decide what values look like and what literals mean, and those whose role
-/// default could end a long statement. The search path is another matter, see [`Endpoint::searching`].
+/// default could end a long statement or a session, or keep it from writing. The search path is another matter,
+/// see [`Endpoint::searching`].
 pub const SESSION: &[(&str, &str)] = &[
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
@@ -52,7 +53,16 @@ pub const SESSION: &[(&str, &str)] = &[
     ("tcp_keepalives_idle", "30"),
     ("tcp_keepalives_interval", "10"),
     ("tcp_keepalives_count", "3"),
+    ("default_transaction_read_only", "off"),
+    ("xmloption", "content"),
+    ("quote_all_identifiers", "off"),
+    ("exit_on_error", "off"),
 ];
+
+/// Settings that not every version has, or not every role may set: they are set where they are there, and are
+/// another than they should be.
+const SESSION_IF_OTHER: &[(&str, &str)] =
+    &[("transaction_timeout", "0"), ("session_replication_role", "origin")];
 
 /// Has a session search for names as its role does, as a user's text is read.
 pub const AS_ROLE: &str = "SELECT pg_catalog.set_config('search_path', coalesce(\
@@ -416,9 +426,11 @@ impl Endpoint {
             self.wants(value(1), &place)?;
             self.guard(&session, value(2));
         } else {
+            // Texts of regclass and its like depend on the path. A stream begins with the others, before the
+            // server sends anything.
+            let settings = format!("{}; {}", search(&self.schemas), session_if_other());
+            connection.simple_query(&settings).await?;
             // One statement: the replication commands come one by one.
-            // Texts of regclass and its like depend on it.
-            connection.simple_query(&search(&self.schemas)).await?;
             let sql = "SELECT current_setting('transaction_read_only'), pg_backend_pid()";
             let rows = connection.simple_query(sql).await?;
             let value = |at: usize| rows.first().and_then(|row| row.get(at)?.as_deref());
@@ -444,8 +456,9 @@ impl Endpoint {
         let settings: String = settings.collect();
         format!(
             "SELECT pg_catalog.set_config('regraft.role_path', pg_catalog.current_setting('search_path'), \
-             false); {}; {settings} SHOW transaction_read_only; SELECT pg_backend_pid()",
+             false); {}; {settings} SHOW transaction_read_only; SELECT pg_backend_pid(); {}",
             search(&self.schemas),
+            session_if_other(),
         )
     }
 }
@@ -463,6 +476,17 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Endpoint({self}, sslmode={:?})", self.tls.mode)
     }
+}
+
+/// Gives one row for each of [`SESSION_IF_OTHER`].
+fn session_if_other() -> String {
+    let set = |(name, value): &(&str, &str)| {
+        format!(
+            "SELECT count(set_config('{name}', '{value}', false)) \
+             WHERE current_setting('{name}', true) <> '{value}';"
+        )
+    };
+    SESSION_IF_OTHER.iter().map(set).collect()
 }
 
 fn is_tls_failure(error: &Error) -> bool {

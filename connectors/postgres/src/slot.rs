@@ -136,6 +136,7 @@ impl Server {
     /// Each with the setting to change.
     pub fn fit_as_source(&self, place: &str) -> Result<()> {
         self.fit(place)?;
+        self.fit_as_primary(place, "the publication and watermarks are written there")?;
         if self.wal_level != "logical" {
             let what = format!("wal_level is {}, and has to be logical", self.wal_level);
             return Err(Error::new(Code::WalLevel, what)
@@ -149,6 +150,25 @@ impl Server {
                 .remedy("ALTER ROLE … REPLICATION, by a superuser"));
         }
         Ok(())
+    }
+
+    /// Whether the server can be a target.
+    ///
+    /// # Errors
+    /// As for a source.
+    pub fn fit_as_target(&self, place: &str) -> Result<()> {
+        self.fit(place)?;
+        self.fit_as_primary(place, "nothing can be written there")
+    }
+
+    fn fit_as_primary(&self, place: &str, why: &str) -> Result<()> {
+        if !self.standby {
+            return Ok(());
+        }
+        let what = format!("the server is a standby: {why}");
+        Err(Error::new(Code::ServerRefused, what).at(place).remedy(
+            "name the primary in the address; with several hosts in it, target_session_attrs=read-write finds it",
+        ))
     }
 
     /// Whether the version is supported.

@@ -6,4 +6,8 @@ DO $$ DECLARE setting text; BEGIN
         'timezone = ''America/New_York''', 'default_transaction_isolation = ''serializable''', 'search_path = other, public', 'quote_all_identifiers = on', 'standard_conforming_strings = off', 'transform_null_equals = on', 'array_nulls = off', 'enable_indexscan = off', 'idle_in_transaction_session_timeout = ''1s''', 'jit = on', 'jit_above_cost = 0'] LOOP
         EXECUTE format('ALTER DATABASE %I SET %s', current_database(), setting);
     END LOOP;
+    -- Since version 17.
+    IF current_setting('transaction_timeout', true) IS NOT NULL THEN
+        EXECUTE format('ALTER DATABASE %I SET transaction_timeout = ''100s''', current_database());
+    END IF;
 END $$;

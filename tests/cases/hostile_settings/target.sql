@@ -8,4 +8,8 @@ DO $$ DECLARE setting text; BEGIN
         'timezone = ''Asia/Tokyo''', 'default_transaction_isolation = ''serializable''', 'search_path = other, public', 'quote_all_identifiers = on', 'idle_in_transaction_session_timeout = ''1s''', 'synchronous_commit = off'] LOOP
         EXECUTE format('ALTER DATABASE %I SET %s', current_database(), setting);
     END LOOP;
+    -- Since version 17.
+    IF current_setting('transaction_timeout', true) IS NOT NULL THEN
+        EXECUTE format('ALTER DATABASE %I SET transaction_timeout = ''100s''', current_database());
+    END IF;
 END $$;

@@ -3,10 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 
 use regraft_postgres::slot::Server;
-use regraft_testkit::{Auth, Certificates, Cluster, ClusterOptions, TlsFiles, certificates};
+use regraft_testkit::{
+    Auth, Certificates, Cluster, ClusterOptions, StopMode, TlsFiles, certificates, wait_until,
+};
+use regraft_tests::DEADLINE;
 
 use crate::support::{
-    Case, Given, PASSWORD, TARGET, assert_finding, assert_says, errors, servers, with_user,
+    Case, Given, PASSWORD, TARGET, assert_finding, assert_says, errors, ready, servers, stop,
+    until_true, with_user,
 };
 
 /// Writes the configuration anew, with these addresses.
@@ -238,4 +242,98 @@ async fn a_certificate_that_is_not_trusted_or_for_another_host_is_refused() {
     configure(&case, &url(source.port(), "localhost", "verify-full", "right.pem"), &target);
     case.catch_up().await;
     case.assert_equal().await;
+}
+
+/// Settings of the database, which new sessions begin with.
+async fn settings_of_both(case: &Case, settings: &[&str]) {
+    for setting in settings {
+        let sql = format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {setting}', current_database()); END $$"
+        );
+        case.at_source(&sql).await;
+        case.at_target(&sql).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_a_database_keep_nothing_from_being_written() {
+    let source = "CREATE TYPE mood AS ENUM ('ok');
+        CREATE TABLE s (id int PRIMARY KEY, x xml, p int, m mood, v int);
+        INSERT INTO s VALUES (1, 'a<b/>c', NULL, 'ok', 1), (2, '<d/>', 1, NULL, 2)";
+    let target = "CREATE TYPE mood AS ENUM ('ok');
+        CREATE TABLE t (id int PRIMARY KEY, x xml, p int, m mood, v int UNIQUE)";
+    let mapping = "INSERT INTO t SELECT id, x::text::xml, p, m, v FROM s;";
+    let case = Case::of(Given { source, target, mapping, ..Given::default() }).await;
+    let settings = [
+        "default_transaction_read_only = on",
+        "xmloption = document",
+        "quote_all_identifiers = on",
+        "exit_on_error = on",
+        "session_replication_role = replica",
+    ];
+    settings_of_both(&case, &settings).await;
+    case.catch_up().await;
+    // The values change places, which a unique constraint objects to at first.
+    case.at_source(
+        "UPDATE s SET v = -v; UPDATE s SET v = 3 + v WHERE v < 0; UPDATE s SET m = 'ok', x = 'x'",
+    )
+    .await;
+    case.catch_up().await;
+    case.assert_equal().await;
+    // Foreign keys fire: none is trusted.
+    case.at_target("ALTER TABLE t ADD CONSTRAINT up FOREIGN KEY (p) REFERENCES t").await;
+    case.at_source("UPDATE s SET p = 9 WHERE id = 2").await;
+    assert_says(&case.run_once().await, 3, "RG4001", &["23503"]);
+    case.at_target("ALTER TABLE t DROP CONSTRAINT up").await;
+    case.catch_up().await;
+    case.assert_equal().await;
+    let finished = case.regraft(&["teardown", "--apply"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let left =
+        "SELECT (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())
+                + (SELECT count(*) FROM pg_publication)";
+    assert_eq!(regraft_tests::number(&case.databases.source, left).await, 0);
+}
+
+/// Starts the cluster again as a standby of nothing, which is one none the less.
+async fn made_standby(cluster: &Cluster) {
+    cluster.stop(StopMode::Fast).await.unwrap();
+    std::fs::write(cluster.data_folder().join("standby.signal"), "").unwrap();
+    cluster.start_again().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_refused_before_anything_is_made() {
+    for standby in ["source", "target"] {
+        let (source, target) = servers().await;
+        let own = Cluster::start(ClusterOptions::default()).await.unwrap();
+        let of = |side, shared| if standby == side { &own } else { shared };
+        let case =
+            Case::between(of("source", source), of("target", target), Given::default()).await;
+        made_standby(&own).await;
+        case.refused(3, "RG2015", &format!("{standby} (127.0.0.1:"), &["standby", "primary"]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_has_become_a_standby_is_waited_for() {
+    let own = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let case = Case::between(&own, &servers().await.1, Given::default()).await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    made_standby(&own).await;
+    wait_until("the daemon to say it", DEADLINE, async || {
+        assert!(daemon.ended().is_none(), "{}", daemon.log());
+        let log = daemon.log();
+        if log.contains("is a standby now") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    own.stop(StopMode::Fast).await.unwrap();
+    std::fs::remove_file(own.data_folder().join("standby.signal")).unwrap();
+    own.start_again().await.unwrap();
+    let source = own.client(case.databases.source_url.rsplit('/').next().unwrap()).await.unwrap();
+    source.batch_execute("UPDATE items SET amount = 7 WHERE id = 1").await.unwrap();
+    until_true(&case.databases.target, "the change", "SELECT amount = 7 FROM goods WHERE id = 1")
+        .await;
+    stop(daemon).await;
 }

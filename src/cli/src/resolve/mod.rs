@@ -315,7 +315,8 @@ pub async fn resolve(
     target: &Side,
 ) -> Result<Resolution> {
     let mut findings = Vec::new();
-    let fit = [source.server.fit_as_source(&source.place), target.server.fit(&target.place)];
+    let fit =
+        [source.server.fit_as_source(&source.place), target.server.fit_as_target(&target.place)];
     findings.extend(fit.iter().filter_map(|fit| fit.as_ref().err()).map(Finding::from));
     findings.extend(source::shadowed(source));
     let urls = [&settings.source.url, &settings.target.url].into_iter();
