@@ -665,10 +665,11 @@ fn changed_shape(
         shapes.iter().find(|(name, _)| name == table).map(|(_, shape)| shape.clone())
     };
     let (now, before) = (of(&resolved.shapes)?, of(&registered.shapes)?);
-    // Earlier versions left out the schema of a type where the search path had it.
+    // Schemas apart: earlier versions left them out where the search path had them, and a type that another
+    // takes the place of is told as a drift.
+    let bare = |full_type: &str| full_type.rsplit('.').next().unwrap_or_default().to_owned();
     let same = |(name, now): &(String, String)| {
-        let is = |before: &String| now == before || now.ends_with(&format!(".{before}"));
-        before.columns.iter().any(|(other, before)| other == name && is(before))
+        before.columns.iter().any(|(other, before)| other == name && bare(before) == bare(now))
     };
     let retyped = now.columns.iter().filter(|column| !same(column));
     let retyped: Vec<_> = retyped
