@@ -1,6 +1,8 @@
 //! Tables and columns that are others than those that were copied, though their names are the same.
 
+use crate::looked_at;
 use crate::support::{Case, Given, assert_says, ready, stop};
+use regraft_tests::number;
 
 const SOURCE: &str = "
     CREATE TYPE mood AS ENUM ('ok', 'bad');
@@ -160,6 +162,54 @@ async fn what_does_not_matter_does_not_hold() {
     case.catch_up().await;
     let (status, log) = (case.regraft(&["status", "--json"]).await.json(), ());
     assert_eq!(status["last_error"], serde_json::Value::Null, "{status:#} {log:?}");
+}
+
+/// Two names that are exchanged in steps, each of which is looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_columns_that_exchange_their_names_slowly() {
+    let case = case().await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    case.at_source("ALTER TABLE items RENAME grade TO x").await;
+    looked_at(&case, "items").await;
+    case.at_source("ALTER TABLE items RENAME grade_new TO grade").await;
+    let error = case.held(&daemon, "RG3018").await;
+    assert!(error["what"].as_str().unwrap().contains("another column"), "{error:#}");
+    stop(daemon).await;
+}
+
+/// What rewrites a table without changing a value.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_the_rows_lacked_are_written_into_them() {
+    let case = case().await;
+    case.at_source("ALTER TABLE items ADD COLUMN extra int NOT NULL DEFAULT 5").await;
+    case.at_target("ALTER TABLE goods ADD COLUMN extra int").await;
+    case.installation
+        .write_mapping("INSERT INTO goods SELECT id, grade, state::text, extra FROM items");
+    let finished = case.regraft(&["run", "--until-caught-up", "--recopy", "items"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    case.at_source("VACUUM FULL items").await;
+    case.catch_up().await;
+    case.at_source("UPDATE items SET extra = 6 WHERE id = 4").await;
+    case.catch_up().await;
+    let sql = "SELECT count(*) FROM goods WHERE extra = 5";
+    assert_eq!(number(&case.databases.target, sql).await, 19);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_below_domains_and_arrays_that_was_renamed() {
+    let given = Given {
+        source: "CREATE TYPE mood AS ENUM ('ok', 'bad'); CREATE DOMAIN one AS mood; CREATE DOMAIN two AS one;
+                 CREATE TABLE items (id bigint PRIMARY KEY, states two[]);
+                 INSERT INTO items VALUES (1, ARRAY['ok']::two[])",
+        target: "CREATE TABLE goods (id bigint PRIMARY KEY, states text)",
+        mapping: "INSERT INTO goods SELECT id, states::text FROM items",
+        ..Given::default()
+    };
+    let case = Case::of(given).await;
+    case.catch_up().await;
+    case.at_source("ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'").await;
+    assert_says(&case.run_once().await, 3, "RG3018", &["column states of public.items", "label"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

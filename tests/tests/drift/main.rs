@@ -10,3 +10,14 @@ mod writes;
 
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::{Case, until_true};
+
+/// Waits until the running daemon has looked at the catalogues: it notes what means nothing.
+async fn looked_at(case: &Case, table: &str) {
+    let target = &case.databases.target;
+    let before = regraft_tests::number(target, "SELECT max(id) FROM regraft.standing").await;
+    case.at_source(&format!("ALTER TABLE {table} ALTER COLUMN id SET STATISTICS 10")).await;
+    let sql = format!("SELECT max(id) > {before} FROM regraft.standing");
+    until_true(target, "a look at the catalogues", &sql).await;
+}

@@ -1,5 +1,6 @@
 //! Names of a mapping mean what they meant when it was accepted.
 
+use crate::looked_at;
 use crate::support::{Case, Given, PASSWORD, assert_says, ready, stop};
 use regraft_tests::number;
 
@@ -130,6 +131,30 @@ async fn a_search_path_that_is_set_later() {
     stop(daemon).await;
     let finished = case.run_once().await;
     assert_says(&finished, 3, "RG3018", &["mig.items", "public.items"]);
+}
+
+/// Objects of extensions, and types that are named like columns, mean nothing to a mapping that names none.
+#[tokio::test(flavor = "multi_thread")]
+async fn extensions_and_types_that_are_made_later_do_not_hold() {
+    let source = "
+        CREATE EXTENSION citext;
+        CREATE TABLE items (id bigint PRIMARY KEY, name citext, amount integer);
+        INSERT INTO items SELECT i, 'N' || i, i FROM generate_series(1, 20) AS i";
+    let mapping = "INSERT INTO goods\nSELECT i.id, i.name::text || '', i.amount FROM items AS i WHERE i.amount = i.amount";
+    let case = Case::of(Given { source, target: TARGET, mapping, ..Given::default() }).await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    case.at_source("CREATE EXTENSION hstore; CREATE TYPE amount AS ENUM ('a'); CREATE TYPE name_of AS (n text)").await;
+    case.at_source("UPDATE items SET name = name || '!' WHERE id = 3").await;
+    looked_at(&case, "items").await;
+    case.at_source("UPDATE items SET name = name || '?' WHERE id = 4").await;
+    case.settled().await;
+    stop(daemon).await;
+    case.catch_up().await;
+    let status = case.regraft(&["status", "--json"]).await.json();
+    assert_eq!(status["last_error"], serde_json::Value::Null, "{status:#}");
+    let sql = "SELECT count(*) FROM goods WHERE name IN ('N3!', 'N4?')";
+    assert_eq!(number(&case.databases.target, sql).await, 2);
 }
 
 /// Something in `public` for everything that is built in, which fails when it is called; and roles that

@@ -1,6 +1,7 @@
 //! Nothing that regraft makes at the source keeps the application from writing.
 
-use regraft_testkit::{Cluster, ClusterOptions, Installation};
+use regraft_testkit::{Cluster, ClusterOptions, wait_until};
+use regraft_tests::DEADLINE;
 
 use crate::support::{Case, Given, assert_finding, assert_says, ready, servers, stop, until_true};
 
@@ -35,15 +36,13 @@ async fn a_deferrable_primary_key_is_refused_before_it_is_published() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deferrable_primary_key_of_a_joined_table_is_refused() {
-    let source = format!(
-        "CREATE TABLE kinds (id int PRIMARY KEY, name text);
+    let source = "CREATE TABLE kinds (id int PRIMARY KEY, name text);
          CREATE TABLE items (id bigint PRIMARY KEY DEFERRABLE, kind int, name text);
          INSERT INTO items SELECT i, 1, 'n' FROM generate_series(1, 9) AS i;
-         INSERT INTO kinds VALUES (1, 'k')"
-    );
+         INSERT INTO kinds VALUES (1, 'k')";
     let mapping = "INSERT INTO goods SELECT k.id, string_agg(i.name, ',' ORDER BY i.id) FROM kinds k \
                    JOIN items i ON i.kind = k.id GROUP BY k.id";
-    refused(&source, mapping, ITEMS, &["public.items"]).await;
+    refused(source, mapping, ITEMS, &["public.items"]).await;
 }
 
 /// Two partitions; the second one is altered.
@@ -173,6 +172,44 @@ async fn generated_columns_under_full_identity_are_published_where_the_server_wa
     case.at_source("UPDATE items SET name = 'abc' WHERE id = 1").await;
 }
 
+/// A table that has left the mapping is not published any more: nobody would guard it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_leaves_the_mapping_is_not_published_any_more() {
+    let source = "
+        CREATE TABLE items (id bigint PRIMARY KEY, name text);
+        CREATE TABLE other (id bigint PRIMARY KEY, name text)";
+    let target = "CREATE TABLE goods (id bigint PRIMARY KEY, name text);
+                  CREATE TABLE others (id bigint PRIMARY KEY, name text)";
+    let mapping = "INSERT INTO goods SELECT id, name FROM items;
+                   INSERT INTO others SELECT id, name FROM other;";
+    let case = Case::of(Given { source, target, mapping, ..Given::default() }).await;
+    case.catch_up().await;
+    case.installation.write_mapping("INSERT INTO goods SELECT id, name FROM items");
+    let finished = case.regraft(&["run", "--until-caught-up", "--accept-mapping"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    case.at_source("ALTER TABLE other DROP CONSTRAINT other_pkey; UPDATE other SET name = 'x'")
+        .await;
+}
+
+/// The table is locked at that very moment, and has children that are not published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_table_is_freed_as_well() {
+    let case = Case::usual().await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    let locker = regraft_testkit::connect(&case.databases.source_url).await.unwrap();
+    case.at_source("ALTER TABLE items DROP CONSTRAINT items_pkey").await;
+    locker.batch_execute("BEGIN; LOCK TABLE items IN SHARE UPDATE EXCLUSIVE MODE").await.unwrap();
+    wait_until("the application to be free", DEADLINE, async || {
+        let sql = "UPDATE items SET amount = 5 WHERE id = 3";
+        case.databases.source.batch_execute(sql).await.map_err(|error| error.to_string())
+    })
+    .await;
+    case.held(&daemon, "RG2016").await;
+    locker.batch_execute("COMMIT").await.unwrap();
+    stop(daemon).await;
+}
+
 /// Advice that is followed while the daemon runs must not harm either.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_identity_that_is_taken_away_under_a_running_daemon_frees_the_application() {
@@ -184,5 +221,4 @@ async fn an_identity_that_is_taken_away_under_a_running_daemon_frees_the_applica
     assert!(error["what"].as_str().unwrap().contains("no primary key"), "{error:#}");
     case.at_source("UPDATE items SET amount = 5 WHERE id = 3").await;
     stop(daemon).await;
-    let _: &Installation = &case.installation;
 }

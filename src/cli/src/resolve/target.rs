@@ -293,14 +293,12 @@ fn folded(compiled: &Compiled, table: &Table, findings: &mut Vec<Finding>) {
         if !from.is_some_and(TableColumn::is_folded) {
             findings.push(Finding::warning(
                 format!(
-                    "{} of the key of {} takes texts for equal that are not: {} {}",
+                    "{} of the key of {} takes texts for equal that are not: {}{}",
                     quote(name),
                     table.name,
                     column.full_type,
-                    if column.nondeterministic { "with a nondeterministic collation" } else { "" }
-                )
-                .trim_end()
-                .to_owned(),
+                    if column.nondeterministic { " with a nondeterministic collation" } else { "" }
+                ),
                 &place,
                 "source rows whose keys differ in that alone would be one row: give the column a deterministic \
                  collation, or the type text, unless no such rows are",
