@@ -82,6 +82,10 @@ pub struct VerifySide {
     pub application: String,
 }
 
+/// While a reader of a partitioned table waits for one partition, a writer may wait for what it has locked
+/// already. What is compared can be compared later.
+const BRIEFLY: &str = "SET lock_timeout = '1s'";
+
 /// Both sides of one pipeline, on connections of their own.
 pub struct PgVerifier {
     source: VerifySide,
@@ -113,6 +117,8 @@ impl PgVerifier {
             let sql = "SET row_security = off; SET synchronous_commit = off";
             client.batch_execute(sql).await.map_err(|error| classify(&error, place))?;
         }
+        let set = source.client.batch_execute(BRIEFLY).await;
+        set.map_err(|error| classify(&error, &source.place))?;
         let large = vec![true; statements.len()];
         let (name, wires) = (name.to_owned(), None);
         Ok(Self { source, target, wires, name, statements, values, large })

@@ -17,7 +17,7 @@ use tokio_postgres::Client;
 use super::read::{self, BEGIN};
 use super::rows::full;
 use super::sql::{Scope, key_of};
-use super::{VerifySide, VerifyStatement};
+use super::{BRIEFLY, VerifySide, VerifyStatement};
 use crate::WireConnection;
 use crate::chunks::of_source;
 use crate::connectors::of_role;
@@ -126,6 +126,9 @@ async fn wire(role: &str, side: &VerifySide) -> Result<WireConnection> {
         let mut wire = (side.address)()?.connect_plain(&side.application).await?;
         // A plan for a range is not worth compiling.
         wire.simple_query("SET row_security = off; SET jit = off").await?;
+        if role == "source" {
+            wire.simple_query(BRIEFLY).await?;
+        }
         Ok(wire)
     };
     let mut wire: WireConnection = opened.await.map_err(|error| of_role(role, error))?;
