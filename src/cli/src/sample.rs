@@ -102,6 +102,8 @@ pub async fn sample(
 ) -> Result<(SampleReport, Vec<Finding>)> {
     let mut report = SampleReport::default();
     let mut findings = Vec::new();
+    // As the daemon evaluates them.
+    run(side, &resolved.standing.source_path(&resolved.asked.path)).await?;
     run(side, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     for (number, table) in resolved.read.iter().enumerate() {
         let samples = rows(side, resolved, number, table, count).await?;

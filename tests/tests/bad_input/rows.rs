@@ -146,7 +146,7 @@ async fn a_trigger_that_objects_holds_the_pipeline_and_its_words_are_not_repeate
                  CREATE TRIGGER object BEFORE INSERT OR UPDATE ON goods FOR EACH ROW
                  EXECUTE FUNCTION object()",
         change: "UPDATE items SET amount = 77 WHERE id = 4",
-        says: "refused in PL/pgSQL function object() line 2, in words that may hold values",
+        says: "refused in PL/pgSQL function public.object() line 2, in words that may hold values",
         mend: "DROP TRIGGER object ON goods",
     })
     .await;

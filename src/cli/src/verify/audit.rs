@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regraft_core::{Code, Error, Result};
+use regraft_postgres::classify;
 use regraft_postgres::verify::{Audit, Moment, VerifyStatement};
 use regraft_settings::Settings;
 use serde::Serialize;
@@ -126,7 +127,11 @@ impl Asked {
                     .at(settings.mapping.file.display().to_string())
                     .remedy("see `regraft check`"))
             };
-            statements = resolution.resolved.ok_or_else(invalid)?.verify;
+            let resolved = resolution.resolved.ok_or_else(invalid)?;
+            let path = resolved.standing.source_path(&resolved.asked.path);
+            let set = source.client.batch_execute(&path).await;
+            set.map_err(|error| one(classify(&error, &source.place)))?;
+            statements = resolved.verify;
         }
         let columns = checksum::columns(&statements, &args.column).map_err(one)?;
         let named = |statement: &&VerifyStatement| {

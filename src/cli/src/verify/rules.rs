@@ -10,6 +10,7 @@ use futures_util::TryStreamExt;
 use regraft_core::verify::Digest;
 use regraft_core::{Code, Error, Result};
 use regraft_postgres::classify;
+use regraft_postgres::endpoint::{AS_REGRAFT, AS_ROLE};
 use regraft_postgres::verify::{Audit, Moment};
 use regraft_reconcile::row_digest;
 use serde::Serialize;
@@ -201,10 +202,11 @@ async fn answer(
     into: &mut Bag,
 ) -> Result<Answer, Failure> {
     let failed = |error| Failure::Server(classify(&error, &query.place(None)));
-    client.batch_execute("SAVEPOINT rule").await.map_err(failed)?;
+    // In a rule, names mean what they mean for the role.
+    client.batch_execute(&format!("SAVEPOINT rule; {AS_ROLE}")).await.map_err(failed)?;
     let answered = rows(client, query, sign, into).await;
     let end = if answered.is_ok() { "RELEASE rule" } else { "ROLLBACK TO rule" };
-    client.batch_execute(end).await.map_err(failed)?;
+    client.batch_execute(&format!("{end}; {AS_REGRAFT}")).await.map_err(failed)?;
     answered
 }
 
