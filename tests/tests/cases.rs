@@ -308,6 +308,7 @@ cases! {
     key_moves_chained,
     key_numeric_scale,
     key_other_types,
+    key_passes,
     key_swap,
     key_text,
     key_time,

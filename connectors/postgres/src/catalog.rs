@@ -186,11 +186,16 @@ impl Table {
     /// Columns that `ON CONFLICT` can arbitrate by: the primary key, or else a unique index over
     /// NOT NULL columns.
     pub fn target_key(&self) -> Option<Vec<String>> {
-        let not_null = |columns: &Vec<String>| {
-            columns.iter().all(|name| self.column(name).is_some_and(|column| column.not_null))
-        };
-        let usable = self.unique.iter().filter(|index| !index.partial && !index.deferrable);
-        usable.filter_map(UniqueIndex::plain).find(not_null)
+        self.key_index().and_then(UniqueIndex::plain)
+    }
+
+    /// The index over the columns of [`Table::target_key`].
+    pub fn key_index(&self) -> Option<&UniqueIndex> {
+        let not_null = |name: &String| self.column(name).is_some_and(|column| column.not_null);
+        self.unique
+            .iter()
+            .filter(|index| !index.partial && !index.deferrable)
+            .find(|index| index.plain().is_some_and(|columns| columns.iter().all(not_null)))
     }
 
     /// The columns as the stream describes them.

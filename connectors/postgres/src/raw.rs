@@ -53,6 +53,13 @@ pub(crate) struct RawArray {
 }
 
 impl RawArray {
+    /// Adds the elements of another one.
+    pub(crate) fn append(&mut self, other: &RawArray) {
+        self.elements.extend_from_slice(&other.elements);
+        self.count += other.count;
+        self.nulls |= other.nulls;
+    }
+
     /// True without elements.
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0

@@ -73,6 +73,7 @@ fn plan(owner: bool, rewrite: bool) -> Plan {
         single: false,
         total: false,
         key_is_owner: false,
+        source_key: vec!["id".to_owned()],
         rewrite,
         only: Vec::new(),
         place: "mapping.sql:1:1".to_owned(),

@@ -10,6 +10,7 @@
 //! they were written one after the other.
 
 mod apart;
+mod guard;
 mod lane;
 mod recover;
 mod statements;

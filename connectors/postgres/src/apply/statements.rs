@@ -25,9 +25,25 @@ use super::target::Target;
 /// The alias of the target in all statements.
 const T: &str = "t";
 
+/// Which rows an upsert overwrites; it passes over others with the same key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// All of them.
+    None,
+    /// Those of the same owner and statement; none, where the statement has no owner columns.
+    Own,
+    /// Those of the statements with these numbers whose [`identity`] is in further parameters.
+    Freed(Vec<usize>),
+}
+
 /// Inserts rows, or overwrites those with the same key. Parameters: one array per column, or none
-/// when the rows come from `staging`.
-pub(crate) fn upsert(route: &Route, target: &Target, staging: Option<&str>) -> String {
+/// when the rows come from `staging`. The guard is a condition from [`own`] or [`freed`].
+pub(crate) fn upsert(
+    route: &Route,
+    target: &Target,
+    staging: Option<&str>,
+    guard: Option<&str>,
+) -> String {
     let key = quote_list(target.key.iter().map(|&at| &route.columns[at].name));
     // A key may be equal and yet not the same: 1 and 1.00.
     let kept = |at: &usize| target.key.contains(at) && !equals_other_bytes(&target.types[*at]);
@@ -38,13 +54,88 @@ pub(crate) fn upsert(route: &Route, target: &Target, staging: Option<&str>) -> S
     } else {
         let set: Vec<_> = rest.iter().map(|name| format!("{name} = excluded.{name}")).collect();
         format!(
-            "DO UPDATE SET {} WHERE ROW({})::record *<> ROW({})::record",
+            "DO UPDATE SET {} WHERE ROW({})::record *<> ROW({})::record{}",
             set.join(", "),
             prefixed(T, &rest),
             prefixed("excluded", &rest),
+            guard.map(|guard| format!(" AND ({guard})")).unwrap_or_default(),
         )
     };
     format!("{} ON CONFLICT ({key}) {on_conflict}", insert(route, target, staging))
+}
+
+/// The row of the target is one of the statement, and has the owner of the row from `other`. Key
+/// columns are equal already.
+pub(crate) fn own(route: &Route, target: &Target, other: impl Fn(usize) -> String) -> String {
+    let Some(owner) = &route.owner else { return "false".to_owned() };
+    let owner = owner.iter().filter(|column| !target.key.contains(column)).map(|&at| {
+        format!("{T}.{} IS NOT DISTINCT FROM {}", quote(&route.columns[at].name), other(at))
+    });
+    let conditions: Vec<_> = owner.chain(only(route)).collect();
+    if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
+}
+
+/// The row of the target is one of the statement, and its [`identity`] is in the parameters from
+/// `first` on.
+pub(crate) fn freed(route: &Route, target: &Target, first: usize) -> String {
+    let by = identity(route, target);
+    let names: Vec<_> = by.iter().map(|&at| &route.columns[at].name).collect();
+    let names: Vec<_> = names.into_iter().map(|name| format!("{T}.{}", quote(name))).collect();
+    let values = cast_unnest(route, target, &by, first);
+    let found = format!("({}) IN ({values})", names.join(", "));
+    std::iter::once(found).chain(only(route)).collect::<Vec<_>>().join(" AND ")
+}
+
+/// The columns that tell whose row of the target it is: those of the owner, or else the target key.
+pub(crate) fn identity(route: &Route, target: &Target) -> Vec<usize> {
+    route.owner.clone().unwrap_or_else(|| target.key.clone())
+}
+
+/// Sets a column of rows that have the key of others, and are of another owner, and returns the new
+/// value and the old one. Gives the columns whose values it takes, one array each; `None` where owners
+/// cannot be compared.
+pub(crate) fn put_aside(
+    route: &Route,
+    target: &Target,
+    column: usize,
+    value: &str,
+) -> Option<(String, Vec<usize>)> {
+    let wanted = route.owner.as_ref().map(|_| old_row_columns(route, target))?;
+    if wanted.iter().any(|&at| route.columns[at].sql_type.ends_with("[]")) {
+        return None;
+    }
+    let place = |at: usize| wanted.iter().position(|&wanted| wanted == at).unwrap_or_default();
+    let same_key = |alias: &str, at: usize| {
+        format!("{alias}.{} = u.c{}", quote(&route.columns[at].name), place(at))
+    };
+    // The row as it was is joined by its key, for RETURNING gives the new one.
+    let mut conditions: Vec<_> =
+        target.key.iter().flat_map(|&at| [same_key(T, at), same_key("o", at)]).collect();
+    let own = own(route, target, |at| format!("u.c{}", place(at)));
+    conditions.push(format!("({own}) IS NOT TRUE"));
+    let column = quote(&route.columns[column].name);
+    let table = route.target.quoted();
+    let sql = format!(
+        "UPDATE {table} AS {T} SET {column} = {value} FROM ({}) AS u, {table} AS o WHERE {} \
+         RETURNING {T}.{column}::text, o.{column}::text",
+        cast_unnest(route, target, &wanted, 1),
+        conditions.join(" AND "),
+    );
+    Some((sql, wanted))
+}
+
+/// Deletes rows that have one of the values in the first parameter, under conditions.
+pub(crate) fn drop_pending(
+    route: &Route,
+    target: &Target,
+    column: usize,
+    conditions: &str,
+) -> String {
+    let (table, name) = (route.target.quoted(), quote(&route.columns[column].name));
+    let sql_type = &target.types[column];
+    format!(
+        "DELETE FROM {table} AS {T} WHERE {T}.{name} = ANY($1::text[]::{sql_type}[]) AND ({conditions})"
+    )
 }
 
 /// Inserts rows that are not there, whose values have the types of the columns. Costs half of the
@@ -242,6 +333,7 @@ mod tests {
             single: false,
             total: false,
             key_is_owner: false,
+            source_key: vec!["id".to_owned()],
             rewrite: false,
             only: vec!["\"kind\" = 'a'".to_owned()],
             place: "mapping.sql:1:1".to_owned(),
@@ -258,11 +350,26 @@ mod tests {
     fn an_upsert_leaves_identical_rows_alone() {
         let (route, target) = route();
         assert_eq!(
-            upsert(&route, &target, None),
+            upsert(&route, &target, None, None),
             "INSERT INTO \"public\".\"m\" AS t (\"id\", \"name\", \"v\") \
              SELECT * FROM unnest($1::uuid[], $2::text[], $3::numeric[]) AS u(\"id\", \"name\", \"v\") \
              ORDER BY 1, 2 ON CONFLICT (\"id\", \"name\") DO UPDATE SET \"v\" = excluded.\"v\" \
              WHERE ROW(t.\"v\")::record *<> ROW(excluded.\"v\")::record"
+        );
+    }
+
+    #[test]
+    fn a_guarded_upsert_passes_over_rows_of_others() {
+        let (mut route, target) = route();
+        route.owner = Some(vec![2]);
+        let own = own(&route, &target, |at| format!("excluded.{}", quote(&route.columns[at].name)));
+        assert_eq!(own, "t.\"v\" IS NOT DISTINCT FROM excluded.\"v\" AND t.\"kind\" = 'a'");
+        let sql = upsert(&route, &target, Some("pg_temp.s"), Some(&own));
+        assert!(sql.ends_with(&format!("*<> ROW(excluded.\"v\")::record AND ({own})")), "{sql}");
+        assert_eq!(
+            freed(&route, &target, 4),
+            "(t.\"v\") IN (SELECT x.c0::numeric AS c0 FROM unnest($4::numeric[]) AS x(c0)) \
+             AND t.\"kind\" = 'a'"
         );
     }
 

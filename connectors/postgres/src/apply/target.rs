@@ -15,6 +15,8 @@ pub(crate) struct Target {
     pub(crate) key: Vec<usize>,
     /// For each output column, the SQL name of the target column's type, without modifier.
     pub(crate) types: Vec<String>,
+    /// For each output column, the modifier of that type, -1 without.
+    pub(crate) modifiers: Vec<i32>,
     /// Some output column is `GENERATED ALWAYS AS IDENTITY`.
     pub(crate) identity_always: bool,
     /// Some output column is an array: rows go through a staging table.
@@ -26,6 +28,10 @@ pub(crate) struct Target {
     pub(crate) owner_indexed: bool,
     /// Position in the order of upserts: parents before children.
     pub(crate) rank: usize,
+    /// Rows may meet rows of other owners, see [`super::guard`].
+    pub(crate) guarded: bool,
+    /// The index of the key.
+    pub(crate) key_index: Unique,
     /// Unique indexes beside the key.
     pub(crate) unique: Vec<Unique>,
     /// The write may fail for a constraint that another order of writes satisfies.
@@ -39,7 +45,7 @@ pub(crate) struct Target {
 }
 
 /// A unique index, in output columns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Unique {
     /// Its name, which is that of the constraint if there is one.
     pub(crate) name: String,
@@ -88,7 +94,8 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
              in the statement",
         )
     };
-    let key_names = table.target_key().ok_or_else(no_key)?;
+    let key_index = table.key_index().ok_or_else(no_key)?;
+    let key_names = key_index.plain().unwrap_or_default();
     let key: Vec<_> = key_names.iter().map(output).collect::<Option<_>>().ok_or_else(no_key)?;
     let mut columns = Vec::new();
     for column in &route.columns {
@@ -120,9 +127,12 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
         .collect();
     let typed = columns.iter().zip(&route.columns).all(|(to, from)| to.sql_type == from.sql_type);
     Ok(Target {
+        guarded: route.guarded(&key_names),
+        key_index: Unique { name: key_index.name.clone(), columns: key.clone(), reads: Vec::new() },
         key,
         copied: typed && table.is_plain(),
         types: columns.iter().map(|column| column.sql_type.clone()).collect(),
+        modifiers: columns.iter().map(|column| column.type_modifier).collect(),
         identity_always: columns.iter().any(|column| column.identity_always),
         staged: route.columns.iter().any(|column| column.sql_type.ends_with("[]")),
         owner_indexed,

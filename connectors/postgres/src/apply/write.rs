@@ -8,9 +8,9 @@ use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result, Segment};
 use tokio_postgres::types::ToSql;
 
-use super::lane::Lane;
+use super::lane::{Lane, Refused};
 use super::recover::Parking;
-use super::statements;
+use super::statements::{self, Guard};
 use crate::raw::RawArray;
 
 /// Rows per statement: more gain nothing, and keep locks and memory longer.
@@ -100,14 +100,17 @@ impl Lane {
         };
         let keep = kept.first().is_some_and(|array| !array.is_empty());
         let kept = if keep { kept } else { Vec::new() };
-        for part in parts(gone.iter()) {
-            let (sql, mut arrays) = if by_owner {
-                let width = self.routes[at].owner.as_ref().map_or(0, Vec::len);
-                let all: Vec<_> = (0..width).collect();
-                let sql = statements::delete_by_owner(&self.routes[at], &self.targets[at], keep);
-                (sql, columns(part.into_iter(), &all))
+        for part in parts(gone.iter(), ROWS_PER_STATEMENT) {
+            let (route, target) = (&self.routes[at], &self.targets[at]);
+            // A row that was put aside has another key now.
+            let aside = self.parked.iter().any(|parked| parked.statement == at && parked.key);
+            let owner = route.owner.as_ref().filter(|_| by_owner || aside);
+            let (sql, mut arrays) = if let Some(owner) = owner {
+                let leading: Vec<_> = (0..owner.len()).collect();
+                let owner = if by_owner { &leading } else { owner };
+                let sql = statements::delete_by_owner(route, target, keep);
+                (sql, columns(part.into_iter(), owner))
             } else {
-                let (route, target) = (&self.routes[at], &self.targets[at]);
                 let sql = statements::delete_by_key(route, target, keep);
                 (sql, columns(part.into_iter(), &statements::old_row_columns(route, target)))
             };
@@ -122,16 +125,17 @@ impl Lane {
         for writes in self.ranked(segment) {
             let at = writes.statement;
             if order == Order::InsertFresh {
-                for part in parts(writes.upserts.iter()) {
-                    self.written[at].upserted += self.put(at, part, false).await?;
+                for part in parts(writes.upserts.iter(), ROWS_PER_STATEMENT) {
+                    self.written[at].upserted += self.put(at, part, segment).await?;
                 }
-                for part in parts(writes.fresh.iter()) {
-                    self.written[at].upserted += self.put(at, part, true).await?;
+                for part in parts(writes.fresh.iter(), ROWS_PER_STATEMENT) {
+                    self.written[at].upserted += self.insert(at, part).await?;
                 }
             } else {
                 // In one statement, so that rows may refer to one another.
-                for part in parts(writes.arriving()) {
-                    self.written[at].upserted += self.put(at, part, false).await?;
+                let rows_max = if self.singly { 1 } else { ROWS_PER_STATEMENT };
+                for part in parts(writes.arriving(), rows_max) {
+                    self.written[at].upserted += self.put(at, part, segment).await?;
                 }
             }
         }
@@ -143,37 +147,71 @@ impl Lane {
         Ok(())
     }
 
-    /// Inserts rows, or upserts them.
-    async fn put(&mut self, at: usize, rows: Vec<Row<'_>>, insert: bool) -> Result<u64> {
-        if insert && self.targets[at].copied {
+    /// Inserts rows that are not there.
+    async fn insert(&mut self, at: usize, rows: Vec<Row<'_>>) -> Result<u64> {
+        if self.targets[at].copied {
             let rows = by_key(rows, &self.targets[at].key);
             let sql = statements::copy(&self.routes[at]);
             return self.copy(at, &sql, self.routes[at].columns.len(), rows).await;
         }
-        if self.targets[at].staged {
-            return self.put_staged(at, rows, insert).await;
-        }
-        let sql = self.put_statement(at, insert, None);
-        let all: Vec<_> = (0..self.routes[at].columns.len()).collect();
-        self.run(&sql, at, &columns(rows.into_iter(), &all)).await
+        let sql =
+            statements::insert(&self.routes[at], &self.targets[at], self.staging(at).as_deref());
+        self.run_with(&sql, at, &rows, &[]).await
     }
 
-    fn put_statement(&self, at: usize, insert: bool, staging: Option<&str>) -> String {
-        let (route, target) = (&self.routes[at], &self.targets[at]);
-        if insert {
-            statements::insert(route, target, staging)
+    /// Inserts rows, or overwrites those with the same key that belong to the same source row.
+    async fn put(&mut self, at: usize, rows: Vec<Row<'_>>, segment: &Segment) -> Result<u64> {
+        if self.targets[at].guarded {
+            self.put_guarded(at, rows, segment).await
         } else {
-            statements::upsert(route, target, staging)
+            self.upsert(at, &rows, &Guard::None, &[]).await
         }
     }
 
-    async fn put_staged(&mut self, at: usize, rows: Vec<Row<'_>>, insert: bool) -> Result<u64> {
+    /// Upserts rows, with the parameters of the guard.
+    pub(super) async fn upsert(
+        &mut self,
+        at: usize,
+        rows: &[Row<'_>],
+        guard: &Guard,
+        parameters: &[RawArray],
+    ) -> Result<u64> {
+        let (route, target, staging) = (&self.routes[at], &self.targets[at], self.staging(at));
+        let first = 1 + if staging.is_some() { 0 } else { route.columns.len() };
+        let guard = match guard {
+            Guard::None => None,
+            Guard::Own => Some(statements::own(route, target, |at| {
+                format!("excluded.{}", quote(&route.columns[at].name))
+            })),
+            Guard::Freed(of) => Some(self.freed_conditions(of, first)),
+        };
+        let sql = statements::upsert(route, target, staging.as_deref(), guard.as_deref());
+        self.run_with(&sql, at, rows, parameters).await
+    }
+
+    /// The staging table of a statement that needs one.
+    fn staging(&self, at: usize) -> Option<String> {
+        self.targets[at].staged.then(|| format!("pg_temp.regraft_staging_{at}"))
+    }
+
+    /// Runs a statement over whole rows, which come by a staging table where need be.
+    async fn run_with(
+        &mut self,
+        sql: &str,
+        at: usize,
+        rows: &[Row<'_>],
+        parameters: &[RawArray],
+    ) -> Result<u64> {
+        if !self.targets[at].staged {
+            let all: Vec<_> = (0..self.routes[at].columns.len()).collect();
+            let mut arrays = columns(rows.iter().copied(), &all);
+            arrays.extend(parameters.iter().cloned());
+            return self.run(sql, at, &arrays).await;
+        }
         let columns = self.routes[at].columns.iter();
         let columns: Vec<_> = columns.map(|c| (quote(&c.name), c.sql_type.clone())).collect();
-        let name = format!("regraft_staging_{at}");
-        self.stage(at, &name, &columns, rows).await?;
-        let sql = self.put_statement(at, insert, Some(&format!("pg_temp.{name}")));
-        self.run(&sql, at, &[]).await
+        self.stage(at, &format!("regraft_staging_{at}"), &columns, rows.to_vec()).await?;
+        self.run(sql, at, parameters).await
     }
 
     /// Copies rows into a temporary table of the session: the way for arrays, which `unnest` flattens.
@@ -225,7 +263,7 @@ impl Lane {
         let (route, target) = (&self.routes[at], &self.targets[at]);
         let sql = statements::patch(route, target, &group.columns, staging.as_deref());
         let all: Vec<_> = (0..columns_of.len()).collect();
-        for part in parts(group.rows.iter()) {
+        for part in parts(group.rows.iter(), ROWS_PER_STATEMENT) {
             let expected = part.len() as u64;
             let found = if staged {
                 self.stage(at, &name, &columns_of, part).await?;
@@ -252,7 +290,28 @@ impl Lane {
         let statement = self.prepare(sql, &place).await?;
         let parameters = arrays.iter().map(|array| array as &(dyn ToSql + Sync));
         let done = self.client.execute_raw(&statement, parameters).await;
-        done.map_err(|error| self.failed(&error, &place))
+        done.map_err(|error| {
+            // Two rows of one statement have one key.
+            match Refused::of(&error) {
+                Some(refused) if refused.sqlstate == "21000" => self.collision(at).because(refused),
+                _ => self.failed(&error, &place),
+            }
+        })
+    }
+
+    /// Runs a statement that gives two texts per row.
+    pub(super) async fn pairs(
+        &mut self,
+        sql: &str,
+        at: usize,
+        arrays: &[RawArray],
+    ) -> Result<Vec<(String, String)>> {
+        let place = self.route_place(at);
+        let statement = self.prepare(sql, &place).await?;
+        let parameters: Vec<_> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+        let rows = self.client.query(&statement, &parameters).await;
+        let rows = rows.map_err(|error| self.failed(&error, &place))?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     pub(super) fn route_place(&self, at: usize) -> String {
@@ -285,13 +344,12 @@ fn by_key<'r>(mut rows: Vec<Row<'r>>, key: &[usize]) -> Vec<Row<'r>> {
 }
 
 /// Cuts rows into parts for one statement each.
-fn parts<'r>(rows: impl Iterator<Item = Row<'r>>) -> Vec<Vec<Row<'r>>> {
+fn parts<'r>(rows: impl Iterator<Item = Row<'r>>, rows_max: usize) -> Vec<Vec<Row<'r>>> {
     let mut parts = Vec::new();
     let mut part = Vec::new();
     let mut bytes = 0;
     for row in rows {
-        if !part.is_empty()
-            && (part.len() >= ROWS_PER_STATEMENT || bytes + row.0.len() > BYTES_PER_STATEMENT)
+        if !part.is_empty() && (part.len() >= rows_max || bytes + row.0.len() > BYTES_PER_STATEMENT)
         {
             parts.push(std::mem::take(&mut part));
             bytes = 0;

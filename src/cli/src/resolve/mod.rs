@@ -5,6 +5,7 @@
 //! nothing of it is an error.
 
 mod foreign_keys;
+mod one_key;
 pub mod overloads;
 mod own;
 mod read;

@@ -8,7 +8,7 @@ use regraft_core::{Code, Error, ReplicaIdentity, Result};
 use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::classify;
 
-use super::{Compiled, Evaluation, MissingTarget, Side, route_columns, written};
+use super::{Compiled, Evaluation, MissingTarget, Side, one_key, route_columns, written};
 use crate::finding::Finding;
 
 /// Finds the target of a statement and judges it.
@@ -49,6 +49,7 @@ pub(super) async fn route(
     let owner = owner(compiled, &names)?;
     let owner_names: Vec<_> = owner.iter().flatten().map(|&at| names[at].clone()).collect();
     advise(side, compiled, &table, &owner_names, findings);
+    findings.extend(one_key::advise(compiled, &names, &table, &key));
     let mut route = Route {
         source: compiled.source.name.clone(),
         target: table.name.clone(),
@@ -57,6 +58,7 @@ pub(super) async fn route(
         single: compiled.single(),
         total: compiled.declaration.rows == Count::One,
         key_is_owner: owner.is_some() && key.iter().all(|name| owner_names.contains(name)),
+        source_key: compiled.key.clone(),
         rewrite: !compiled.single() && table.references_to == 0,
         only: Vec::new(),
         place,
