@@ -302,6 +302,7 @@ cases! {
     generated_columns,
     hostile_names,
     hostile_settings,
+    identity_always,
     key_bigint,
     key_composite,
     key_int,

@@ -11,6 +11,7 @@
 
 mod apart;
 mod guard;
+mod identity;
 mod lane;
 mod recover;
 mod statements;

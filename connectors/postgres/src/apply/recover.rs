@@ -316,6 +316,9 @@ pub(super) fn parking(target: &Target, column: usize) -> Option<String> {
     const MARKED_LENGTH: i32 = 51;
     /// Of random digits, so that two do not meet.
     const SHORTEST: i32 = 12;
+    if target.identity.contains(&column) {
+        return None;
+    }
     let made_up = match target.types[column].as_str() {
         "text" => MARKED.to_owned(),
         "character varying" => match target.modifiers[column] - HEADER {

@@ -48,11 +48,14 @@ pub(crate) fn upsert(
     // A key may be equal and yet not the same: 1 and 1.00.
     let kept = |at: &usize| target.key.contains(at) && !equals_other_bytes(&target.types[*at]);
     let rest: Vec<_> = (0..route.columns.len()).filter(|at| !kept(at)).collect();
-    let rest: Vec<_> = rest.iter().map(|&at| quote(&route.columns[at].name)).collect();
-    let on_conflict = if rest.is_empty() {
+    // Rows with other values of an identity column are gone by now, or are of another owner.
+    let set: Vec<_> = rest.iter().filter(|at| !target.identity.contains(at)).collect();
+    let name = |at: &usize| quote(&route.columns[*at].name);
+    let set: Vec<_> = set.into_iter().map(name).map(|c| format!("{c} = excluded.{c}")).collect();
+    let rest: Vec<_> = rest.iter().map(name).collect();
+    let on_conflict = if set.is_empty() {
         "DO NOTHING".to_owned()
     } else {
-        let set: Vec<_> = rest.iter().map(|name| format!("{name} = excluded.{name}")).collect();
         format!(
             "DO UPDATE SET {} WHERE ROW({})::record *<> ROW({})::record{}",
             set.join(", "),
@@ -155,7 +158,7 @@ pub(crate) fn insert(route: &Route, target: &Target, staging: Option<&str>) -> S
     };
     let order: Vec<_> = target.key.iter().filter_map(|&at| at.checked_add(1)).collect();
     let order = order.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-    let overriding = if target.identity_always { "OVERRIDING SYSTEM VALUE " } else { "" };
+    let overriding = if !target.identity.is_empty() { "OVERRIDING SYSTEM VALUE " } else { "" };
     format!(
         "INSERT INTO {} AS {T} ({names}) {overriding}{from} ORDER BY {order}",
         route.target.quoted(),
@@ -217,6 +220,59 @@ pub(crate) fn patch(
     columns: &[usize],
     staging: Option<&str>,
 ) -> String {
+    let (from, conditions) = patched(route, target, columns, staging);
+    let table = route.target.quoted();
+    let set = columns.iter().enumerate().filter(|(_, column)| !target.identity.contains(column));
+    let set = set.map(|(at, &column)| format!("{} = u.p{at}", quote(&route.columns[column].name)));
+    let set: Vec<_> = set.collect();
+    if set.is_empty() {
+        // The rows have to be there, at least.
+        return format!("SELECT FROM {table} AS {T}, {from} WHERE {conditions}");
+    }
+    format!("UPDATE {table} AS {T} SET {} FROM {from} WHERE {conditions}", set.join(", "))
+}
+
+/// Inserts the rows of a patch anew whose identity columns are to change. Parameters as those of
+/// [`patch`].
+pub(crate) fn renumber(
+    route: &Route,
+    target: &Target,
+    columns: &[usize],
+    staging: Option<&str>,
+) -> String {
+    let (from, conditions) = patched(route, target, columns, staging);
+    let place = |name: &String| columns.iter().position(|&at| &route.columns[at].name == name);
+    let changed = columns.iter().enumerate().filter(|(_, at)| target.identity.contains(at));
+    let changed = changed.map(|(n, &at)| {
+        let (name, sql_type) = (quote(&route.columns[at].name), &target.types[at]);
+        format!("{T}.{name} IS DISTINCT FROM u.p{n}::{sql_type}")
+    });
+    let values = target.stored.iter().map(|name| match place(name) {
+        Some(n) => format!("p{n}"),
+        None => format!("(was).{}", quote(name)),
+    });
+    let returned = (0..columns.len()).map(|n| format!(", u.p{n}"));
+    // The count makes all of them go before the first one comes.
+    format!(
+        "WITH gone AS (DELETE FROM {table} AS {T} USING {from} WHERE {conditions} AND ({}) \
+         RETURNING {T} AS was{}) \
+         INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE \
+         SELECT {} FROM gone, (SELECT count(*) FROM gone) AS all_of_them",
+        changed.collect::<Vec<_>>().join(" OR "),
+        returned.collect::<String>(),
+        quote_list(&target.stored),
+        values.collect::<Vec<_>>().join(", "),
+        table = route.target.quoted(),
+    )
+}
+
+/// The rows of a patch as `u`, and the conditions by which it finds its rows.
+fn patched(
+    route: &Route,
+    target: &Target,
+    columns: &[usize],
+    staging: Option<&str>,
+) -> (String, String) {
     let owner: Vec<_> = route.owner.iter().flatten().copied().collect();
     let from = match staging {
         Some(table) => format!("{table} AS u"),
@@ -227,17 +283,34 @@ pub(crate) fn patch(
             format!("unnest({}) AS u({})", arrays(values, 1).join(", "), names.join(", "))
         }
     };
-    let set = columns.iter().enumerate();
-    let set = set.map(|(at, &column)| format!("{} = u.p{at}", quote(&route.columns[column].name)));
     let matches = owner.iter().enumerate().map(|(at, &column)| {
         let cast = &target.types[column];
         format!("{T}.{} = u.o{at}::{cast}", quote(&route.columns[column].name))
     });
     let conditions: Vec<_> = matches.chain(only(route)).collect();
+    (from, conditions.join(" AND "))
+}
+
+/// Deletes rows that have the key of others and other values in their identity columns, under a
+/// condition on `t` and `u`. Parameters: one array for each of `wanted`.
+pub(crate) fn delete_renumbered(
+    route: &Route,
+    target: &Target,
+    wanted: &[usize],
+    condition: Option<&str>,
+) -> String {
+    let place = |at: usize| wanted.iter().position(|&wanted| wanted == at).unwrap_or_default();
+    let compare = |at: usize, how: &str| {
+        format!("{T}.{} {how} u.c{}", quote(&route.columns[at].name), place(at))
+    };
+    let mut conditions: Vec<_> = target.key.iter().map(|&at| compare(at, "=")).collect();
+    let changed = target.identity.iter().map(|&at| compare(at, "IS DISTINCT FROM"));
+    conditions.push(format!("({})", changed.collect::<Vec<_>>().join(" OR ")));
+    conditions.extend(condition.map(|condition| format!("({condition})")));
     format!(
-        "UPDATE {} AS {T} SET {} FROM {from} WHERE {}",
+        "DELETE FROM {} AS {T} USING ({}) AS u WHERE {}",
         route.target.quoted(),
-        set.collect::<Vec<_>>().join(", "),
+        cast_unnest(route, target, wanted, 1),
         conditions.join(" AND ")
     )
 }

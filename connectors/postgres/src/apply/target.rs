@@ -17,8 +17,10 @@ pub(crate) struct Target {
     pub(crate) types: Vec<String>,
     /// For each output column, the modifier of that type, -1 without.
     pub(crate) modifiers: Vec<i32>,
-    /// Some output column is `GENERATED ALWAYS AS IDENTITY`.
-    pub(crate) identity_always: bool,
+    /// Output columns that are `GENERATED ALWAYS AS IDENTITY`, see [`super::identity`].
+    pub(crate) identity: Vec<usize>,
+    /// All columns of the table that are stored as they are given.
+    pub(crate) stored: Vec<String>,
     /// Some output column is an array: rows go through a staging table.
     pub(crate) staged: bool,
     /// New rows can be copied: each value has the type of its column, and a COPY does what an INSERT
@@ -133,7 +135,8 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
         copied: typed && table.is_plain(),
         types: columns.iter().map(|column| column.sql_type.clone()).collect(),
         modifiers: columns.iter().map(|column| column.type_modifier).collect(),
-        identity_always: columns.iter().any(|column| column.identity_always),
+        identity: (0..columns.len()).filter(|&at| columns[at].identity_always).collect(),
+        stored: table.columns.iter().filter(|c| !c.generated).map(|c| c.name.clone()).collect(),
         staged: route.columns.iter().any(|column| column.sql_type.ends_with("[]")),
         owner_indexed,
         rank,

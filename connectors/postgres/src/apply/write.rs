@@ -176,6 +176,7 @@ impl Lane {
         guard: &Guard,
         parameters: &[RawArray],
     ) -> Result<u64> {
+        self.remove_renumbered(at, rows, guard, parameters).await?;
         let (route, target, staging) = (&self.routes[at], &self.targets[at], self.staging(at));
         let first = 1 + if staging.is_some() { 0 } else { route.columns.len() };
         let guard = match guard {
@@ -262,15 +263,26 @@ impl Lane {
         let staging = staged.then(|| format!("pg_temp.{name}"));
         let (route, target) = (&self.routes[at], &self.targets[at]);
         let sql = statements::patch(route, target, &group.columns, staging.as_deref());
+        let renumbers = group.columns.iter().any(|column| target.identity.contains(column));
+        let renumber = renumbers
+            .then(|| statements::renumber(route, target, &group.columns, staging.as_deref()));
+        // Rows that moved by it are not found again by their owner.
+        let owned = route.owner.iter().flatten().any(|column| target.identity.contains(column));
         let all: Vec<_> = (0..columns_of.len()).collect();
         for part in parts(group.rows.iter(), ROWS_PER_STATEMENT) {
             let expected = part.len() as u64;
-            let found = if staged {
+            let arrays = if staged {
                 self.stage(at, &name, &columns_of, part).await?;
-                self.run(&sql, at, &[]).await?
+                Vec::new()
             } else {
-                self.run(&sql, at, &columns(part.into_iter(), &all)).await?
+                columns(part.into_iter(), &all)
             };
+            let mut found = 0;
+            if let Some(renumber) = &renumber {
+                let moved = self.run(renumber, at, &arrays).await?;
+                found += if owned { moved } else { 0 };
+            }
+            found += self.run(&sql, at, &arrays).await?;
             self.written[at].upserted += found;
             if group.expect_rows && found != expected {
                 let what = format!(
