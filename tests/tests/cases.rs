@@ -290,6 +290,7 @@ cases! {
     filters,
     foreign_key_child_first,
     foreign_key_one_source,
+    foreign_key_read,
     foreign_key_tree,
     foreign_key_tree_strict,
     foreign_key_trusted,

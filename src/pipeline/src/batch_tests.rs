@@ -83,6 +83,7 @@ fn plan(owner: bool, rewrite: bool) -> Plan {
         oid: 1,
         key: vec!["key".into()],
         statements: vec![0],
+        together: Vec::new(),
     };
     Plan {
         traces: Vec::new(),

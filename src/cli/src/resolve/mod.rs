@@ -335,7 +335,9 @@ pub async fn resolve(
     if !resolution.has_errors() {
         let targets = verify::targets(target, &routes).await?;
         let sides = (&source.server, &target.server);
-        resolution.resolved = Some(assemble(&settings.name, compiled, routes, &targets, sides));
+        let related = foreign_keys::related(settings, target, &routes).await?;
+        let resolved = assemble(&settings.name, compiled, routes, &targets, sides, &related);
+        resolution.resolved = Some(resolved);
     }
     Ok(resolution)
 }
@@ -374,6 +376,7 @@ fn assemble(
     routes: Vec<Route>,
     targets: &[Target],
     sides: (&Server, &Server),
+    related: &[Vec<usize>],
 ) -> Resolved {
     let mut tables: Vec<PlannedTable> = Vec::new();
     let mut read: Vec<ReadTable> = Vec::new();
@@ -399,6 +402,7 @@ fn assemble(
                 oid: source.oid,
                 key: key.clone(),
                 statements: vec![],
+                together: vec![],
             });
             read.push(ReadTable { table: table.clone(), key: columns, statements: vec![] });
             shapes.push((table.clone(), Shape::default()));
@@ -438,6 +442,13 @@ fn assemble(
         ));
         read[index].statements.push(read_statement);
         mappers.push(evaluation.into_mapper());
+    }
+    for group in related {
+        let table =
+            tables.iter_mut().find(|table| group.iter().any(|at| table.statements.contains(at)));
+        if let Some(table) = table {
+            table.together.push(group.clone());
+        }
     }
     let (traces, read_traces) = traces.into_iter().map(|trace| (trace.plan, trace.read)).unzip();
     let plan = Plan { name: name.to_owned(), routes, mappers, tables, traces };
