@@ -44,6 +44,14 @@ pub struct Table {
     pub has_children: bool,
     /// The table has exclusion constraints.
     pub has_exclusions: bool,
+    /// Exclusion constraints, and keys WITHOUT OVERLAPS, that are checked at each row.
+    pub exclusions: Vec<String>,
+    /// The same that may be checked at the commit.
+    pub late_exclusions: Vec<String>,
+    /// The table and those of its partitions that a crash of the server empties.
+    pub unlogged: Vec<String>,
+    /// Partitions that are on other servers.
+    pub foreign_partitions: Vec<String>,
     /// Rewrite rules (`CREATE RULE`) stand on the table.
     pub has_rules: bool,
 }
@@ -114,6 +122,8 @@ pub struct UniqueIndex {
     pub partial: bool,
     /// Its constraint is deferrable; it can be no ON CONFLICT arbiter then.
     pub deferrable: bool,
+    /// It keeps ranges apart (WITHOUT OVERLAPS); it can be no arbiter either.
+    pub exclusion: bool,
 }
 
 /// A foreign key.
@@ -194,7 +204,7 @@ impl Table {
         let not_null = |name: &String| self.column(name).is_some_and(|column| column.not_null);
         self.unique
             .iter()
-            .filter(|index| !index.partial && !index.deferrable)
+            .filter(|index| !(index.partial || index.deferrable || index.exclusion))
             .find(|index| index.plain().is_some_and(|columns| columns.iter().all(not_null)))
     }
 
@@ -282,6 +292,10 @@ impl<'a> Catalog<'a> {
                 owned: row.get("owned"),
                 references_to: row.get("references_to"),
                 has_exclusions: row.get("has_exclusions"),
+                exclusions: Vec::new(),
+                late_exclusions: Vec::new(),
+                unlogged: row.get("unlogged"),
+                foreign_partitions: row.get("foreign_partitions"),
                 has_children: row.get("has_children"),
                 has_rules: row.get("has_rules"),
             };
@@ -312,9 +326,15 @@ impl<'a> Catalog<'a> {
                 identity: row.get("identity"),
                 partial: row.get("partial"),
                 deferrable: row.get("deferrable"),
+                exclusion: row.get("exclusion"),
             };
             let (unique, btree): (bool, bool) = (row.get("unique"), row.get("btree"));
             push(&mut tables, &row, |table| {
+                match index.exclusion {
+                    true if index.deferrable => table.late_exclusions.push(index.name.clone()),
+                    true => table.exclusions.push(index.name.clone()),
+                    false => {}
+                }
                 if btree && !index.partial {
                     table.indexes.push(index.columns.iter().map_while(Clone::clone).collect());
                 }
@@ -432,7 +452,13 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
        EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'x')
            AS has_exclusions,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,
-       c.relhasrules AS has_rules
+       c.relhasrules AS has_rules,
+       ARRAY(SELECT p.oid::regclass::text FROM pg_class p
+             WHERE p.relpersistence = 'u' AND (p.oid = c.oid OR p.oid IN
+                 (SELECT relid FROM pg_partition_tree(c.oid)))) AS unlogged,
+       ARRAY(SELECT p.oid::regclass::text FROM pg_class p
+             WHERE p.relkind = 'f' AND p.oid IN
+                 (SELECT relid FROM pg_partition_tree(c.oid))) AS foreign_partitions
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY($1)";
 
@@ -456,7 +482,7 @@ ORDER BY a.attrelid, a.attnum";
 const INDEXES: &str = "
 SELECT i.indrelid AS table, c.relname::text AS name, i.indisunique AS unique,
        i.indisprimary AS primary, i.indisreplident AS identity, i.indpred IS NOT NULL AS partial,
-       NOT i.indimmediate AS deferrable, am.amname = 'btree' AS btree,
+       NOT i.indimmediate AS deferrable, i.indisexclusion AS exclusion, am.amname = 'btree' AS btree,
        ARRAY(SELECT a.attname::text
              FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, at)
              LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum

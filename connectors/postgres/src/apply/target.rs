@@ -142,7 +142,8 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
         rank,
         delicate: table.references_to > 0 || !table.foreign_keys.is_empty() || !other.is_empty(),
         deferrable: table.foreign_keys.iter().any(|key| key.deferrable)
-            || table.unique.iter().any(|index| index.deferrable),
+            || table.unique.iter().any(|index| index.deferrable)
+            || !table.late_exclusions.is_empty(),
         referenced: table.references_to > 0,
         not_null: columns.iter().map(|column| column.not_null).collect(),
         unique: other,

@@ -216,6 +216,7 @@ fn advise(
              it until the migration is over, unless you know that it does not",
         ));
     }
+    findings.extend(hazards(table, &place));
     let prefix = |index: &Vec<String>| {
         index.len() >= owner.len() && owner.iter().all(|name| index[..owner.len()].contains(name))
     };
@@ -251,6 +252,54 @@ fn advise(
             ));
         }
     }
+}
+
+/// What works, and yet can go wrong while the pipeline runs.
+fn hazards(table: &Table, place: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let quoted = table.name.quoted();
+    if !table.unlogged.is_empty() {
+        found.push(Finding::warning(
+            format!("a crash of the target empties {}: UNLOGGED", table.unlogged.join(", ")),
+            place,
+            format!(
+                "the position survives it, so the rows would be missing and nothing would bring them \
+                 back: ALTER TABLE {quoted} SET LOGGED, at the latest once all is copied; after a \
+                 crash, `regraft run --recopy TABLE`"
+            ),
+        ));
+    }
+    if !table.foreign_partitions.is_empty() {
+        found.push(Finding::warning(
+            format!(
+                "partitions of {} are foreign tables: {}",
+                table.name,
+                table.foreign_partitions.join(", ")
+            ),
+            place,
+            "an upsert cannot write to them, and what the other server has committed is not part of \
+             the position: map into tables of the target itself",
+        ));
+    }
+    if table.has_rules {
+        found.push(Finding::warning(
+            format!("rules rewrite what is written to {}", table.name),
+            place,
+            "a rule makes the target differ from the SELECT, or refuses the upsert: DROP RULE until the \
+             migration is over",
+        ));
+    }
+    if !table.exclusions.is_empty() {
+        found.push(Finding::warning(
+            format!("{} keeps rows apart at each row by {}", table.name, table.exclusions.join(", ")),
+            place,
+            "where rows exchange their ranges within a transaction of the source, the order of the \
+             writes may be refused, and the pipeline is held: make the constraint DEFERRABLE, then it \
+             is checked at the commit; a key WITHOUT OVERLAPS has to give way to another primary key \
+             until the migration is over",
+        ));
+    }
+    found
 }
 
 fn narrows(from: &str, to: &str) -> bool {
