@@ -108,6 +108,73 @@ async fn rows_of_arrays_are_held_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn owners_that_are_arrays_or_row_types_keep_their_rows() {
+    for (kind, made) in [("int[]", "ARRAY[n, 7]"), ("pair", "ROW(n, 7)::pair")] {
+        let pair = "CREATE TYPE pair AS (a int, b int)";
+        let source = format!(
+            "{pair}; CREATE TABLE users (id {kind} PRIMARY KEY, n int, email text);
+             INSERT INTO users SELECT {made}, n, 'rowvalue4711-' || n FROM generate_series(1, 6) AS n"
+        );
+        let target = format!(
+            "{pair}; CREATE TABLE account (email text PRIMARY KEY, user_id {kind}, n int);
+             CREATE INDEX ON account (user_id)"
+        );
+        let mapping =
+            "INSERT INTO account (email, user_id, n)\nSELECT lower(email), id, n FROM users;\n";
+        let (source, target) = (source.as_str(), target.as_str());
+        let given = Given { source, target, mapping, extra: SMALL, ..Given::default() };
+        let case = Case::of(given).await;
+        let mut daemon = case.installation.run();
+        ready(&mut daemon).await;
+        // In one batch, and then a key that is taken long before it is let go.
+        case.at_source("UPDATE users SET email = 'rowvalue4711-' || 3 - n WHERE n < 3").await;
+        case.at_source(&format!(
+            "BEGIN; UPDATE users SET email = 'rowvalue4711-4' WHERE n = 3;
+             INSERT INTO users SELECT {made}, n, 'rowvalue4711-' || n FROM generate_series(11, 19) AS n;
+             UPDATE users SET email = 'rowvalue4711-3' WHERE n = 4; COMMIT"
+        ))
+        .await;
+        case.settled().await;
+        case.assert_equal().await;
+        case.at_source(&format!(
+            "INSERT INTO users SELECT {made}, n, 'ROWvalue4711-5' FROM (VALUES (30)) AS v (n)"
+        ))
+        .await;
+        case.held(&daemon, "RG4006").await;
+        let sql = "SELECT n::bigint FROM account WHERE email = 'rowvalue4711-5'";
+        assert_eq!(number(&case.databases.target, sql).await, 5);
+        case.at_source("DELETE FROM users WHERE n = 30").await;
+        case.settled().await;
+        case.assert_equal().await;
+        stop(daemon).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_only_the_target_takes_for_equal_are_held() {
+    let source = "CREATE TABLE users (id text PRIMARY KEY, n bigint);
+                  INSERT INTO users VALUES ('Alpha', 1), ('beta', 2)";
+    let target = "CREATE EXTENSION citext; CREATE TABLE account (id citext PRIMARY KEY, n bigint)";
+    let mapping = "INSERT INTO account (id, n) SELECT id, n FROM users;\n";
+    let case = Case::of(Given { source, target, mapping, ..Given::default() }).await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    // The same row may be written in another way.
+    case.at_source("UPDATE users SET id = 'ALPHA' WHERE n = 1").await;
+    case.at_source("UPDATE users SET n = n + 10").await;
+    case.settled().await;
+    case.assert_equal().await;
+    case.at_source("INSERT INTO users VALUES ('alpha', 30)").await;
+    case.held(&daemon, "RG4006").await;
+    let sql = "SELECT n FROM account WHERE id = 'alpha'";
+    assert_eq!(number(&case.databases.target, sql).await, 11);
+    case.at_source("DELETE FROM users WHERE id = 'ALPHA'").await;
+    case.settled().await;
+    case.assert_equal().await;
+    stop(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_composite_key_of_which_the_target_has_a_part_is_held() {
     let source = "CREATE TABLE users (id bigint, email text, bio text, PRIMARY KEY (id, email));
                   INSERT INTO users SELECT i, 'rowvalue4711-' || i FROM generate_series(1, 6) AS i";
