@@ -496,6 +496,12 @@ impl Publication {
     }
 }
 
+/// Tables of a publication, without those that inherit from them: each is published for itself.
+fn only(tables: &[TableName]) -> String {
+    let tables = tables.iter().map(|table| format!("ONLY {}", table.quoted()));
+    tables.collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::names_standby;
@@ -511,10 +517,4 @@ mod tests {
             assert!(!names_standby(standbys, "regraft shop"), "{standbys}");
         }
     }
-}
-
-/// Tables of a publication, without those that inherit from them: each is published for itself.
-fn only(tables: &[TableName]) -> String {
-    let tables = tables.iter().map(|table| format!("ONLY {}", table.quoted()));
-    tables.collect::<Vec<_>>().join(", ")
 }
