@@ -44,6 +44,14 @@ pub struct Table {
     pub has_children: bool,
     /// The table has exclusion constraints.
     pub has_exclusions: bool,
+    /// Exclusion constraints, and keys WITHOUT OVERLAPS, that are checked at each row.
+    pub exclusions: Vec<String>,
+    /// The same that may be checked at the commit.
+    pub late_exclusions: Vec<String>,
+    /// The table and those of its partitions that a crash of the server empties.
+    pub unlogged: Vec<String>,
+    /// Partitions that are on other servers.
+    pub foreign_partitions: Vec<String>,
     /// Rewrite rules (`CREATE RULE`) stand on the table.
     pub has_rules: bool,
     /// The table itself, or partitions of it, whose changes are not in the log: unlogged and foreign ones,
@@ -168,6 +176,8 @@ pub struct UniqueIndex {
     pub partial: bool,
     /// Its constraint is deferrable; it can be no ON CONFLICT arbiter then.
     pub deferrable: bool,
+    /// It keeps ranges apart (WITHOUT OVERLAPS); it can be no arbiter either.
+    pub exclusion: bool,
 }
 
 /// A foreign key.
@@ -239,7 +249,7 @@ impl Table {
                 self.unique.iter().find(|index| index.identity).and_then(UniqueIndex::plain)
             }
             ReplicaIdentity::Full => {
-                let mut keys = self.not_null_keys();
+                let mut keys = self.not_null_keys().filter_map(UniqueIndex::plain);
                 keys.find(|key| self.generated_among(key).is_none()).or_else(|| self.target_key())
             }
             ReplicaIdentity::Nothing => None,
@@ -255,15 +265,20 @@ impl Table {
     /// Columns that `ON CONFLICT` can arbitrate by: the primary key, or else a unique index over
     /// NOT NULL columns.
     pub fn target_key(&self) -> Option<Vec<String>> {
+        self.key_index().and_then(UniqueIndex::plain)
+    }
+
+    /// The index over the columns of [`Table::target_key`].
+    pub fn key_index(&self) -> Option<&UniqueIndex> {
         self.not_null_keys().next()
     }
 
-    fn not_null_keys(&self) -> impl Iterator<Item = Vec<String>> {
-        let not_null = |columns: &Vec<String>| {
-            columns.iter().all(|name| self.column(name).is_some_and(|column| column.not_null))
-        };
-        let usable = self.unique.iter().filter(|index| !index.partial && !index.deferrable);
-        usable.filter_map(UniqueIndex::plain).filter(not_null)
+    fn not_null_keys(&self) -> impl Iterator<Item = &UniqueIndex> {
+        let not_null = |name: &String| self.column(name).is_some_and(|column| column.not_null);
+        self.unique
+            .iter()
+            .filter(|index| !(index.partial || index.deferrable || index.exclusion))
+            .filter(move |index| index.plain().is_some_and(|columns| columns.iter().all(not_null)))
     }
 
     /// The columns as the stream describes them.
@@ -369,6 +384,10 @@ impl<'a> Catalog<'a> {
                 owned: row.get("owned"),
                 references_to: row.get("references_to"),
                 has_exclusions: row.get("has_exclusions"),
+                exclusions: Vec::new(),
+                late_exclusions: Vec::new(),
+                unlogged: row.get("unlogged"),
+                foreign_partitions: row.get("foreign_partitions"),
                 has_children: row.get("has_children"),
                 has_rules: row.get("has_rules"),
                 not_logged: row.get("not_logged"),
@@ -406,9 +425,15 @@ impl<'a> Catalog<'a> {
                 identity: row.get("identity"),
                 partial: row.get("partial"),
                 deferrable: row.get("deferrable"),
+                exclusion: row.get("exclusion"),
             };
             let (unique, btree): (bool, bool) = (row.get("unique"), row.get("btree"));
             push(&mut tables, &row, |table| {
+                match index.exclusion {
+                    true if index.deferrable => table.late_exclusions.push(index.name.clone()),
+                    true => table.exclusions.push(index.name.clone()),
+                    false => {}
+                }
                 if btree && !index.partial {
                     table.indexes.push(index.columns.iter().map_while(Clone::clone).collect());
                 }
@@ -548,7 +573,13 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
        ARRAY(SELECT format('%I.%I', pn.nspname, p.relname)
              FROM (SELECT c.oid UNION SELECT relid::oid FROM pg_partition_tree(c.oid)) AS tree (oid)
              JOIN pg_class p ON p.oid = tree.oid JOIN pg_namespace pn ON pn.oid = p.relnamespace
-             WHERE p.relkind = 'f' OR p.relpersistence <> 'p' ORDER BY 1) AS not_logged
+             WHERE p.relkind = 'f' OR p.relpersistence <> 'p' ORDER BY 1) AS not_logged,
+       ARRAY(SELECT p.oid::regclass::text FROM pg_class p
+             WHERE p.relpersistence = 'u' AND (p.oid = c.oid OR p.oid IN
+                 (SELECT relid FROM pg_partition_tree(c.oid)))) AS unlogged,
+       ARRAY(SELECT p.oid::regclass::text FROM pg_class p
+             WHERE p.relkind = 'f' AND p.oid IN
+                 (SELECT relid FROM pg_partition_tree(c.oid))) AS foreign_partitions
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY($1)";
 
@@ -595,7 +626,7 @@ FROM inside JOIN pg_type i ON i.oid = inside.oid";
 const INDEXES: &str = "
 SELECT i.indrelid AS table, c.relname::text AS name, i.indisunique AS unique,
        i.indisprimary AS primary, i.indisreplident AS identity, i.indpred IS NOT NULL AS partial,
-       NOT i.indimmediate AS deferrable, am.amname = 'btree' AS btree,
+       NOT i.indimmediate AS deferrable, i.indisexclusion AS exclusion, am.amname = 'btree' AS btree,
        ARRAY(SELECT a.attname::text
              FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, at)
              LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum

@@ -607,6 +607,19 @@ impl Fence {
         Ok(())
     }
 
+    /// Keys of a source table that wait to be read: what the target holds of them may be from before.
+    pub(crate) async fn keys_to_read(
+        &self,
+        client: &Client,
+        table: &TableName,
+    ) -> Result<Vec<Key>> {
+        let sql = "SELECT unnest(keys) FROM regraft.chunks WHERE pipeline = $1 AND done_at IS NULL \
+                   AND source_schema = $2 AND source_table = $3 AND trace IS NULL";
+        let rows = client.query(sql, &[&self.name, &table.schema, &table.name]).await;
+        let rows = rows.map_err(|error| classify(&error, "ledger"))?;
+        Ok(rows.iter().map(|row| Key(row.get::<_, Vec<u8>>(0).into_boxed_slice())).collect())
+    }
+
     /// Statement that records the position and the rows written.
     pub(crate) const RECORD: &str = "
         WITH rows AS (UPDATE regraft.statements s

@@ -6,6 +6,7 @@ use crate::chunk::ChunkScope;
 use crate::position::Position;
 use crate::relation::TableName;
 use crate::row::{Row, Rows};
+use crate::sql::quote;
 
 /// One statement of the mapping, as the pipeline and the sink need to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Route {
     /// The target key is made of owner columns only, so that a row with the same owner replaces the
     /// old one by itself.
     pub key_is_owner: bool,
+    /// Key columns of the source table, in key order.
+    pub source_key: Vec<String>,
     /// A changed contribution is removed and inserted as a whole: it has several rows, and nothing
     /// references them.
     pub rewrite: bool,
@@ -34,6 +37,29 @@ pub struct Route {
     pub only: Vec<String>,
     /// Where the statement stands, `mapping.sql:3:1`.
     pub place: String,
+}
+
+impl Route {
+    /// Different source rows, or statements, can mean the same target key: a row of the target must be
+    /// looked at before it is overwritten. Elsewhere the key says whose row it is.
+    pub fn guarded(&self, key: &[String]) -> bool {
+        let in_key = |at: usize| self.columns.get(at).is_some_and(|c| key.contains(&c.name));
+        let owner = self.owner.as_ref();
+        !owner.is_some_and(|owner| owner.iter().all(|&at| in_key(at)))
+            || self.only.iter().any(|condition| !self.only_column(condition).is_some_and(in_key))
+    }
+
+    /// The output column tells whose row of the target it is.
+    pub fn tells(&self, column: usize) -> bool {
+        self.owner.iter().flatten().any(|&at| at == column)
+            || self.only.iter().any(|condition| self.only_column(condition) == Some(column))
+    }
+
+    /// The output column of a condition of `only`.
+    fn only_column(&self, condition: &str) -> Option<usize> {
+        let starts = |c: &RouteColumn| condition.starts_with(&format!("{} = ", quote(&c.name)));
+        self.columns.iter().position(starts)
+    }
 }
 
 /// One output column of a [`Route`].

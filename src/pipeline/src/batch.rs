@@ -17,7 +17,7 @@
 //! the middle of a source transaction: the sink keeps the target transaction open until the segment
 //! with the commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 use regraft_core::change::OldImage;
@@ -188,24 +188,31 @@ impl Batch {
             if batch.entries.is_empty() && !batch.cleared {
                 continue;
             }
-            let mut to_read = BTreeMap::new();
-            for &statement in &planned.statements {
-                let route = &plan.routes[statement];
-                let mapper = plan.mappers[statement].as_ref();
-                let mut writer = Writer::new(route, mapper, complete[at]);
-                writer.writes.statement = statement;
-                writer.writes.clear = batch.cleared;
+            let mut to_read = BTreeSet::new();
+            let together = planned.together.iter().flatten();
+            let together: Vec<_> = together.copied().collect();
+            let alone = planned.statements.iter().filter(|at| !together.contains(at));
+            let groups = planned.together.iter().cloned().chain(alone.map(|&at| vec![at]));
+            for group in groups {
+                let writer = |&statement: &usize| {
+                    let (route, mapper) = (&plan.routes[statement], &plan.mappers[statement]);
+                    let mut writer = Writer::new(route, mapper.as_ref(), complete[at]);
+                    writer.writes.statement = statement;
+                    writer.writes.clear = batch.cleared;
+                    writer
+                };
+                let mut writers: Vec<_> = group.iter().map(writer).collect();
                 for entry in &batch.entries {
-                    if !writer.entry(entry).map_err(|e| locate(e, route, &planned.key))? {
-                        to_read.insert(entry.key.clone(), ());
+                    let whole = write_together(&mut writers, entry);
+                    if !whole.map_err(|(e, route)| locate(e, route, &planned.key))? {
+                        to_read.insert(entry.key.clone());
                     }
                 }
-                if writer.has_writes() {
-                    segment.writes.push(writer.finish());
-                }
+                let writers = writers.into_iter().filter(Writer::has_writes);
+                segment.writes.extend(writers.map(Writer::finish));
             }
             if !to_read.is_empty() {
-                let keys = to_read.into_keys().collect();
+                let keys = to_read.into_iter().collect();
                 let scope = ChunkScope::Keys(keys);
                 segment.to_read.push(KeysToRead { table: planned.table.clone(), scope });
             }
@@ -231,6 +238,26 @@ fn locate(error: Error, route: &Route, key: &[String]) -> Error {
     error.at(place)
 }
 
+/// Writes what a source row gives for each of the statements; what is to be read, for one is for all.
+/// False then.
+fn write_together<'a>(
+    writers: &mut [Writer<'a>],
+    entry: &Entry,
+) -> Result<bool, (Error, &'a Route)> {
+    let marks: Vec<_> = writers.iter_mut().map(Writer::mark).collect();
+    for at in 0..writers.len() {
+        if writers[at].entry(entry).map_err(|error| (error, writers[at].route))? {
+            continue;
+        }
+        for (writer, mark) in writers.iter_mut().zip(marks) {
+            writer.take_back(mark);
+            writer.leave(entry);
+        }
+        return Ok(false);
+    }
+    Ok(true)
+}
+
 /// Collects the writes of one statement.
 struct Writer<'a> {
     route: &'a Route,
@@ -238,12 +265,41 @@ struct Writer<'a> {
     complete: bool,
     writes: TableWrites,
     patches: BTreeMap<Vec<usize>, Rows>,
+    /// The columns of the patch for the last entry.
+    patched: Option<Vec<usize>>,
 }
 
 impl<'a> Writer<'a> {
     fn new(route: &'a Route, mapper: &'a dyn Mapper, complete: bool) -> Self {
         let writes = TableWrites::default();
-        Self { route, mapper, complete, writes, patches: BTreeMap::new() }
+        Self { route, mapper, complete, writes, patches: BTreeMap::new(), patched: None }
+    }
+
+    /// What is written so far: whole rows by kind.
+    fn mark(&mut self) -> [usize; 4] {
+        self.patched = None;
+        self.kinds().map(|rows| rows.len())
+    }
+
+    /// Takes back what was written since the mark.
+    fn take_back(&mut self, mark: [usize; 4]) {
+        self.kinds().into_iter().zip(mark).for_each(|(rows, len)| rows.truncate(len));
+        let Some(columns) = self.patched.take() else { return };
+        if let Some(rows) = self.patches.get_mut(&columns) {
+            rows.truncate(rows.len().saturating_sub(1));
+        }
+    }
+
+    fn kinds(&mut self) -> [&mut Rows; 4] {
+        let writes = &mut self.writes;
+        [&mut writes.replaced, &mut writes.withdrawn, &mut writes.upserts, &mut writes.fresh]
+    }
+
+    /// The row comes when it is read; what it had under another key goes now.
+    fn leave(&mut self, entry: &Entry) {
+        if let Some(old) = &entry.moved_from {
+            self.writes.replaced.push(old.row());
+        }
     }
 
     /// False when the row has to be read from the source.
@@ -270,6 +326,7 @@ impl<'a> Writer<'a> {
                 if self.route.owner.is_none() {
                     return Err(incomplete_without_owner());
                 }
+                self.patched = Some(patch.columns.clone());
                 let rows = self.patches.entry(patch.columns).or_default();
                 let owner = entry.moved_from.as_ref().unwrap_or(&entry.key);
                 rows.buffer().extend_from_slice(&owner.0);
@@ -277,12 +334,7 @@ impl<'a> Writer<'a> {
                 rows.end_row();
                 Ok(true)
             }
-            Mapped::Patch(_) | Mapped::Read => {
-                if let Some(old) = &entry.moved_from {
-                    self.writes.replaced.push(old.row());
-                }
-                Ok(false)
-            }
+            Mapped::Patch(_) | Mapped::Read => Ok(false),
         }
     }
 
@@ -310,7 +362,7 @@ impl<'a> Writer<'a> {
     fn has_writes(&self) -> bool {
         let writes = &self.writes;
         writes.clear
-            || !self.patches.is_empty()
+            || self.patches.values().any(|rows| !rows.is_empty())
             || [&writes.replaced, &writes.withdrawn, &writes.upserts, &writes.fresh]
                 .iter()
                 .any(|rows| !rows.is_empty())
@@ -319,6 +371,7 @@ impl<'a> Writer<'a> {
     fn finish(mut self) -> TableWrites {
         let expect_rows = self.complete && self.route.total;
         let patches = std::mem::take(&mut self.patches).into_iter();
+        let patches = patches.filter(|(_, rows)| !rows.is_empty());
         self.writes.patches =
             patches.map(|(columns, rows)| PatchGroup { columns, expect_rows, rows }).collect();
         self.writes

@@ -77,6 +77,7 @@ fn plan(owner: bool, rewrite: bool) -> Plan {
         single: false,
         total: false,
         key_is_owner: false,
+        source_key: vec!["id".to_owned()],
         rewrite,
         only: Vec::new(),
         place: "mapping.sql:1:1".to_owned(),
@@ -87,6 +88,7 @@ fn plan(owner: bool, rewrite: bool) -> Plan {
         key: vec!["key".into()],
         identity: ReplicaIdentity::Default,
         statements: vec![0],
+        together: Vec::new(),
     };
     Plan {
         traces: Vec::new(),

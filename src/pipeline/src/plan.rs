@@ -50,6 +50,10 @@ pub struct PlannedTable {
     pub identity: ReplicaIdentity,
     /// Statements that read it.
     pub statements: Vec<usize>,
+    /// Statements of it whose targets refer to one another: what one of them has to read of a source
+    /// row, all of them read, so that their rows come and go together. Those that stand alone are left
+    /// out.
+    pub together: Vec<Vec<usize>>,
 }
 
 impl Plan {

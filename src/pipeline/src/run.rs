@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::applier::Applier;
 use crate::backfill::Backfill;
-use crate::follow::{ChunkMessage, Followed, Follower, Ports, Start};
+use crate::follow::{ChunkMessage, Followed, Follower, Ports, START, Start};
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
 use crate::verify::{Verify, Watch};
@@ -85,10 +85,12 @@ async fn attempts<C: Connectors>(
 ) -> Result<Ending> {
     let mut wait = BACKOFF.0;
     let mut failing_since = None;
+    // What two rows have in common is mended by a later transaction: both have to be in one batch.
+    let mut whole = false;
     loop {
         let started = Instant::now();
         let before = (progress.status().position, progress.chunks());
-        let error = match attempt(connectors, plan, options, progress, cancel).await {
+        let error = match attempt(connectors, plan, options, whole, progress, cancel).await {
             Ok(ending) => return Ok(ending),
             Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
             Err(error) => connectors.explain(error),
@@ -100,6 +102,7 @@ async fn attempts<C: Connectors>(
         }
         let since = *failing_since.get_or_insert(started);
         progress.set_error(&error);
+        whole = error.code() == Code::DuplicateTargetKey || whole && !moved;
         let tried_again = match error.kind() {
             Kind::Unavailable => !options.until_caught_up || since.elapsed() < PATIENCE,
             Kind::Refused => !options.until_caught_up,
@@ -128,6 +131,7 @@ async fn attempt<C: Connectors>(
     connectors: &mut C,
     plan: &mut Plan,
     options: &Options,
+    whole: bool,
     progress: &Arc<Progress>,
     cancel: &CancellationToken,
 ) -> Result<Ending> {
@@ -152,7 +156,7 @@ async fn attempt<C: Connectors>(
         };
         let stream = connectors.stream(state.position).await?;
         let watermark = watermark(&plan.name);
-        let settle_below = planner.mark(&format!("{watermark}start")).await?;
+        let settle_below = planner.mark(&format!("{watermark}{START}")).await?;
         // Before a row moves.
         state.mending.extend(sentinel.look().await?);
         Ok::<_, Error>((
@@ -225,7 +229,7 @@ async fn attempt<C: Connectors>(
     let cancel_follower = attempt_over.clone();
     let ports =
         Ports { segments, durable: durable.clone(), chunks, reshaped, cancel: cancel_follower };
-    let start = Start { ledger: &state, watermark: &watermark, settle_below };
+    let start = Start { ledger: &state, watermark: &watermark, whole, settle_below };
     let follower = Follower::new(plan, options, Arc::clone(progress), stream, ports, &start);
     let followed = tokio::select! {
         followed = follower.run() => followed,

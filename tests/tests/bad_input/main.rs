@@ -5,6 +5,7 @@
 mod support;
 
 mod changes;
+mod keys;
 mod rows;
 mod servers;
 mod settings;

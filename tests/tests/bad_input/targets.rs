@@ -249,3 +249,55 @@ async fn a_key_that_takes_different_texts_for_equal_is_warned_of() {
         assert_eq!(finished.code(), 0, "{}", finished.stdout);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_go_wrong_at_the_target_later_is_said_before() {
+    let rest = "name text, amount integer";
+    let hazards = [
+        (
+            format!("CREATE UNLOGGED TABLE goods (id bigint PRIMARY KEY, {rest})"),
+            vec!["UNLOGGED", "SET LOGGED"],
+        ),
+        (
+            format!(
+                "CREATE TABLE goods (id bigint PRIMARY KEY, {rest}) PARTITION BY RANGE (id);
+                 CREATE UNLOGGED TABLE goods_low PARTITION OF goods FOR VALUES FROM (0) TO (100)"
+            ),
+            vec!["UNLOGGED", "goods_low"],
+        ),
+        (
+            format!(
+                "CREATE TABLE goods (id bigint PRIMARY KEY, {rest});
+                 CREATE RULE quiet AS ON DELETE TO goods DO INSTEAD NOTHING"
+            ),
+            vec!["rules rewrite", "DROP RULE"],
+        ),
+        (
+            format!(
+                "CREATE TABLE goods (id bigint PRIMARY KEY, {rest},
+                 CONSTRAINT apart EXCLUDE USING gist (int4range(amount, amount, '[]') WITH &&))"
+            ),
+            vec!["apart", "DEFERRABLE"],
+        ),
+    ];
+    for (target, parts) in hazards {
+        let case = Case::mapped(&target, MAPPING).await;
+        let checked = case.regraft(&["check", "--json"]).await;
+        assert_eq!(checked.code(), 0, "{}", checked.stdout);
+        let report = checked.json();
+        let told = |finding: &serde_json::Value| {
+            let said = finding.to_string();
+            finding["severity"] == "warning" && parts.iter().all(|part| said.contains(part))
+        };
+        assert!(report["findings"].as_array().unwrap().iter().any(told), "{parts:?}: {report:#}");
+    }
+    let late = format!(
+        "CREATE TABLE goods (id bigint PRIMARY KEY, {rest},
+         EXCLUDE USING gist (int4range(amount, amount, '[]') WITH &&) DEFERRABLE)"
+    );
+    let case = Case::mapped(&late, MAPPING).await;
+    case.catch_up().await;
+    case.at_source("UPDATE items SET amount = 21 - amount").await;
+    case.catch_up().await;
+    case.assert_equal().await;
+}

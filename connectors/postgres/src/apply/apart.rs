@@ -93,6 +93,7 @@ fn distinct(route: &Route, table: &Table) -> Option<bool> {
     let constraints = table.unique.iter().filter(|index| index.plain().as_ref() != Some(&key));
     Some(
         exact
+            && !route.guarded(&key)
             && constraints.count() == 0
             && !table.has_exclusions
             && table.triggers.is_empty()
@@ -187,6 +188,7 @@ mod tests {
             single: true,
             total: true,
             key_is_owner: true,
+            source_key: vec!["id".to_owned()],
             rewrite: false,
             only: Vec::new(),
             place: String::new(),

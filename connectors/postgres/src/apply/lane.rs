@@ -36,11 +36,13 @@ pub(super) struct Lane {
     pub(super) place: String,
     pub(super) routes: Arc<[Route]>,
     pub(super) targets: Arc<[Target]>,
-    fence: Fence,
+    pub(super) fence: Fence,
     prepared: HashMap<String, Statement>,
     open: bool,
     /// Unique values that were put aside in the open transaction.
     pub(super) parked: Vec<Parked>,
+    /// One row per statement, because two of them have one key.
+    pub(super) singly: bool,
     pub(super) written: Vec<Written>,
 }
 
@@ -90,6 +92,7 @@ impl Lane {
             prepared: HashMap::new(),
             open: false,
             parked: Vec::new(),
+            singly: false,
         })
     }
 
@@ -160,17 +163,9 @@ impl Lane {
     }
 
     pub(super) fn failed(&self, error: &tokio_postgres::Error, place: &str) -> Error {
-        let refused = error.as_db_error().map(|server| Refused {
-            sqlstate: server.code().code().to_owned(),
-            constraint: server.constraint().map(str::to_owned),
-        });
+        let refused = Refused::of(error);
         let mut error = classify(error, &format!("{}, {place}", self.place));
         if let Some(refused) = refused {
-            if error.code() == Code::DuplicateTargetKey {
-                error = Error::new(Code::DuplicateTargetKey, "two source rows give one target key")
-                    .at(place)
-                    .remedy("select columns that make the target key unique, or widen the key");
-            }
             error = error.because(refused);
         }
         match error.code() {
@@ -183,7 +178,7 @@ impl Lane {
     }
 
     async fn commit(&mut self, commit: &Commit) -> Result<Committed> {
-        self.check_parked().await?;
+        self.settle_parked().await?;
         let written = std::mem::take(&mut self.written);
         let record = self.prepare(Fence::RECORD, "ledger").await?;
         self.fence.record(&self.client, &record, commit, &written).await?;
@@ -223,4 +218,13 @@ fn end_of_record(insert: Lsn) -> Lsn {
 pub(super) struct Refused {
     pub(super) sqlstate: String,
     pub(super) constraint: Option<String>,
+}
+
+impl Refused {
+    pub(super) fn of(error: &tokio_postgres::Error) -> Option<Self> {
+        error.as_db_error().map(|server| Self {
+            sqlstate: server.code().code().to_owned(),
+            constraint: server.constraint().map(str::to_owned),
+        })
+    }
 }

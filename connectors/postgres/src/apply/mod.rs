@@ -10,6 +10,8 @@
 //! they were written one after the other.
 
 mod apart;
+mod guard;
+mod identity;
 mod lane;
 mod recover;
 mod statements;

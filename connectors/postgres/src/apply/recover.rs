@@ -12,15 +12,14 @@
 //!    ("parked"): NULL where the column takes it, else the row is removed and inserted anew, else,
 //!    where something references it, a made-up value;
 //! 5. after yet another: the value is held by a row that comes later in the same source transaction,
-//!    which gets a made-up value. The commit makes sure that none is left.
+//!    which gets a made-up value. Before the commit, what still has one gets its own value back.
 
 use regraft_core::segment::TableWrites;
 use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result, Rows, Segment};
-use tokio_postgres::types::ToSql;
 
 use super::lane::{Lane, Refused};
-use super::target::Unique;
+use super::target::{Target, Unique};
 use super::write::{GivenRows, Order, picked};
 use crate::classify;
 
@@ -36,23 +35,40 @@ pub(super) struct Parking {
     others: bool,
 }
 
+impl Parking {
+    fn is_of(&self, index: &Unique) -> bool {
+        self.names.contains(&index.name)
+    }
+}
+
 /// Made-up values that stand in for unique values until the end of the transaction.
 pub(super) struct Parked {
-    statement: usize,
-    column: usize,
-    values: Vec<String>,
+    pub(super) statement: usize,
+    pub(super) column: usize,
+    /// Each with the value in whose place it stands.
+    pub(super) values: Vec<(String, String)>,
+    /// They stand in for values of the target key.
+    pub(super) key: bool,
 }
 
 /// What the server objected to.
 enum Objection {
     ForeignKey,
     Unique(String),
+    /// Two rows of one statement have one key.
+    Twice,
 }
 
 impl Lane {
     /// Writes a segment inside the open transaction.
     pub(super) async fn write_segment(&mut self, segment: &Segment) -> Result<()> {
-        let delicate = segment.writes.iter().any(|writes| self.targets[writes.statement].delicate);
+        // In the middle of a transaction, a key may pass from one row to another one later.
+        let midway = segment.commit.is_none();
+        let delicate = segment.writes.iter().any(|writes| {
+            let target = &self.targets[writes.statement];
+            target.delicate || target.guarded && (midway || !writes.patches.is_empty())
+        });
+        self.singly = false;
         let fresh = segment.writes.iter().any(|writes| !writes.fresh.is_empty());
         if !delicate && !fresh {
             return self.write_in(segment, Order::RemoveFirst, &[]).await;
@@ -71,6 +87,8 @@ impl Lane {
             self.parked.truncate(parked_before);
             match objection {
                 Objection::Unique(_) if order == Order::InsertFresh => order = Order::RemoveFirst,
+                Objection::Twice if !midway || self.singly => return Err(error),
+                Objection::Twice => self.singly = true,
                 Objection::ForeignKey if order == Order::ArriveFirst => return Err(error),
                 Objection::ForeignKey => order = Order::ArriveFirst,
                 Objection::Unique(index) => {
@@ -78,7 +96,13 @@ impl Lane {
                     match parking.iter_mut().find(|parking| parking.names == names) {
                         None => parking.push(Parking { names, others: false }),
                         Some(parking) if !parking.others => parking.others = true,
-                        Some(_) => return Err(unresolvable(&self.place, &index).because(error)),
+                        Some(parking) => {
+                            let of_key = |target: &Target| parking.is_of(&target.key_index);
+                            return Err(match self.targets.iter().position(of_key) {
+                                Some(at) => self.collision(at),
+                                None => unresolvable(&self.place, &index).because(error),
+                            });
+                        }
                     }
                 }
             }
@@ -90,8 +114,13 @@ impl Lane {
     pub(super) async fn park(&mut self, segment: &Segment, parking: &Parking) -> Result<()> {
         for writes in &segment.writes {
             let target = &self.targets[writes.statement];
-            let found = target.unique.iter().find(|index| parking.names.contains(&index.name));
-            let Some(unique) = found.cloned() else { continue };
+            let found = target
+                .unique
+                .iter()
+                .chain(std::iter::once(&target.key_index))
+                .find(|index| parking.is_of(index))
+                .cloned();
+            let Some(unique) = found else { continue };
             for rows in self.rows_to_park(writes, &unique) {
                 self.park_own(writes.statement, &unique, &rows).await?;
                 if parking.others {
@@ -108,8 +137,10 @@ impl Lane {
         let key = &self.targets[writes.statement].key;
         let values = unique.columns.iter().chain(&unique.reads);
         let both: Vec<_> = values.clone().chain(key).copied().collect();
-        let rows = picked(writes.arriving(), &both);
-        let whole = RowsToPark { by: key.clone(), rows, whole: true };
+        let is_key = unique.name == self.targets[writes.statement].key_index.name;
+        // Whole rows are found by their key.
+        let arriving = writes.arriving().filter(|_| !is_key);
+        let whole = RowsToPark { by: key.clone(), rows: picked(arriving, &both), whole: true };
         let owner: Vec<_> = self.routes[writes.statement].owner.clone().unwrap_or_default();
         let patched = writes.patches.iter().filter_map(|group| {
             // A patch row is the owner, then the columns that are set.
@@ -128,7 +159,10 @@ impl Lane {
         let target = &self.targets[at];
         let nullable = unique.columns.iter().find(|&&column| !target.not_null[column]);
         let made_up = || {
-            let parkable = |&&column: &&usize| parking(&target.types[column]).is_some();
+            // What tells a row that is patched has to stay.
+            let parkable = |&&column: &&usize| {
+                parking(target, column).is_some() && (rows.whole || !rows.by.contains(&column))
+            };
             unique.columns.iter().chain(&unique.reads).find(parkable)
         };
         let Parts { table, from, unchanged, same_key, .. } =
@@ -139,7 +173,7 @@ impl Lane {
         } else if rows.whole && !target.referenced {
             format!("DELETE FROM {table} AS t {}", from.replacen("FROM", "USING", 1))
         } else if let Some(column) = made_up() {
-            let value = parking(&target.types[*column]).unwrap_or("NULL");
+            let value = parking(target, *column).unwrap_or_default();
             format!("UPDATE {table} AS t SET {} = {value} {from}", name(column))
         } else {
             return Err(unresolvable(&self.route_place(at), &unique.name));
@@ -154,25 +188,20 @@ impl Lane {
         let given = self.give_parked(at, unique, rows).await?;
         let target = &self.targets[at];
         // Which rows hold the value of an expression is not known.
-        let found = unique.columns.iter().find_map(|&c| Some((c, parking(&target.types[c])?)));
+        let found = unique.columns.iter().find_map(|&c| Some((c, parking(target, c)?)));
         let Some((column, value)) = found else {
             return Err(unresolvable(&self.route_place(at), &unique.name));
         };
         let name = quote(&self.routes[at].columns[column].name);
-        let Parts { table, from, same_value, same_key, .. } =
+        let Parts { table, from, same_value, same_key, same_row, .. } =
             self.parts(at, unique, rows, &given.select);
         let sql = format!(
-            "UPDATE {table} AS t SET {name} = {value} {from} WHERE {same_value} \
-             AND ({same_key}) IS NOT TRUE RETURNING t.{name}::text"
+            "UPDATE {table} AS t SET {name} = {value} {from}, {table} AS o WHERE {same_value} \
+             AND {same_row} AND ({same_key}) IS NOT TRUE RETURNING t.{name}::text, o.{name}::text"
         );
-        let place = self.route_place(at);
-        let statement = self.prepare(&sql, &place).await?;
-        let parameters: Vec<_> =
-            given.arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
-        let held = self.client.query(&statement, &parameters).await;
-        let held = held.map_err(|error| self.failed(&error, &place))?;
-        let values = held.iter().map(|row| row.get(0)).collect();
-        self.parked.push(Parked { statement: at, column, values });
+        let key = unique.name == self.targets[at].key_index.name;
+        let values = self.pairs(&sql, at, &given.arrays).await?;
+        self.parked.push(Parked { statement: at, column, values, key });
         Ok(())
     }
 
@@ -199,6 +228,13 @@ impl Lane {
         Parts {
             table: route.target.quoted(),
             from: format!("FROM ({given}) AS u"),
+            same_row: target
+                .key
+                .iter()
+                .map(|&at| quote(&route.columns[at].name))
+                .map(|name| format!("t.{name} = o.{name}"))
+                .collect::<Vec<_>>()
+                .join(" AND "),
             same_value: unchanged[..columns.len()].join(" AND "),
             unchanged: unchanged.join(" AND "),
             same_key: same_key.join(" AND "),
@@ -218,27 +254,37 @@ impl Lane {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Before the commit: a value that is still parked was never free.
-    pub(super) async fn check_parked(&mut self) -> Result<()> {
-        for parked in std::mem::take(&mut self.parked) {
+    /// Before the commit: rows that still have a made-up value get their own back, which has to be free.
+    pub(super) async fn settle_parked(&mut self) -> Result<()> {
+        for parked in std::mem::take(&mut self.parked).iter().rev() {
             let at = parked.statement;
+            if parked.key {
+                self.drop_pending(parked).await?;
+            }
             let (route, target) = (&self.routes[at], &self.targets[at]);
+            let name = quote(&route.columns[parked.column].name);
+            let sql_type = &target.types[parked.column];
             let sql = format!(
-                "SELECT count(*) FROM {} AS t WHERE t.{} = ANY($1::text[]::{}[])",
+                "UPDATE {} AS t SET {name} = v.own::{sql_type} \
+                 FROM unnest($1::text[], $2::text[]) AS v(made_up, own) \
+                 WHERE t.{name} = v.made_up::{sql_type}",
                 route.target.quoted(),
-                quote(&route.columns[parked.column].name),
-                target.types[parked.column],
             );
             let place = self.route_place(at);
-            let row = self.client.query_one(&sql, &[&parked.values]).await;
-            let left: i64 = row.map_err(|error| self.failed(&error, &place))?.get(0);
-            if left > 0 {
-                let what = format!("a unique value of {left} rows is taken by other rows");
-                return Err(Error::new(Code::UniqueExchange, what).at(place).remedy(
-                    "find out why source and target disagree on who has the value: rows that were \
-                     in the target before, or a unique constraint that the source does not have",
-                ));
-            }
+            let (made_up, own): (Vec<_>, Vec<_>) = parked.values.iter().cloned().unzip();
+            let Err(error) = self.client.execute(&sql, &[&made_up, &own]).await else { continue };
+            return Err(match Refused::of(&error) {
+                Some(refused) if refused.sqlstate == "23505" && parked.key => self.collision(at),
+                Some(refused) if refused.sqlstate == "23505" => {
+                    let what = "a unique value of some rows is taken by other rows";
+                    Error::new(Code::UniqueExchange, what).at(place).remedy(
+                        "find out why source and target disagree on who has the value: rows that \
+                         were in the target before, or a unique constraint that the source does not \
+                         have",
+                    )
+                }
+                _ => self.failed(&error, &place),
+            });
         }
         Ok(())
     }
@@ -268,17 +314,36 @@ struct Parts {
     same_value: String,
     unchanged: String,
     same_key: String,
+    /// `t` is the row `o` as it was.
+    same_row: String,
 }
 
-/// A value that no row has, in the type; `None` where none can be made up.
-fn parking(sql_type: &str) -> Option<&'static str> {
-    match sql_type {
-        "text" | "character varying" => Some("'regraft-parked-' || gen_random_uuid()"),
-        "uuid" => Some("gen_random_uuid()"),
-        "bigint" | "numeric" => Some("-4611686018427387904 - floor(random() * 1e15)::bigint"),
-        "integer" => Some("-1073741824 - floor(random() * 1e9)::integer"),
-        _ => None,
+/// A value that no row has, in the type of a column; `None` where none can be made up.
+pub(super) fn parking(target: &Target, column: usize) -> Option<String> {
+    /// What the length of a `varchar` is counted from in a modifier.
+    const HEADER: i32 = 4;
+    const MARKED: &str = "'regraft-parked-' || gen_random_uuid()";
+    const MARKED_LENGTH: i32 = 51;
+    /// Of random digits, so that two do not meet.
+    const SHORTEST: i32 = 12;
+    if target.identity.contains(&column) {
+        return None;
     }
+    let made_up = match target.types[column].as_str() {
+        "text" => MARKED.to_owned(),
+        "character varying" => match target.modifiers[column] - HEADER {
+            room if !(0..MARKED_LENGTH).contains(&room) => MARKED.to_owned(),
+            room if room >= SHORTEST => {
+                format!("left(replace(gen_random_uuid()::text, '-', ''), {room})")
+            }
+            _ => return None,
+        },
+        "uuid" => "gen_random_uuid()".to_owned(),
+        "bigint" | "numeric" => "-4611686018427387904 - floor(random() * 1e15)::bigint".to_owned(),
+        "integer" => "-1073741824 - floor(random() * 1e9)::integer".to_owned(),
+        _ => return None,
+    };
+    Some(made_up)
 }
 
 fn unresolvable(place: &str, what: &str) -> Error {
@@ -294,6 +359,8 @@ fn objection(error: &Error) -> Option<Objection> {
     let refused = source.downcast_ref::<Refused>()?;
     match refused.sqlstate.as_str() {
         "23503" => Some(Objection::ForeignKey),
+        // What functions raise may have the same one.
+        "21000" if error.code() == Code::DuplicateTargetKey => Some(Objection::Twice),
         "23505" => Some(Objection::Unique(refused.constraint.clone().unwrap_or_default())),
         _ => None,
     }

@@ -20,6 +20,7 @@
 //! The rows come as a subselect of columns `c0, c1, …` ([`crate::given`], and `Lane::give`): the others here
 //! are what is done with them.
 
+use regraft_core::row::Rows;
 use regraft_core::segment::Route;
 use regraft_core::sql::{quote, quote_list};
 
@@ -29,25 +30,118 @@ use crate::given::Carried;
 /// The alias of the target in all statements.
 const T: &str = "t";
 
-/// Inserts the given rows, or overwrites those with the same key.
-pub(crate) fn upsert(route: &Route, target: &Target, given: &str) -> String {
+/// Which rows an upsert overwrites; it passes over others with the same key.
+#[derive(Clone, Debug)]
+pub(crate) enum Guard {
+    /// All of them.
+    None,
+    /// Those of the same owner and statement; none, where the statement has no owner columns.
+    Own,
+    /// Those of the statements with these numbers that have one of these values of [`identity`].
+    Freed(Vec<(usize, Rows)>),
+}
+
+/// Inserts the given rows, or overwrites those with the same key. The guard is a condition from [`own`] or
+/// [`freed`].
+pub(crate) fn upsert(route: &Route, target: &Target, given: &str, guard: Option<&str>) -> String {
     let key = quote_list(target.key.iter().map(|&at| &route.columns[at].name));
     // A key may be equal and yet not the same: 1 and 1.00.
     let kept = |at: &usize| target.key.contains(at) && target.exact[*at];
     let rest: Vec<_> = (0..route.columns.len()).filter(|at| !kept(at)).collect();
-    let rest: Vec<_> = rest.iter().map(|&at| quote(&route.columns[at].name)).collect();
-    let on_conflict = if rest.is_empty() {
+    // Rows with other values of an identity column are gone by now, or are of another owner.
+    let set = rest.iter().filter(|at| !target.identity.contains(at));
+    let name = |at: &usize| quote(&route.columns[*at].name);
+    let set: Vec<_> = set.map(name).map(|name| format!("{name} = excluded.{name}")).collect();
+    let rest: Vec<_> = rest.iter().map(name).collect();
+    let on_conflict = if set.is_empty() {
         "DO NOTHING".to_owned()
     } else {
-        let set: Vec<_> = rest.iter().map(|name| format!("{name} = excluded.{name}")).collect();
         format!(
-            "DO UPDATE SET {} WHERE ROW({})::record *<> ROW({})::record",
+            "DO UPDATE SET {} WHERE ROW({})::record *<> ROW({})::record{}",
             set.join(", "),
             prefixed(T, &rest),
             prefixed("excluded", &rest),
+            guard.map(|guard| format!(" AND ({guard})")).unwrap_or_default(),
         )
     };
     format!("{} ON CONFLICT ({key}) {on_conflict}", insert(route, target, given))
+}
+
+/// The row of the target is one of the statement, and has the owner of the row from `other`. Key columns are
+/// equal already.
+pub(crate) fn own(route: &Route, target: &Target, other: impl Fn(usize) -> String) -> String {
+    let Some(owner) = &route.owner else { return "false".to_owned() };
+    let owner = owner.iter().filter_map(|&at| {
+        let (name, other) = (format!("{T}.{}", quote(&route.columns[at].name)), other(at));
+        let equal = || format!("{name} IS NOT DISTINCT FROM {other}");
+        bytes(target, at, &name, &other).or_else(|| (!target.key.contains(&at)).then(equal))
+    });
+    let conditions: Vec<_> = owner.chain(only(route)).collect();
+    if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
+}
+
+/// The row of the target is one of the statement, and its [`identity`] is given.
+pub(crate) fn freed(route: &Route, target: &Target, given: &str) -> String {
+    let by = identity(route, target);
+    let columns: Vec<_> = by.iter().enumerate().collect();
+    let pairs = |value: &dyn Fn(usize, usize) -> String| {
+        let values = columns.iter().map(|&(n, &at)| value(n, at));
+        let folded = columns.iter().filter(|(_, at)| target.folded[**at]);
+        let folded = folded.map(|&(n, &at)| as_bytes(&value(n, at)));
+        values.chain(folded).collect::<Vec<_>>().join(", ")
+    };
+    let names = pairs(&|_, at| format!("{T}.{}", quote(&route.columns[at].name)));
+    let values = pairs(&|n, _| format!("o.c{n}"));
+    let given = cast(target, &by, given);
+    let found = format!("({names}) IN (SELECT {values} FROM ({given}) AS o)");
+    std::iter::once(found).chain(only(route)).collect::<Vec<_>>().join(" AND ")
+}
+
+/// The columns that tell whose row of the target it is: those of the owner, or else the target key.
+pub(crate) fn identity(route: &Route, target: &Target) -> Vec<usize> {
+    route.owner.clone().unwrap_or_else(|| target.key.clone())
+}
+
+/// Sets a column of rows that have the key of the given ones, and are of another owner, and returns the new
+/// value and the old one. Given are the columns `wanted`, those of [`old_row_columns`].
+pub(crate) fn put_aside(
+    route: &Route,
+    target: &Target,
+    (column, value): (usize, &str),
+    wanted: &[usize],
+    given: &str,
+) -> String {
+    let place = |at: usize| wanted.iter().position(|&wanted| wanted == at).unwrap_or_default();
+    let same_key = |alias: &str, at: usize| {
+        format!("{alias}.{} = u.c{}", quote(&route.columns[at].name), place(at))
+    };
+    // The row as it was is joined by its key, for RETURNING gives the new one.
+    let mut conditions: Vec<_> =
+        target.key.iter().flat_map(|&at| [same_key(T, at), same_key("o", at)]).collect();
+    let own = own(route, target, |at| format!("u.c{}", place(at)));
+    conditions.push(format!("({own}) IS NOT TRUE"));
+    let column = quote(&route.columns[column].name);
+    let table = route.target.quoted();
+    format!(
+        "UPDATE {table} AS {T} SET {column} = {value} FROM ({}) AS u, {table} AS o WHERE {} \
+         RETURNING {T}.{column}::text, o.{column}::text",
+        cast(target, wanted, given),
+        conditions.join(" AND "),
+    )
+}
+
+/// Deletes rows that have one of the values in the first parameter, under conditions.
+pub(crate) fn drop_pending(
+    route: &Route,
+    target: &Target,
+    column: usize,
+    conditions: &str,
+) -> String {
+    let (table, name) = (route.target.quoted(), quote(&route.columns[column].name));
+    let sql_type = &target.types[column];
+    format!(
+        "DELETE FROM {table} AS {T} WHERE {T}.{name} = ANY($1::text[]::{sql_type}[]) AND ({conditions})"
+    )
 }
 
 /// Inserts rows that are not there, whose values have the types of the columns. Costs half of the
@@ -63,7 +157,7 @@ pub(crate) fn insert(route: &Route, target: &Target, given: &str) -> String {
     let names = quote_list(route.columns.iter().map(|column| &column.name));
     let order: Vec<_> = target.key.iter().filter_map(|&at| at.checked_add(1)).collect();
     let order = order.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-    let overriding = if target.identity_always { "OVERRIDING SYSTEM VALUE " } else { "" };
+    let overriding = if !target.identity.is_empty() { "OVERRIDING SYSTEM VALUE " } else { "" };
     format!(
         "INSERT INTO {} AS {T} ({names}) {overriding}{given} ORDER BY {order}",
         route.target.quoted(),
@@ -120,18 +214,82 @@ pub(crate) fn delete(
 
 /// Sets columns of contributions in place. The owner columns are given, then the columns that are set.
 pub(crate) fn patch(route: &Route, target: &Target, columns: &[usize], given: &str) -> String {
-    let owner: Vec<_> = route.owner.iter().flatten().copied().collect();
-    let set = (owner.len()..).zip(columns);
-    let set = set.map(|(at, &column)| format!("{} = u.c{at}", quote(&route.columns[column].name)));
-    let matches = owner.iter().enumerate().map(|(at, &column)| {
+    let (table, conditions) = (route.target.quoted(), patched(route, target));
+    let set = patch_places(route, columns).filter(|(_, column)| !target.identity.contains(column));
+    let set = set.map(|(at, column)| format!("{} = u.c{at}", quote(&route.columns[column].name)));
+    let set: Vec<_> = set.collect();
+    if set.is_empty() {
+        // The rows have to be there, at least.
+        return format!("SELECT FROM {table} AS {T}, ({given}) AS u WHERE {conditions}");
+    }
+    format!("UPDATE {table} AS {T} SET {} FROM ({given}) AS u WHERE {conditions}", set.join(", "))
+}
+
+/// Inserts the rows of a patch anew whose identity columns are to change.
+pub(crate) fn renumber(route: &Route, target: &Target, columns: &[usize], given: &str) -> String {
+    let places = || patch_places(route, columns);
+    let changed = places().filter(|(_, column)| target.identity.contains(column));
+    let changed = changed.map(|(at, column)| {
+        let (name, sql_type) = (quote(&route.columns[column].name), &target.types[column]);
+        format!("{T}.{name} IS DISTINCT FROM u.c{at}::{sql_type}")
+    });
+    let place = |name: &String| places().find(|&(_, column)| &route.columns[column].name == name);
+    let values = target.stored.iter().map(|name| match place(name) {
+        Some((at, _)) => format!("c{at}"),
+        None => format!("(was).{}", quote(name)),
+    });
+    let returned = places().map(|(at, _)| format!(", u.c{at}"));
+    // The count makes all of them go before the first one comes.
+    format!(
+        "WITH gone AS (DELETE FROM {table} AS {T} USING ({given}) AS u WHERE {} AND ({}) \
+         RETURNING {T} AS was{}) \
+         INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE \
+         SELECT {} FROM gone, (SELECT count(*) FROM gone) AS all_of_them",
+        patched(route, target),
+        changed.collect::<Vec<_>>().join(" OR "),
+        returned.collect::<String>(),
+        quote_list(&target.stored),
+        values.collect::<Vec<_>>().join(", "),
+        table = route.target.quoted(),
+    )
+}
+
+/// The columns that a patch sets, each with its place in what is given.
+fn patch_places(route: &Route, columns: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+    (route.owner.as_ref().map_or(0, Vec::len)..).zip(columns.iter().copied())
+}
+
+/// The conditions by which a patch finds its rows.
+fn patched(route: &Route, target: &Target) -> String {
+    let owner = route.owner.iter().flatten().enumerate();
+    let matches = owner.map(|(at, &column)| {
         let name = format!("{T}.{}", quote(&route.columns[column].name));
         same(target, column, &name, &format!("u.c{at}::{}", target.types[column]))
     });
-    let conditions: Vec<_> = matches.chain(only(route)).collect();
+    matches.chain(only(route)).collect::<Vec<_>>().join(" AND ")
+}
+
+/// Deletes rows that have the key of the given ones, whose columns are `wanted`, and other values in their
+/// identity columns, under a condition on `t` and `u`.
+pub(crate) fn delete_renumbered(
+    route: &Route,
+    target: &Target,
+    wanted: &[usize],
+    given: &str,
+    condition: Option<&str>,
+) -> String {
+    let place = |at: usize| wanted.iter().position(|&wanted| wanted == at).unwrap_or_default();
+    let compare = |at: usize, how: &str| {
+        format!("{T}.{} {how} u.c{}", quote(&route.columns[at].name), place(at))
+    };
+    let mut conditions: Vec<_> = target.key.iter().map(|&at| compare(at, "=")).collect();
+    let changed = target.identity.iter().map(|&at| compare(at, "IS DISTINCT FROM"));
+    conditions.push(format!("({})", changed.collect::<Vec<_>>().join(" OR ")));
+    conditions.extend(condition.map(|condition| format!("({condition})")));
     format!(
-        "UPDATE {} AS {T} SET {} FROM ({given}) AS u WHERE {}",
+        "DELETE FROM {} AS {T} USING ({}) AS u WHERE {}",
         route.target.quoted(),
-        set.collect::<Vec<_>>().join(", "),
+        cast(target, wanted, given),
         conditions.join(" AND ")
     )
 }
@@ -160,11 +318,20 @@ pub(crate) fn create_staging<'a>(name: &str, columns: impl Iterator<Item = Carri
 /// A column of the target has a value, to the byte: the rows of another source row may have one that is equal.
 fn same(target: &Target, column: usize, name: &str, value: &str) -> String {
     let equal = format!("{name} = {value}");
-    if target.folded[column] {
-        format!("{equal} AND {name}::text COLLATE \"C\" = {value}::text COLLATE \"C\"")
-    } else {
-        equal
+    match bytes(target, column, name, value) {
+        Some(bytes) => format!("{equal} AND {bytes}"),
+        None => equal,
     }
+}
+
+/// The same bytes, where texts that are equal may differ in them.
+fn bytes(target: &Target, column: usize, name: &str, value: &str) -> Option<String> {
+    let same = || format!("{} = {}", as_bytes(name), as_bytes(value));
+    target.folded[column].then(same)
+}
+
+fn as_bytes(value: &str) -> String {
+    format!("{value}::text COLLATE \"C\"")
 }
 
 /// What is given, in the types of these columns of the target.
@@ -204,6 +371,7 @@ mod tests {
             single: false,
             total: false,
             key_is_owner: false,
+            source_key: vec!["id".to_owned()],
             rewrite: false,
             only: vec!["\"kind\" = 'a'".to_owned()],
             place: "mapping.sql:1:1".to_owned(),
@@ -222,11 +390,35 @@ mod tests {
     fn an_upsert_leaves_identical_rows_alone() {
         let (route, target) = route();
         assert_eq!(
-            upsert(&route, &target, "SELECT …"),
+            upsert(&route, &target, "SELECT …", None),
             "INSERT INTO \"public\".\"m\" AS t (\"id\", \"name\", \"v\") SELECT … \
              ORDER BY 1, 2 ON CONFLICT (\"id\", \"name\") DO UPDATE SET \"v\" = excluded.\"v\" \
              WHERE ROW(t.\"v\")::record *<> ROW(excluded.\"v\")::record"
         );
+    }
+
+    #[test]
+    fn a_guarded_upsert_passes_over_rows_of_others() {
+        let (mut route, mut target) = route();
+        route.owner = Some(vec![2]);
+        let excluded = |at: usize| format!("excluded.c{at}");
+        let guard = own(&route, &target, excluded);
+        assert_eq!(guard, "t.\"v\" IS NOT DISTINCT FROM excluded.c2 AND t.\"kind\" = 'a'");
+        let sql = upsert(&route, &target, "SELECT …", Some(&guard));
+        assert!(sql.ends_with(&format!("*<> ROW(excluded.\"v\")::record AND ({guard})")), "{sql}");
+        assert_eq!(
+            freed(&route, &target, "SELECT …"),
+            "(t.\"v\") IN (SELECT o.c0 FROM (SELECT x.c0::numeric AS c0 FROM (SELECT …) AS x) AS o) \
+             AND t.\"kind\" = 'a'"
+        );
+        route.owner = Some(vec![1]);
+        target.folded[1] = true;
+        let same = "t.\"name\"::text COLLATE \"C\" = excluded.c1::text COLLATE \"C\"";
+        assert_eq!(own(&route, &target, excluded), format!("{same} AND t.\"kind\" = 'a'"));
+        let found = "(t.\"name\", t.\"name\"::text COLLATE \"C\") IN \
+                     (SELECT o.c0, o.c0::text COLLATE \"C\" FROM (";
+        let sql = freed(&route, &target, "SELECT …");
+        assert!(sql.starts_with(found), "{sql}");
     }
 
     #[test]

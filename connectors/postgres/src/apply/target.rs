@@ -19,8 +19,12 @@ pub(crate) struct Target {
     pub(crate) exact: Vec<bool>,
     /// For each output column, texts that are not the same are equal to one another.
     pub(crate) folded: Vec<bool>,
-    /// Some output column is `GENERATED ALWAYS AS IDENTITY`.
-    pub(crate) identity_always: bool,
+    /// For each output column, the modifier of that type, -1 without.
+    pub(crate) modifiers: Vec<i32>,
+    /// Output columns that are `GENERATED ALWAYS AS IDENTITY`, see [`super::identity`].
+    pub(crate) identity: Vec<usize>,
+    /// All columns of the table that are stored as they are given.
+    pub(crate) stored: Vec<String>,
     /// New rows can be copied: each value has the type of its column, and a COPY does what an INSERT
     /// would (there are no rules, and no views).
     pub(crate) copied: bool,
@@ -28,6 +32,10 @@ pub(crate) struct Target {
     pub(crate) owner_indexed: bool,
     /// Position in the order of upserts: parents before children.
     pub(crate) rank: usize,
+    /// Rows may meet rows of other owners, see [`super::guard`].
+    pub(crate) guarded: bool,
+    /// The index of the key.
+    pub(crate) key_index: Unique,
     /// Unique indexes beside the key.
     pub(crate) unique: Vec<Unique>,
     /// The write may fail for a constraint that another order of writes satisfies.
@@ -41,7 +49,7 @@ pub(crate) struct Target {
 }
 
 /// A unique index, in output columns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Unique {
     /// Its name, which is that of the constraint if there is one.
     pub(crate) name: String,
@@ -90,7 +98,8 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
              in the statement",
         )
     };
-    let key_names = table.target_key().ok_or_else(no_key)?;
+    let key_index = table.key_index().ok_or_else(no_key)?;
+    let key_names = key_index.plain().unwrap_or_default();
     let key: Vec<_> = key_names.iter().map(output).collect::<Option<_>>().ok_or_else(no_key)?;
     let mut columns = Vec::new();
     for column in &route.columns {
@@ -124,18 +133,25 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
         .iter()
         .zip(&route.columns)
         .all(|(to, from)| to.sql_type == from.sql_type && !from.text);
+    // Different owners may have one key.
+    let folds_owner = route.owner.iter().flatten().any(|&at| columns[at].is_folded());
     Ok(Target {
+        guarded: route.guarded(&key_names) || folds_owner,
+        key_index: Unique { name: key_index.name.clone(), columns: key.clone(), reads: Vec::new() },
         key,
         copied: typed && table.is_plain(),
         types: columns.iter().map(|column| column.sql_type.clone()).collect(),
         exact: columns.iter().map(|column| column.is_exact()).collect(),
         folded: columns.iter().map(|column| column.is_folded()).collect(),
-        identity_always: columns.iter().any(|column| column.identity_always),
+        modifiers: columns.iter().map(|column| column.type_modifier).collect(),
+        identity: (0..columns.len()).filter(|&at| columns[at].identity_always).collect(),
+        stored: table.columns.iter().filter(|c| !c.generated).map(|c| c.name.clone()).collect(),
         owner_indexed,
         rank,
         delicate: table.references_to > 0 || !table.foreign_keys.is_empty() || !other.is_empty(),
         deferrable: table.foreign_keys.iter().any(|key| key.deferrable)
-            || table.unique.iter().any(|index| index.deferrable),
+            || table.unique.iter().any(|index| index.deferrable)
+            || !table.late_exclusions.is_empty(),
         referenced: table.references_to > 0,
         not_null: columns.iter().map(|column| column.not_null).collect(),
         unique: other,

@@ -6,12 +6,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
 use regraft_core::row::{self, Row};
 use regraft_core::segment::{PatchGroup, TableWrites};
+use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result, Rows, Segment};
 use tokio_postgres::types::ToSql;
 
-use super::lane::Lane;
+use super::lane::{Lane, Refused};
 use super::recover::Parking;
-use super::statements;
+use super::statements::{self, Guard};
 use crate::given::{Carried, unnested};
 use crate::raw::RawArray;
 
@@ -101,14 +102,18 @@ impl Lane {
             Order::RemoveFirst | Order::ArriveFirst => writes.arriving().collect(),
         };
         let owner: Vec<_> = self.routes[at].owner.iter().flatten().copied().collect();
+        // A row that was put aside has another key now.
+        let aside = self.parked.iter().any(|parked| parked.statement == at && parked.key);
         let (name, by, wanted) = if by_owner {
             let wanted = (0..owner.len()).collect();
             ("owners", owner, wanted)
+        } else if aside && !owner.is_empty() {
+            ("old", owner.clone(), owner)
         } else {
             let by = statements::old_row_columns(&self.routes[at], &self.targets[at]);
             ("old", by.clone(), by)
         };
-        for part in parts(gone.iter()) {
+        for part in parts(gone.iter(), ROWS_PER_STATEMENT) {
             let mut given = self.give(at, name, &by, (part, &wanted), 1).await?;
             let after = 1 + given.arrays.len();
             let kept = match kept.is_empty() {
@@ -129,16 +134,17 @@ impl Lane {
         for writes in self.ranked(segment) {
             let at = writes.statement;
             if order == Order::InsertFresh {
-                for part in parts(writes.upserts.iter()) {
-                    self.written[at].upserted += self.put(at, part, false).await?;
+                for part in parts(writes.upserts.iter(), ROWS_PER_STATEMENT) {
+                    self.written[at].upserted += self.put(at, part, segment).await?;
                 }
-                for part in parts(writes.fresh.iter()) {
-                    self.written[at].upserted += self.put(at, part, true).await?;
+                for part in parts(writes.fresh.iter(), ROWS_PER_STATEMENT) {
+                    self.written[at].upserted += self.insert(at, part).await?;
                 }
             } else {
                 // In one statement, so that rows may refer to one another.
-                for part in parts(writes.arriving()) {
-                    self.written[at].upserted += self.put(at, part, false).await?;
+                let rows_max = if self.singly { 1 } else { ROWS_PER_STATEMENT };
+                for part in parts(writes.arriving(), rows_max) {
+                    self.written[at].upserted += self.put(at, part, segment).await?;
                 }
             }
         }
@@ -150,22 +156,57 @@ impl Lane {
         Ok(())
     }
 
-    /// Inserts rows, or upserts them.
-    async fn put(&mut self, at: usize, rows: Vec<Row<'_>>, insert: bool) -> Result<u64> {
-        if insert && self.targets[at].copied {
+    /// Inserts rows that are not there.
+    async fn insert(&mut self, at: usize, rows: Vec<Row<'_>>) -> Result<u64> {
+        if self.targets[at].copied {
             let rows = by_key(rows, &self.targets[at].key);
             let sql = statements::copy(&self.routes[at]);
             return self.copy(at, &sql, self.routes[at].columns.len(), rows).await;
         }
-        let all: Vec<_> = (0..self.routes[at].columns.len()).collect();
-        let given = self.give(at, "new", &all, (rows, &all), 1).await?;
-        let (route, target) = (&self.routes[at], &self.targets[at]);
-        let sql = if insert {
-            statements::insert(route, target, &given.select)
-        } else {
-            statements::upsert(route, target, &given.select)
-        };
+        let given = self.give_whole(at, rows).await?;
+        let sql = statements::insert(&self.routes[at], &self.targets[at], &given.select);
         self.run(&sql, at, &given.arrays).await
+    }
+
+    /// Inserts rows, or overwrites those with the same key that belong to the same source row.
+    async fn put(&mut self, at: usize, rows: Vec<Row<'_>>, segment: &Segment) -> Result<u64> {
+        if self.targets[at].guarded {
+            self.put_guarded(at, rows, segment).await
+        } else {
+            self.upsert(at, &rows, &Guard::None).await
+        }
+    }
+
+    /// Upserts rows.
+    pub(super) async fn upsert(
+        &mut self,
+        at: usize,
+        rows: &[Row<'_>],
+        guard: &Guard,
+    ) -> Result<u64> {
+        self.remove_renumbered(at, rows, guard).await?;
+        let mut given = self.give_whole(at, rows.to_vec()).await?;
+        let guard = match guard {
+            Guard::None => None,
+            Guard::Own => {
+                let (route, target) = (&self.routes[at], &self.targets[at]);
+                let excluded = |at: usize| format!("excluded.{}", quote(&route.columns[at].name));
+                Some(statements::own(route, target, excluded))
+            }
+            Guard::Freed(of) => {
+                let freed = self.give_freed(of, 1 + given.arrays.len()).await?;
+                given.arrays.extend(freed.arrays);
+                Some(freed.select)
+            }
+        };
+        let (route, target) = (&self.routes[at], &self.targets[at]);
+        let sql = statements::upsert(route, target, &given.select, guard.as_deref());
+        self.run(&sql, at, &given.arrays).await
+    }
+
+    async fn give_whole(&mut self, at: usize, rows: Vec<Row<'_>>) -> Result<GivenRows> {
+        let all: Vec<_> = (0..self.routes[at].columns.len()).collect();
+        self.give(at, "new", &all, (rows, &all), 1).await
     }
 
     /// Gives rows to a statement: as one array per column, or, where `unnest` would take the values apart, in
@@ -232,12 +273,23 @@ impl Lane {
         let owner = self.routes[at].owner.iter().flatten();
         let of: Vec<_> = owner.chain(&group.columns).copied().collect();
         let all: Vec<_> = (0..of.len()).collect();
-        for part in parts(group.rows.iter()) {
+        let identity = &self.targets[at].identity;
+        let renumbers = group.columns.iter().any(|column| identity.contains(column));
+        // Rows that moved by it are not found again by their owner.
+        let moves = self.routes[at].owner.iter().flatten().any(|column| identity.contains(column));
+        for part in parts(group.rows.iter(), ROWS_PER_STATEMENT) {
             let expected = part.len() as u64;
             let given = self.give(at, "patch", &of, (part, &all), 1).await?;
             let (route, target) = (&self.routes[at], &self.targets[at]);
             let sql = statements::patch(route, target, &group.columns, &given.select);
-            let found = self.run(&sql, at, &given.arrays).await?;
+            let renumber = renumbers
+                .then(|| statements::renumber(route, target, &group.columns, &given.select));
+            let mut found = 0;
+            if let Some(renumber) = renumber {
+                let moved = self.run(&renumber, at, &given.arrays).await?;
+                found += if moves { moved } else { 0 };
+            }
+            found += self.run(&sql, at, &given.arrays).await?;
             self.written[at].upserted += found;
             if group.expect_rows && found != expected {
                 let what = format!(
@@ -257,7 +309,31 @@ impl Lane {
         let statement = self.prepare(sql, &place).await?;
         let parameters = arrays.iter().map(|array| array as &(dyn ToSql + Sync));
         let done = self.client.execute_raw(&statement, parameters).await;
-        done.map_err(|error| self.failed(&error, &place))
+        done.map_err(|error| {
+            let failed = self.failed(&error, &place);
+            match Refused::of(&error) {
+                // Two rows of one statement have one key.
+                Some(refused) if failed.code() == Code::DuplicateTargetKey => {
+                    self.collision(at).because(refused)
+                }
+                _ => failed,
+            }
+        })
+    }
+
+    /// Runs a statement that gives two texts per row.
+    pub(super) async fn pairs(
+        &mut self,
+        sql: &str,
+        at: usize,
+        arrays: &[RawArray],
+    ) -> Result<Vec<(String, String)>> {
+        let place = self.route_place(at);
+        let statement = self.prepare(sql, &place).await?;
+        let parameters: Vec<_> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+        let rows = self.client.query(&statement, &parameters).await;
+        let rows = rows.map_err(|error| self.failed(&error, &place))?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     pub(super) fn route_place(&self, at: usize) -> String {
@@ -311,13 +387,12 @@ fn by_key<'r>(mut rows: Vec<Row<'r>>, key: &[usize]) -> Vec<Row<'r>> {
 }
 
 /// Cuts rows into parts for one statement each.
-fn parts<'r>(rows: impl Iterator<Item = Row<'r>>) -> Vec<Vec<Row<'r>>> {
+fn parts<'r>(rows: impl Iterator<Item = Row<'r>>, rows_max: usize) -> Vec<Vec<Row<'r>>> {
     let mut parts = Vec::new();
     let mut part = Vec::new();
     let mut bytes = 0;
     for row in rows {
-        if !part.is_empty()
-            && (part.len() >= ROWS_PER_STATEMENT || bytes + row.0.len() > BYTES_PER_STATEMENT)
+        if !part.is_empty() && (part.len() >= rows_max || bytes + row.0.len() > BYTES_PER_STATEMENT)
         {
             parts.push(std::mem::take(&mut part));
             bytes = 0;

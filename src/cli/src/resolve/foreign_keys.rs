@@ -50,6 +50,33 @@ pub(super) async fn while_copying(
     Ok(())
 }
 
+/// Statements of one source table whose targets refer to one another, in groups of two and more.
+pub(super) async fn related(
+    settings: &Settings,
+    side: &Side,
+    routes: &[Route],
+) -> Result<Vec<Vec<usize>>> {
+    if settings.target.foreign_keys == ForeignKeys::Trusted {
+        return Ok(Vec::new());
+    }
+    let catalog = side.catalog();
+    let mut group: Vec<_> = (0..routes.len()).collect();
+    for (child, route) in routes.iter().enumerate() {
+        let (schema, name) = (Some(route.target.schema.as_str()), route.target.name.as_str());
+        let table = catalog.table(schema, name, Code::TargetMissing).await?;
+        for (parent, other) in routes.iter().enumerate() {
+            let refers = table.foreign_keys.iter().any(|key| key.references == other.target);
+            if refers && other.source == route.source {
+                let (from, to) = (group[child], group[parent]);
+                group.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+            }
+        }
+    }
+    let members = |of: usize| (0..routes.len()).filter(|&at| group[at] == of).collect();
+    let groups = (0..routes.len()).map(members);
+    Ok(groups.filter(|members: &Vec<usize>| members.len() > 1).collect())
+}
+
 /// All rows of the table will come by the stream.
 async fn nothing_to_copy(source: &Side, table: &TableName) -> Result<bool> {
     let sql = format!("SELECT NOT EXISTS (SELECT FROM {})", table.quoted());

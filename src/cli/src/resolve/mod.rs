@@ -6,6 +6,7 @@
 
 pub(crate) mod ddl;
 mod foreign_keys;
+mod one_key;
 pub mod overloads;
 mod own;
 mod read;
@@ -375,7 +376,8 @@ pub async fn resolve(
         let targets = verify::targets(target, &routes).await?;
         let asked = standing::asked(settings, (source, target), &compiled, &routes, &targets);
         let sides = (&source.server, &target.server);
-        let mut resolved = assemble(&settings.name, compiled, routes, &targets, sides);
+        let related = foreign_keys::related(settings, target, &routes).await?;
+        let mut resolved = assemble(&settings.name, compiled, routes, &targets, sides, &related);
         resolved.standing = standing::take(source, target, &asked).await?;
         resolved.asked = Arc::new(asked);
         let refused = standing::fixed(source, &resolved, &mut resolution.findings).await?;
@@ -420,6 +422,7 @@ fn assemble(
     routes: Vec<Route>,
     targets: &[Target],
     sides: (&Server, &Server),
+    related: &[Vec<usize>],
 ) -> Resolved {
     let mut tables: Vec<PlannedTable> = Vec::new();
     let mut read: Vec<ReadTable> = Vec::new();
@@ -454,6 +457,7 @@ fn assemble(
                 key: key.clone(),
                 identity: source.identity,
                 statements: vec![],
+                together: vec![],
             });
             read.push(ReadTable { table: table.clone(), key: columns, statements: vec![], texts });
             shapes.push((table.clone(), Shape::default()));
@@ -497,6 +501,13 @@ fn assemble(
         ));
         read[index].statements.push(read_statement);
         mappers.push(evaluation.into_mapper());
+    }
+    for group in related {
+        let table =
+            tables.iter_mut().find(|table| group.iter().any(|at| table.statements.contains(at)));
+        if let Some(table) = table {
+            table.together.push(group.clone());
+        }
     }
     let (traces, read_traces) = traces.into_iter().map(|found| (found.plan, found.read)).unzip();
     let plan = Plan { name: name.to_owned(), routes, mappers, tables, traces };

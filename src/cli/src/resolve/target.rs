@@ -8,7 +8,7 @@ use regraft_core::{Code, Error, ReplicaIdentity, Result};
 use regraft_postgres::catalog::{Table, TableColumn};
 use regraft_postgres::classify;
 
-use super::{Compiled, Evaluation, Side, route_columns, types, written};
+use super::{Compiled, Evaluation, Side, one_key, route_columns, types, written};
 use crate::finding::Finding;
 
 /// Finds the target of a statement and judges it.
@@ -50,6 +50,7 @@ pub(super) async fn route(
     let owner = owner(compiled, &names)?;
     let owner_names: Vec<_> = owner.iter().flatten().map(|&at| names[at].clone()).collect();
     advise(side, compiled, &table, &owner_names, findings);
+    findings.extend(one_key::advise(compiled, &names, &table, &key));
     let mut route = Route {
         source: compiled.source.name.clone(),
         target: table.name.clone(),
@@ -58,6 +59,7 @@ pub(super) async fn route(
         single: compiled.single(),
         total: compiled.declaration.rows == Count::One,
         key_is_owner: owner.is_some() && key.iter().all(|name| owner_names.contains(name)),
+        source_key: compiled.key.clone(),
         rewrite: !compiled.single() && table.references_to == 0,
         only: Vec::new(),
         place,
@@ -240,6 +242,7 @@ fn advise(
         ));
     }
     folded(compiled, table, findings);
+    findings.extend(hazards(table, &place));
     let prefix = |index: &Vec<String>| {
         index.len() >= owner.len() && owner.iter().all(|name| index[..owner.len()].contains(name))
     };
@@ -300,11 +303,59 @@ fn folded(compiled: &Compiled, table: &Table, findings: &mut Vec<Finding>) {
                     if column.nondeterministic { " with a nondeterministic collation" } else { "" }
                 ),
                 &place,
-                "source rows whose keys differ in that alone would be one row: give the column a deterministic \
-                 collation, or the type text, unless no such rows are",
+                "source rows whose keys differ in that alone would have one key, and the pipeline would be held \
+                 [RG4006]: give the column a deterministic collation, or the type text, unless no such rows are",
             ));
         }
     }
+}
+
+/// What works, and yet can go wrong while the pipeline runs.
+fn hazards(table: &Table, place: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let quoted = table.name.quoted();
+    if !table.unlogged.is_empty() {
+        found.push(Finding::warning(
+            format!("a crash of the target empties {}: UNLOGGED", table.unlogged.join(", ")),
+            place,
+            format!(
+                "the position survives it, so the rows would be missing and nothing would bring them \
+                 back: ALTER TABLE {quoted} SET LOGGED, at the latest once all is copied; after a \
+                 crash, `regraft run --recopy TABLE`"
+            ),
+        ));
+    }
+    if !table.foreign_partitions.is_empty() {
+        found.push(Finding::warning(
+            format!(
+                "partitions of {} are foreign tables: {}",
+                table.name,
+                table.foreign_partitions.join(", ")
+            ),
+            place,
+            "an upsert cannot write to them, and what the other server has committed is not part of \
+             the position: map into tables of the target itself",
+        ));
+    }
+    if table.has_rules {
+        found.push(Finding::warning(
+            format!("rules rewrite what is written to {}", table.name),
+            place,
+            "a rule makes the target differ from the SELECT, or refuses the upsert: DROP RULE until the \
+             migration is over",
+        ));
+    }
+    if !table.exclusions.is_empty() {
+        found.push(Finding::warning(
+            format!("{} keeps rows apart at each row by {}", table.name, table.exclusions.join(", ")),
+            place,
+            "where rows exchange their ranges within a transaction of the source, the order of the \
+             writes may be refused, and the pipeline is held: make the constraint DEFERRABLE, then it \
+             is checked at the commit; a key WITHOUT OVERLAPS has to give way to another primary key \
+             until the migration is over",
+        ));
+    }
+    found
 }
 
 fn narrows(from: &str, to: &str) -> bool {

@@ -162,7 +162,10 @@ impl<S: ChangeStream> Follower<'_, S> {
         }
         // What came before is applied whatever comes of the new shape: as a whole, where the shape
         // stands at the start of a transaction, which it does unless the transaction itself altered it.
-        let sent = if self.inside_changes == 0 && self.pending.moved {
+        let sent = if self.whole && self.tables[table].relation.is_none() {
+            // The batch holds nothing of the table.
+            true
+        } else if self.inside_changes == 0 && self.pending.moved && !self.whole {
             self.close().await?
         } else {
             self.flush().await?

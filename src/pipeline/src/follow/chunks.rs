@@ -10,6 +10,9 @@ use tokio::sync::oneshot;
 use super::Follower;
 use crate::windows::{Closed, Touched, Watched};
 
+/// Content of an attempt's first watermark, behind its prefix.
+pub(crate) const START: &str = "start";
+
 /// From the backfill to the follower.
 pub(crate) enum ChunkMessage {
     /// Open a window; answered when it is open.
@@ -109,6 +112,10 @@ impl<S: ChangeStream> Follower<'_, S> {
                 return Ok(false);
             }
             self.caught_up = key_segments.parse() == Ok(self.key_segments);
+            return Ok(true);
+        }
+        if own == START {
+            self.whole = false;
             return Ok(true);
         }
         match own.parse() {

@@ -26,7 +26,7 @@ use regraft_telemetry::record;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::chunks::{ChunkMessage, Joined};
+pub(crate) use self::chunks::{ChunkMessage, Joined, START};
 use crate::batch::Batch;
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
@@ -38,6 +38,9 @@ use crate::windows::{Watched, Windows};
 const IDLE_RECORD: Duration = Duration::from_secs(1);
 /// Record it earlier when the source holds this much log for us.
 const IDLE_RECORD_BYTES: u64 = 16 << 20;
+
+/// More source transactions in one batch are not timed.
+const COMMIT_TIMES_MAX: usize = 1 << 20;
 
 /// Why the follower ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +87,9 @@ pub(crate) struct Follower<'a, S> {
     /// The open transaction was applied before.
     skipping: bool,
     pending: Pending,
+    /// The first batch goes on until the stream reaches the start of this attempt: what held the one
+    /// before may be mended by then, in a later transaction.
+    whole: bool,
     /// Chunks read, whose watermark has not been seen.
     waiting: HashMap<u64, (PlannedChunk, ChunkData, oneshot::Sender<Joined>)>,
     /// Windows that have to wait until their table is copied anew.
@@ -163,6 +169,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             transaction: None,
             inside_changes: 0,
             skipping: false,
+            whole: start.whole,
             pending: Pending {
                 position: state.position,
                 moved: false,
@@ -189,8 +196,10 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     pub(crate) async fn run(mut self) -> Result<(Followed, S)> {
         let ended = loop {
             // A batch may leave only between transactions, and only when nothing more is at hand.
-            let may_close =
-                self.pending.moved && self.transaction.is_none() && !self.stream.ready();
+            let may_close = self.pending.moved
+                && self.transaction.is_none()
+                && !self.stream.ready()
+                && !self.whole;
             let segments = self.ports.segments.clone();
             tokio::select! {
                 biased;
@@ -275,13 +284,19 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         }
         pending.position = pending.position.max(Position::Lsn(end_lsn));
         pending.moved = true;
-        pending.commit_times.push(transaction.commit_time);
+        if pending.commit_times.len() < COMMIT_TIMES_MAX {
+            pending.commit_times.push(transaction.commit_time);
+        }
         self.watch();
         let pending = &self.pending;
         let full = self.batch.rows() >= self.options.batch_rows
             || self.batch.bytes() >= self.options.batch_bytes
-            || pending.since.elapsed() >= self.options.batch_age;
-        if full { self.close().await } else { Ok(true) }
+            || pending.since.elapsed() >= self.options.batch_age && !self.whole;
+        match full {
+            true if self.whole => self.flush().await,
+            true => self.close().await,
+            false => Ok(true),
+        }
     }
 
     /// The source has nothing up to `lsn`: recorded now and then, so that it can forget its log.
@@ -404,6 +419,8 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
 pub(crate) struct Start<'a> {
     pub(crate) ledger: &'a LedgerState,
     pub(crate) watermark: &'a str,
+    /// Everything up to the start of this attempt is one batch.
+    pub(crate) whole: bool,
     /// Every transaction that was assigned an id before this daemon opened the stream is below.
     pub(crate) settle_below: u64,
 }
