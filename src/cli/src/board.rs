@@ -115,8 +115,10 @@ impl Board {
             match age {
                 Some(age) if age <= limit.as_secs_f64() => {}
                 Some(age) => {
+                    let stopped = status.verification.stopped.as_ref();
+                    let stopped = stopped.map_or_else(String::new, |why| format!("; {why}"));
                     return Err(format!(
-                        "some row was compared {age:.0} s ago, http.ready_unverified is {limit_text}"
+                        "some row was compared {age:.0} s ago, http.ready_unverified is {limit_text}{stopped}"
                     ));
                 }
                 None => return Err("nothing was compared yet".to_owned()),

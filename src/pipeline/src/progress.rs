@@ -28,6 +28,7 @@ pub struct Progress {
     /// How many more of them there is room for.
     recent_room: AtomicUsize,
     state: Mutex<State>,
+    since: SystemTime,
 }
 
 #[derive(Default)]
@@ -134,7 +135,7 @@ impl Status {
 }
 
 /// What verification has found, in a [`Status`].
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Verification {
     /// Rows that were equal.
     pub rows: u64,
@@ -146,6 +147,8 @@ pub struct Verification {
     pub findings_open: u64,
     /// Findings that a repair ended.
     pub repaired: u64,
+    /// Why nothing can be compared now: a lock of the source, say.
+    pub stopped: Option<String>,
 }
 
 /// One target table in a [`Status`].
@@ -194,7 +197,13 @@ impl Progress {
             recent: Mutex::default(),
             recent_room: AtomicUsize::new(0),
             state: Mutex::new(state),
+            since: SystemTime::now(),
         }
+    }
+
+    /// When the daemon began: what was never compared is no younger proof.
+    pub(crate) fn since(&self) -> SystemTime {
+        self.since
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -225,8 +234,19 @@ impl Progress {
         state.verification.unsettled = unsettled;
     }
 
+    /// Verification cannot work, until something is compared again.
+    pub(crate) fn verification_stopped(&self, error: &Error) {
+        let why = match error.place() {
+            Some(place) => format!("{} {place}: {}", error.code(), error.what()),
+            None => format!("{} {}", error.code(), error.what()),
+        };
+        self.state().verification.stopped = Some(why);
+    }
+
     pub(crate) fn verified(&self, rows: u64) {
-        self.state().verification.rows += rows;
+        let verification = &mut self.state().verification;
+        verification.rows += rows;
+        verification.stopped = None;
     }
 
     pub(crate) fn findings(&self, recorded: &Recorded) {
@@ -412,7 +432,7 @@ impl Progress {
             changes: state.changes,
             verification: Verification {
                 oldest_seconds: oldest.map(|age| age.as_secs_f64()),
-                ..state.verification
+                ..state.verification.clone()
             },
             last_error: state.last_error.clone(),
         }

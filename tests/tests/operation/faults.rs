@@ -113,7 +113,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "a target table is dropped",
         strike: Strike::Sql(Side::Target, "DROP TABLE goods"),
-        says: &["RG3004", "goods"],
+        says: &["RG3018", "goods"],
     },
     Fault {
         name: "a target column is dropped",
@@ -124,14 +124,6 @@ const FAULTS: &[Fault] = &[
         name: "the target refuses a row",
         strike: Strike::Sql(Side::Target, "ALTER TABLE goods ADD CHECK (amount < 0) NOT VALID"),
         says: &["RG4001", "goods"],
-    },
-    Fault {
-        name: "the target is read-only",
-        strike: Strike::SqlAndReconnect(
-            Side::Target,
-            "ALTER DATABASE DATABASE SET default_transaction_read_only = on",
-        ),
-        says: &["RG4005", "read-only"],
     },
     Fault {
         // As a server says it; a disk that is full indeed needs a device of its own.

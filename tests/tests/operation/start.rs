@@ -89,7 +89,7 @@ async fn a_first_start_that_fails_removes_what_it_made() {
     )
     .await;
     let finished = case.run_once().await;
-    assert_says(&finished, 3, "RG4001", &["not today"]);
+    assert_says(&finished, 3, "RG4001", &["SQLSTATE P0001"]);
     assert_eq!(made(&case).await, 0);
     case.at_target("DROP TRIGGER no ON regraft.pipelines").await;
     case.catch_up().await;

@@ -134,6 +134,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                 result = step => result,
             };
             let Err(error) = result else { continue };
+            self.progress.verification_stopped(&error);
             // Other shapes than those of the mapping are told by the stream and by the sentinel, at their
             // position.
             if error.code() == Code::RepairsExceeded {
@@ -182,7 +183,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             next_range: now,
             next_tick: now,
             next_token: FIRST_TOKEN,
-            since: SystemTime::now(),
+            since: self.progress.since(),
             ends: Vec::new(),
             repairs: (now, 0),
         })
