@@ -113,7 +113,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "a target table is dropped",
         strike: Strike::Sql(Side::Target, "DROP TABLE goods"),
-        says: &["RG3018", "goods"],
+        says: &["RG3004", "goods"],
     },
     Fault {
         name: "a target column is dropped",
