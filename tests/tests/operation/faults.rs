@@ -126,8 +126,7 @@ const FAULTS: &[Fault] = &[
         says: &["RG4001", "goods"],
     },
     Fault {
-        // As a server says it; a disk that is full indeed needs a device of its own.
-        name: "the target's disk is full",
+        name: "a function of the target raises",
         strike: Strike::Sql(
             Side::Target,
             "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -135,7 +134,7 @@ const FAULTS: &[Fault] = &[
              END $$;
              CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON goods EXECUTE FUNCTION full_disk()",
         ),
-        says: &["RG4005", "could not extend file"],
+        says: &["RG4001", "SQLSTATE 53100"],
     },
     Fault {
         name: "no connection to the target is free",
