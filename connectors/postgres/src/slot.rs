@@ -404,26 +404,33 @@ impl Publication {
         client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
     }
 
-    /// Takes tables out of a publication that regraft made. Where one is locked, it carries inserts only
-    /// from then on: that does not wait for anybody, and frees the application as well.
+    /// Takes tables out of a publication that regraft made. Waits for a lock of theirs only briefly.
     ///
     /// # Errors
-    /// When the server refuses.
+    /// When the server refuses: the publication is as it was.
     pub async fn remove(
         client: &Client,
         place: &str,
         name: &str,
         tables: &[TableName],
     ) -> Result<()> {
-        let name = quote(name);
         let sql = format!(
-            "BEGIN; SET LOCAL lock_timeout = '1s'; ALTER PUBLICATION {name} DROP TABLE {}; COMMIT",
+            "BEGIN; SET LOCAL lock_timeout = '1s'; ALTER PUBLICATION {} DROP TABLE {}; COMMIT",
+            quote(name),
             only(tables)
         );
-        if client.batch_execute(&sql).await.is_ok() {
-            return Ok(());
-        }
-        let sql = format!("ROLLBACK; ALTER PUBLICATION {name} SET (publish = 'insert, truncate')");
+        let Err(error) = client.batch_execute(&sql).await else { return Ok(()) };
+        drop(client.batch_execute("ROLLBACK").await);
+        Err(classify(&error, place))
+    }
+
+    /// Has a publication that regraft made carry inserts only: that waits for no lock of a table, and has
+    /// the server take the application's UPDATE and DELETE. What it does not carry is a gap.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn silence(client: &Client, place: &str, name: &str) -> Result<()> {
+        let sql = format!("ALTER PUBLICATION {} SET (publish = 'insert, truncate')", quote(name));
         client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
     }
 

@@ -193,7 +193,10 @@ pub async fn withdraw(
         found.tables.iter().filter(harmful).map(|published| published.table.clone()).collect();
     let removed = match out.is_empty() {
         true => Ok(()),
-        false => Publication::remove(client, place, publication, &out).await,
+        false => match Publication::remove(client, place, publication, &out).await {
+            Ok(()) => Ok(()),
+            Err(_) => Publication::silence(client, place, publication).await,
+        },
     };
     let Err(error) = first.accepts_writes(server, generated, place) else { return Ok(()) };
     let outcome = match &removed {
