@@ -13,7 +13,7 @@ use crate::ledger::{Fence, PgLedger};
 use crate::replication::PgStream;
 use crate::sessions::Sessions;
 use crate::slot::{START_OVER, Server, Slot};
-use crate::standing::{Asked, PgSentinel};
+use crate::standing::{self, Asked, How, PgSentinel, Resume};
 use crate::verify::{PgVerifier, VerifySide, VerifyStatement};
 use crate::{Endpoint, WireConnection};
 use tokio_postgres::Client;
@@ -136,6 +136,27 @@ impl Connectors for PgConnectors {
 
     fn explain(&self, error: Error) -> Error {
         self.watched.explain(error)
+    }
+
+    async fn answer(&mut self, error: &Error) -> Result<bool> {
+        let (Some(drifted), Some(fence)) = (error.drift(), &self.fence) else { return Ok(false) };
+        let policy = &self.asked.policy;
+        let (client, place) = self.connect("target").await?;
+        let goes_on = policy.goes_on(drifted);
+        if goes_on {
+            let tables = drifted.tables.iter().map(ToString::to_string).collect();
+            let resume = Resume { how: How::Mend, tables };
+            standing::ask(&client, &place, &self.name, Some(&resume)).await?;
+            tracing::warn!("{error:#}; [drift] says to go on");
+        }
+        if !policy.alone {
+            return Ok(goes_on);
+        }
+        let tables = &drifted.tables;
+        let held = standing::connected(&client, &place, &self.name, tables, policy.trusted).await?;
+        let Some(held) = held else { return Ok(goes_on) };
+        let pipeline = (self.name.as_str(), Some(fence.epoch()));
+        standing::set_aside(&client, &place, pipeline, &held, error).await
     }
 }
 

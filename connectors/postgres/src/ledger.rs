@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/ledger/002_traces.sql"),
     include_str!("../../../schemas/ledger/003_verification.sql"),
     include_str!("../../../schemas/ledger/004_standing.sql"),
+    include_str!("../../../schemas/ledger/005_held.sql"),
 ];
 
 /// How often, and how far apart, the pipeline's lock is asked for.
@@ -144,7 +145,7 @@ impl PgLedger {
             return Ok(None);
         };
         let sql = "SELECT source, target, fingerprint FROM regraft.statements \
-                   WHERE pipeline = $1 ORDER BY statement";
+                   WHERE pipeline = $1 AND statement >= 0 ORDER BY statement";
         let statements = client.query(sql, &[&name]).await.map_err(fail)?;
         let sql = "SELECT source_schema, source_table, shape::text FROM regraft.tables \
                    WHERE pipeline = $1";
@@ -192,7 +193,8 @@ impl PgLedger {
         client.batch_execute("COMMIT").await.map_err(fail)
     }
 
-    /// Replaces what is registered of the mapping. Inside the caller's transaction.
+    /// Replaces what is registered of the mapping, except for tables that are held. Inside the caller's
+    /// transaction.
     ///
     /// # Errors
     /// When the server refuses.
@@ -205,18 +207,29 @@ impl PgLedger {
         shapes: &[(TableName, Shape)],
     ) -> Result<()> {
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
-        let count = i32::try_from(routes.len()).unwrap_or(i32::MAX);
-        let sql = "DELETE FROM regraft.statements WHERE pipeline = $1 AND statement >= $2";
-        client.execute(sql, &[&name, &count]).await.map_err(fail)?;
+        let sql = "SELECT source, target, fingerprint, upserted, deleted FROM regraft.statements \
+                   WHERE pipeline = $1";
+        let known = client.query(sql, &[&name]).await.map_err(fail)?;
+        let sql = "DELETE FROM regraft.statements WHERE pipeline = $1 AND source NOT IN \
+                   (SELECT source_schema || '.' || source_table FROM regraft.held WHERE pipeline = $1)";
+        client.execute(sql, &[&name]).await.map_err(fail)?;
+        let sql = "UPDATE regraft.statements SET statement = low - 1 - statement \
+                   FROM (SELECT least(min(statement), 0) AS low FROM regraft.statements WHERE pipeline = $1) AS numbers \
+                   WHERE pipeline = $1 AND statement >= 0";
+        client.execute(sql, &[&name]).await.map_err(fail)?;
         for (at, (route, fingerprint)) in routes.iter().zip(fingerprints).enumerate() {
             let at = i32::try_from(at).unwrap_or(i32::MAX);
             let sql = "INSERT INTO regraft.statements (pipeline, statement, source, target, \
-                       fingerprint) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (pipeline, statement) \
-                       DO UPDATE SET source = excluded.source, target = excluded.target, \
-                       fingerprint = excluded.fingerprint";
+                       fingerprint, upserted, deleted) VALUES ($1, $2, $3, $4, $5, $6, $7)";
             let (source, target) = (route.source.to_string(), route.target.to_string());
+            let before = known.iter().find(|row| {
+                (row.get(0), row.get(1), row.get(2))
+                    == (source.as_str(), target.as_str(), fingerprint.as_str())
+            });
+            let (upserted, deleted): (i64, i64) =
+                before.map_or((0, 0), |row| (row.get(3), row.get(4)));
             client
-                .execute(sql, &[&name, &at, &source, &target, &fingerprint])
+                .execute(sql, &[&name, &at, &source, &target, &fingerprint, &upserted, &deleted])
                 .await
                 .map_err(fail)?;
         }
@@ -248,7 +261,8 @@ impl PgLedger {
     ) -> Result<()> {
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
         let sql = "UPDATE regraft.tables SET planned_upto = NULL, fully_planned = false, \
-                   anew_from = $4 WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
+                   anew_from = $4, keeps_rows = false \
+                   WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
         let from = PgLsn::from(from.0);
         client.execute(sql, &[&name, &table.schema, &table.name, &from]).await.map_err(fail)?;
         let sql = "DELETE FROM regraft.chunks \
@@ -256,6 +270,26 @@ impl PgLedger {
         client.execute(sql, &[&name, &table.schema, &table.name]).await.map_err(fail)?;
         let detail = serde_json::json!({ "table": table.to_string() });
         Self::event(client, place, name, "recopy", &detail).await
+    }
+
+    /// Has a source table begin anew with the rows that the target has: its changes before `from` are
+    /// ignored, as a comparison finds what they left.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn resync(
+        client: &Client,
+        place: &str,
+        name: &str,
+        table: &TableName,
+        from: Lsn,
+    ) -> Result<()> {
+        let sql = "UPDATE regraft.tables SET anew_from = $4, keeps_rows = true \
+                   WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3 AND anew_from IS NULL";
+        let parameters: [&(dyn ToSql + Sync); 4] =
+            [&name, &table.schema, &table.name, &PgLsn::from(from.0)];
+        let done = client.execute(sql, &parameters).await;
+        done.map(drop).map_err(|error| classify(&error, &format!("{place}, ledger")))
     }
 
     /// Notes an error, or that there is none any more.
@@ -268,15 +302,7 @@ impl PgLedger {
         name: &str,
         error: Option<&Error>,
     ) -> Result<()> {
-        let detail = error.map(|error| {
-            let what = match error.place() {
-                Some(place) => format!("{place}: {}", error.what()),
-                None => error.what().to_owned(),
-            };
-            serde_json::json!({
-                "code": error.code().as_str(), "what": what, "remedy": error.remedy_text(),
-            })
-        });
+        let detail = error.map(error_json);
         let text = detail.as_ref().map(ToString::to_string);
         let sql = "UPDATE regraft.pipelines SET updated_at = now(), last_error = \
                    $2::text::jsonb || jsonb_build_object('at', now()) WHERE name = $1";
@@ -286,6 +312,23 @@ impl PgLedger {
             Some(detail) => Self::event(client, place, name, "error", &detail).await,
             None => Ok(()),
         }
+    }
+
+    /// Notes what holds a pipeline that no attempt is made for. An error that it has already is not noted
+    /// twice.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn hold(client: &Client, place: &str, name: &str, error: &Error) -> Result<()> {
+        let sql = "UPDATE regraft.pipelines SET phase = $2, updated_at = clock_timestamp() \
+                   WHERE name = $1 RETURNING coalesce(last_error @> $3::text::jsonb, false)";
+        let (phase, text) = (Phase::Held.as_str(), error_json(error).to_string());
+        let known = client.query_opt(sql, &[&name, &phase, &text]).await;
+        let known = known.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
+        if known.is_some_and(|row| !row.get::<_, bool>(0)) {
+            return Self::note_error(client, place, name, Some(error)).await;
+        }
+        Ok(())
     }
 
     async fn event(
@@ -414,6 +457,17 @@ impl PgLedger {
     }
 }
 
+/// What `regraft status` shows of an error.
+fn error_json(error: &Error) -> serde_json::Value {
+    let what = match error.place() {
+        Some(place) => format!("{place}: {}", error.what()),
+        None => error.what().to_owned(),
+    };
+    serde_json::json!({
+        "code": error.code().as_str(), "what": what, "remedy": error.remedy_text(),
+    })
+}
+
 const INSERT_CHUNK: &str = "
     INSERT INTO regraft.chunks (pipeline, source_schema, source_table, after, upto, keys, trace)
     VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
@@ -479,7 +533,7 @@ impl Ledger for PgLedger {
         let row = self.client.query_one(sql, &[&self.name]).await;
         let row = row.map_err(|error| self.fail(&error))?;
         let sql = "SELECT t.source_schema, t.source_table, t.planned_upto, t.fully_planned, \
-                   count(c.id), count(c.done_at), t.anew_from FROM regraft.tables t \
+                   count(c.id), count(c.done_at), t.anew_from, t.keeps_rows FROM regraft.tables t \
                    LEFT JOIN regraft.chunks c ON c.keys IS NULL \
                    AND (c.pipeline, c.source_schema, c.source_table) \
                      = (t.pipeline, t.source_schema, t.source_table) \
@@ -494,6 +548,7 @@ impl Ledger for PgLedger {
             chunks: count(row, 4),
             chunks_done: count(row, 5),
             anew_from: row.get::<_, Option<PgLsn>>(6).map(|value| Position::Lsn(lsn(value))),
+            keeps_rows: row.get(7),
         };
         let sql = "SELECT id, source_schema, source_table, after, upto, keys, trace FROM regraft.chunks \
                    WHERE pipeline = $1 AND done_at IS NULL ORDER BY id";
@@ -558,10 +613,11 @@ impl Ledger for PgLedger {
         Ok(rows.map_err(|error| self.fail(&error))?.iter().map(chunk).collect())
     }
 
-    async fn beat(&mut self) -> Result<()> {
-        let sql = "UPDATE regraft.pipelines SET updated_at = clock_timestamp() WHERE name = $1";
-        let done = self.client.execute(sql, &[&self.name]).await;
-        done.map(drop).map_err(|error| self.fail(&error))
+    async fn beat(&mut self) -> Result<bool> {
+        let sql = "UPDATE regraft.pipelines SET updated_at = clock_timestamp() WHERE name = $1 \
+                   RETURNING resume IS NOT NULL";
+        let row = self.client.query_opt(sql, &[&self.name]).await;
+        Ok(row.map_err(|error| self.fail(&error))?.is_some_and(|row| row.get(0)))
     }
 
     async fn phase(&mut self, phase: Phase) -> Result<()> {
@@ -583,11 +639,16 @@ pub struct Fence {
 }
 
 impl Fence {
+    /// Of the daemon.
+    pub(crate) fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
     /// Notes chunks and keys of a segment.
     pub(crate) async fn note(&self, client: &Client, segment: &Segment) -> Result<()> {
         let fail = |error: tokio_postgres::Error| classify(&error, "ledger");
         for table in &segment.anew {
-            let sql = "UPDATE regraft.tables SET anew_from = NULL \
+            let sql = "UPDATE regraft.tables SET anew_from = NULL, keeps_rows = false \
                        WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
             client.execute(sql, &[&self.name, &table.schema, &table.name]).await.map_err(fail)?;
         }

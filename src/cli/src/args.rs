@@ -27,6 +27,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Compare the target with the source now, row by row, and report what differs.
     Verify(VerifyArgs),
+    /// Show the tables that are held, and say how they go on.
+    Resume(ResumeArgs),
     /// Bring rows that differ in line, by reading them from the source again.
     Repair(RepairArgs),
     /// See it work: a throwaway PostgreSQL, an example table under load, and the result compared.
@@ -36,7 +38,7 @@ pub enum Command {
 }
 
 /// Where the configuration is.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct ConfigArgs {
     /// The configuration file.
     #[arg(short, long, default_value = regraft_settings::DEFAULT_FILE, env = "REGRAFT_CONFIG")]
@@ -65,7 +67,7 @@ pub struct CheckArgs {
 }
 
 /// `regraft run`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct RunArgs {
     /// The configuration file.
     #[command(flatten)]
@@ -152,6 +154,31 @@ pub enum ChecksumAlgorithm {
     Sha256,
     /// MD5.
     Md5,
+}
+
+/// `regraft resume`.
+#[derive(Args, Debug)]
+pub struct ResumeArgs {
+    /// The configuration file.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Only these source tables; `all` stands for every table, and makes a lost slot anew. By default those
+    /// that are held.
+    #[arg(value_name = "TABLE")]
+    pub tables: Vec<String>,
+    /// Accept what changed: make the plan again, compare the rows that it made stale, and mend those that
+    /// differ. Rows that cannot be told by their source row are copied anew.
+    #[arg(long)]
+    pub accept: bool,
+    /// Clear the rows in the target, and copy them anew.
+    #[arg(long, requires = "accept")]
+    pub copy: bool,
+    /// The rows in the target fit already. Not for tables that the others went on without.
+    #[arg(long, requires = "accept", conflicts_with = "copy")]
+    pub as_is: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `regraft repair`.

@@ -2,7 +2,7 @@
 //! slot is being made, and while it runs. All of it is computed when it is asked for.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use regraft_core::contract::Phase;
 use regraft_core::{Error, Result};
@@ -21,8 +21,8 @@ struct Inner {
     name: String,
     limits: Http,
     sessions: Sessions,
-    /// Once the pipeline is set up.
-    progress: OnceLock<Arc<Progress>>,
+    /// Once the pipeline is set up; of the newest plan.
+    progress: Mutex<Option<Arc<Progress>>>,
     /// Before that.
     last_error: Mutex<Option<LastError>>,
 }
@@ -34,7 +34,7 @@ impl Board {
             name: settings.name.clone(),
             limits: settings.http.clone(),
             sessions: Sessions::default(),
-            progress: OnceLock::new(),
+            progress: Mutex::default(),
             last_error: Mutex::default(),
         }))
     }
@@ -71,17 +71,27 @@ impl Board {
 
     /// The set-up failed, and is tried again.
     pub fn failed(&self, error: &Error) {
+        if let Some(progress) = self.progress() {
+            progress.set_error(error);
+            progress.set_phase(Phase::Held);
+        }
         let mut last = self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(LastError::of(error));
     }
 
     /// The pipeline is set up.
     pub fn opened(&self, progress: &Arc<Progress>) {
-        drop(self.0.progress.set(Arc::clone(progress)));
+        let mut shown = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        *shown = Some(Arc::clone(progress));
+    }
+
+    /// What the pipeline is doing, once it is set up.
+    pub fn progress(&self) -> Option<Arc<Progress>> {
+        self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn status_now(&self) -> Status {
-        match self.0.progress.get() {
+        match self.progress() {
             Some(progress) => progress.status(),
             None => {
                 let last = self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,6 +105,9 @@ impl Board {
         let status = self.status_now();
         if let Some(error) = status.last_error {
             return Err(format!("{} {}", error.code, error.what));
+        }
+        if let Some(held) = status.held.first() {
+            return Err(held.to_string());
         }
         let limits = &self.0.limits;
         let limit = limits.ready_lag;
@@ -136,9 +149,11 @@ impl StatusSource for Board {
     }
 
     fn healthy(&self) -> Result<(), String> {
-        match self.status_now().last_error {
-            Some(error) => Err(format!("{} {}", error.code, error.what)),
-            None => Ok(()),
+        let status = self.status_now();
+        match (status.last_error, status.held.first()) {
+            (Some(error), _) => Err(format!("{} {}", error.code, error.what)),
+            (None, Some(held)) => Err(held.to_string()),
+            (None, None) => Ok(()),
         }
     }
 
@@ -150,7 +165,7 @@ impl StatusSource for Board {
     }
 
     fn measure(&self) {
-        if let Some(progress) = self.0.progress.get() {
+        if let Some(progress) = self.progress() {
             progress.record();
         }
     }

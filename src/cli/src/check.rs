@@ -67,7 +67,7 @@ async fn look(
         }
     };
     let one = |error: Error| vec![error];
-    let mut resolution = resolve(&settings, mappers, &source, &target).await.map_err(one)?;
+    let mut resolution = resolve(&settings, mappers, (&source, &target), &[]).await.map_err(one)?;
     slot_and_publication(&settings, &source, &mut resolution).await.map_err(one)?;
     ledger(&settings, &source, &target, &mut resolution).await.map_err(one)?;
     let mut sampled = None;

@@ -18,7 +18,7 @@ use crate::args::DemoArgs;
 use crate::board::Board;
 use crate::mappers::Mappers;
 use crate::out::{errln, outln};
-use crate::run::{Pipeline, prepare, run_args};
+use crate::run::{Patience, Pipeline, prepare, run_args};
 
 /// The old and the new database, in one server.
 const SOURCE: &str = "legacy";
@@ -76,7 +76,8 @@ pub async fn demo(args: &DemoArgs) -> Result<u8, Vec<Error>> {
     let (settings, board) = (&stage.settings, Board::new(&stage.settings));
     let mappers = Mappers::new();
     let pipeline =
-        prepare(settings, &run_args("demo".into()), &mappers, &board, Some(PATIENCE)).await?;
+        prepare(settings, &run_args("demo".into()), &mappers, &board, Patience::For(PATIENCE))
+            .await?;
     let summary = play(args, example, &stage, pipeline, &cancel).await.map_err(|e| vec![e])?;
     let Some(summary) = summary else {
         errln!("stopped; everything is removed");

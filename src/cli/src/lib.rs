@@ -19,10 +19,12 @@ pub mod board;
 pub mod check;
 pub mod demo;
 pub mod finding;
+mod holding;
 mod mappers;
 mod out;
 pub mod repair;
 pub mod resolve;
+mod resume;
 pub mod run;
 pub mod sample;
 mod setup;
@@ -93,6 +95,7 @@ pub async fn execute(cli: Cli, mappers: &Mappers) -> Result<u8, Vec<Error>> {
         Command::Run(args) => run::run(&args, mappers).await,
         Command::Status(args) => status::status(&args).await,
         Command::Verify(args) => verify::verify(&args, mappers).await,
+        Command::Resume(args) => resume::resume(&args).await,
         Command::Repair(args) => repair::repair(&args, mappers).await,
         Command::Demo(args) => demo::demo(&args).await,
         Command::Teardown(args) => teardown::teardown(&args).await,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regraft_core::{Code, Error, Result};
+use regraft_postgres::standing::aside;
 use regraft_postgres::verify::{PgVerifier, VerifySide};
 use regraft_settings::Settings;
 use serde_json::json;
@@ -87,7 +88,9 @@ async fn ask(settings: &Settings, mappers: &Mappers, tables: &[String]) -> Resul
         Side::connect("source", &settings.source.url, &settings.name).await.map_err(one)?;
     let target =
         Side::connect("target", &settings.target.url, &settings.name).await.map_err(one)?;
-    let resolved = resolve(settings, mappers, &source, &target).await.map_err(one)?.resolved;
+    let held = aside(&target.client, &target.place, &settings.name).await.map_err(one)?;
+    let resolution = resolve(settings, mappers, (&source, &target), &held).await.map_err(one)?;
+    let resolved = resolution.resolved;
     let Some(resolved) = resolved else {
         let what = "the mapping is not in order";
         return Err(vec![

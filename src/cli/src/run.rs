@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use regraft_core::{Code, Error, Result};
 use regraft_pipeline::{Ending, Options, PATIENCE, Plan, Progress, VerifyOptions};
 use regraft_postgres::connectors::{Address, PgConnectors};
+use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::sessions::Deadlines;
 use regraft_postgres::writes;
 use regraft_settings::{ForeignKeys, Repair, Settings, UrlSource};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::RunArgs;
 use crate::board::Board;
 use crate::finding::Severity;
+use crate::holding::Holding;
 use crate::load;
 use crate::mappers::Mappers;
 use crate::out::outln;
@@ -24,6 +26,9 @@ use crate::resolve::{Side, endpoint, resolve};
 use crate::setup::{Setup, standby};
 use crate::watch;
 
+/// Longest wait before the set-up of a pipeline that is held is tried again: meanwhile nobody looks whether the
+/// application may write.
+const HELD_WAIT: Duration = Duration::from_secs(2);
 /// First and longest wait before the set-up is tried again.
 const SET_UP_WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -40,17 +45,37 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     let board = Board::new(&settings);
     // Before anything is made: a port that is taken is a mistake.
     board.serve(cancel.child_token()).await.map_err(|error| vec![error])?;
-    let patience = if args.until_caught_up { Some(PATIENCE) } else { None };
-    // A slot is made only when the source's open transactions have ended, which may take long.
-    let pipeline = tokio::select! {
-        () = cancel.cancelled() => return Ok(0),
-        prepared = prepare(&settings, args, mappers, &board, patience) => prepared?,
-    };
-    let progress = Arc::clone(&pipeline.progress);
-    let ending =
-        pipeline.run(&settings, args.until_caught_up, cancel).await.map_err(|e| vec![e])?;
-    summary(&progress, ending, started.elapsed(), args.json);
-    Ok(0)
+    let until_caught_up = args.until_caught_up;
+    let mut patience = if until_caught_up { Patience::For(PATIENCE) } else { Patience::ForServers };
+    let mut args = args.clone();
+    loop {
+        // A slot is made only when the source's open transactions have ended, which may take long.
+        let pipeline = tokio::select! {
+            () = cancel.cancelled() => return Ok(0),
+            prepared = prepare(&settings, &args, mappers, &board, patience) => prepared?,
+        };
+        let progress = Arc::clone(&pipeline.progress);
+        let ending = pipeline.run(&settings, until_caught_up, cancel.clone()).await;
+        let ending = ending.map_err(|error| vec![error])?;
+        if ending != Ending::PlanAgain {
+            summary(&progress, ending, started.elapsed(), args.json);
+            return Ok(0);
+        }
+        // What the command line asks for was done.
+        (args.recopy, args.resync, args.accept_mapping) = (Vec::new(), Vec::new(), false);
+        patience = Patience::ForAll;
+    }
+}
+
+/// What a set-up that fails is tried again for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Servers that cannot be reached, for so long.
+    For(Duration),
+    /// Servers that cannot be reached.
+    ForServers,
+    /// Whatever keeps a pipeline from running that ran before: it is held.
+    ForAll,
 }
 
 /// A pipeline that is registered and ready to run.
@@ -63,8 +88,7 @@ pub struct Pipeline {
     pub progress: Arc<Progress>,
 }
 
-/// Resolves the mapping, and makes publication, slot and ledger where they are missing. Servers that
-/// cannot be reached are waited for, up to `patience`.
+/// Resolves the mapping, and makes publication, slot and ledger where they are missing.
 ///
 /// # Errors
 /// All findings that are errors; refusals of the servers.
@@ -73,9 +97,11 @@ pub async fn prepare(
     args: &RunArgs,
     mappers: &Mappers,
     board: &Board,
-    patience: Option<Duration>,
+    patience: Patience,
 ) -> Result<Pipeline, Vec<Error>> {
     let started = Instant::now();
+    let held = patience == Patience::ForAll;
+    let longest = if held { HELD_WAIT } else { SET_UP_WAIT.1 };
     let mut wait = SET_UP_WAIT.0;
     loop {
         let errors = match set_up(settings, args, mappers, board).await {
@@ -90,8 +116,12 @@ pub async fn prepare(
         let passing = errors
             .iter()
             .all(|error| matches!(error.code(), Code::Unreachable | Code::TargetUnavailable));
-        if !passing || patience.is_some_and(|patience| started.elapsed() > patience) {
+        let spent = matches!(patience, Patience::For(limit) if started.elapsed() > limit);
+        if !passing && !held || spent {
             return Err(errors);
+        }
+        if held && let Some(error) = errors.first() {
+            hold(settings, error).await;
         }
         for error in &errors {
             tracing::warn!(
@@ -101,7 +131,19 @@ pub async fn prepare(
             board.failed(error);
         }
         tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(SET_UP_WAIT.1);
+        wait = (wait * 2).min(longest);
+    }
+}
+
+/// Best effort: `regraft status` shows what the daemon's log says.
+async fn hold(settings: &Settings, error: &Error) {
+    let noted = async {
+        let Side { client, place, .. } =
+            Side::connect("target", &settings.target.url, &settings.name).await?;
+        PgLedger::hold(&client, &place, &settings.name, error).await
+    };
+    if let Err(failed) = noted.await {
+        tracing::debug!("this could not be noted in the ledger: {failed:#}");
     }
 }
 
@@ -137,23 +179,34 @@ async fn set_up(
         let Side { client, server, place, .. } = &source;
         writes::withdraw(client, server, place, publication, &[]).await.map_err(one)?;
     }
-    let resolution = resolve(settings, mappers, &source, &target).await.map_err(one)?;
-    let Some(resolved) = resolution.resolved else {
-        let errors = resolution.findings.into_iter().filter(|f| f.severity == Severity::Error);
-        return Err(errors
-            .map(|finding| {
-                Error::new(finding.code, finding.what).at(finding.place).remedy(finding.remedy)
-            })
-            .collect());
+    let mut holding = Holding::read(settings, args, &target).await.map_err(one)?;
+    let (resolved, source_system) = loop {
+        let sides = (&source, &target);
+        let resolution = resolve(settings, mappers, sides, &holding.held).await.map_err(one)?;
+        if resolution.resolved.is_none() && holding.refused(&resolution).await.map_err(one)? {
+            continue;
+        }
+        let Some(resolved) = resolution.resolved else {
+            let errors = resolution.findings.into_iter().filter(|f| f.severity == Severity::Error);
+            return Err(errors
+                .map(|finding| {
+                    Error::new(finding.code, finding.what).at(finding.place).remedy(finding.remedy)
+                })
+                .collect());
+        };
+        let setup = Setup { settings, holding: &holding, args, source: &source, target: &target };
+        match setup.register(&resolved).await {
+            Ok(system) => {
+                resolution.findings.iter().for_each(|finding| tracing::warn!("{finding:#}"));
+                break (resolved, system);
+            }
+            Err(error) if holding.hold(&error).await.map_err(one)? => {}
+            Err(error) => return Err(one(error)),
+        }
     };
-    for finding in &resolution.findings {
-        tracing::warn!("{finding:#}");
-    }
     if let Some(finding) = standby(&source, &settings.name).await.map_err(one)? {
         tracing::warn!("{finding}");
     }
-    let setup = Setup { settings, args, source: &source, target: &target };
-    let source_system = setup.register(&resolved).await.map_err(one)?;
     let source_schemas = resolved.standing.source_schemas(&resolved.asked.path);
     let target_schemas = resolved.standing.target_schemas(&resolved.asked.target_path);
     let searching = |address: Address, schemas: Vec<String>| -> Address {
@@ -178,7 +231,9 @@ async fn set_up(
         verify_values: settings.verify.values,
         fence: None,
     };
-    let progress = Arc::new(Progress::new(&resolved.plan));
+    let before = board.progress();
+    let progress = Progress::new(&resolved.plan, holding.shown(), before.as_deref());
+    let progress = Arc::new(progress);
     Ok(Pipeline { plan: resolved.plan, connectors, progress })
 }
 

@@ -6,12 +6,13 @@
 
 use std::time::{Duration, Instant};
 
+use regraft_core::segment::Route;
 use regraft_core::sql::{literal, quote};
-use regraft_core::{Code, Error, Lsn, Result, TableName};
+use regraft_core::{Code, Drifted, Error, Lsn, Result, Subject, TableName};
 use regraft_pipeline::Plan;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered, Shape};
 use regraft_postgres::slot::{Publication, START_OVER, Server, Slot, names_standby};
-use regraft_postgres::standing::{self, Drift, Standing, When};
+use regraft_postgres::standing::{self, Drift, How, Standing, When};
 use regraft_postgres::writes::{self, Leaf};
 use regraft_postgres::{classify, history};
 use regraft_settings::Settings;
@@ -19,6 +20,7 @@ use tokio_postgres::types::PgLsn;
 
 use crate::args::RunArgs;
 use crate::finding::Finding;
+use crate::holding::Holding;
 use crate::resolve::standing::take;
 use crate::resolve::{Resolved, Side, occupied};
 
@@ -186,6 +188,7 @@ pub(crate) async fn rewound(source: &Side, known: &Registered) -> Result<Option<
 
 pub(crate) struct Setup<'a> {
     pub(crate) settings: &'a Settings,
+    pub(crate) holding: &'a Holding<'a>,
     pub(crate) args: &'a RunArgs,
     pub(crate) source: &'a Side,
     pub(crate) target: &'a Side,
@@ -198,9 +201,7 @@ impl Setup<'_> {
     /// What keeps the pipeline from running.
     pub(crate) async fn register(&self, resolved: &Resolved) -> Result<String> {
         let Self { settings, target, .. } = self;
-        let anew = named(resolved, "--recopy", &self.args.recopy)?;
-        let resynced = self.resynced(resolved)?;
-        let accepted = [anew.as_slice(), &resynced].concat();
+        let mut accepted = self.accepted(resolved)?;
         let alone = lock(target, &settings.name).await?;
         if let Some(refusal) = may_keep_ledger(target).await? {
             return Err(refusal);
@@ -213,7 +214,7 @@ impl Setup<'_> {
         }
         let mut drift = Vec::new();
         match &registered {
-            None => self.refuse_mixing(resolved, &anew).await?,
+            None => self.refuse_mixing(resolved, &accepted.anew).await?,
             Some(known) if !self.starts_over() => {
                 other_source(self.source, known).map_or(Ok(()), Err)?;
                 if let Some(error) = rewound(self.source, known).await? {
@@ -222,11 +223,11 @@ impl Setup<'_> {
                     PgLedger::note_error(client, place, &settings.name, Some(&error)).await?;
                     return Err(error);
                 }
-                other_meaning(resolved, known, &accepted).map_or(Ok(()), Err)?;
-                self.refuse_changes(resolved, known, &accepted)?;
                 if has_ledger {
-                    drift = self.refuse_drift(resolved, &accepted).await?;
+                    drift = self.drifted(resolved).await?;
                 }
+                self.judge(resolved, known, &drift, &mut accepted)?;
+                drift.retain(|drift| !accepted.covers(&drift.copies));
             }
             Some(_) => {}
         }
@@ -238,8 +239,8 @@ impl Setup<'_> {
                 PgLedger::migrate(&target.client, &target.place).await?;
             }
             match registered {
-                None => self.create(resolved, &anew).await,
-                Some(known) => self.resume(resolved, known, &anew, (&drift, &resynced)).await,
+                None => self.create(resolved, &accepted.anew).await,
+                Some(known) => self.resume(resolved, known, &drift, &accepted).await,
             }
         };
         let system = match made.await {
@@ -300,23 +301,87 @@ impl Setup<'_> {
     /// The slot may be lost, and the source another one: everything starts from here.
     fn starts_over(&self) -> bool {
         let RunArgs { recopy, resync, .. } = self.args;
-        recopy.iter().chain(resync).any(|name| name == "all")
+        let resume = self.holding.resume.iter().filter(|resume| resume.how != How::AsIs);
+        let resumed = resume.flat_map(|resume| &resume.tables);
+        recopy.iter().chain(resync).chain(resumed).any(|name| name == "all")
     }
 
-    /// The tables whose rows are to be compared and mended.
-    fn resynced(&self, resolved: &Resolved) -> Result<Vec<TableName>> {
-        let tables = named(resolved, "--resync", &self.args.resync)?;
-        let routes = &resolved.plan.routes;
-        let lost = routes.iter().find(|r| r.owner.is_none() && tables.contains(&r.source));
-        lost.map_or(Ok(tables), |route| {
+    /// What the command line and a resumption say of tables whose rows are stale.
+    fn accepted(&self, resolved: &Resolved) -> Result<Accepted> {
+        let anew = named(resolved, "--recopy", &self.args.recopy)?;
+        let resynced = named(resolved, "--resync", &self.args.resync)?;
+        let lost = |table| without_owner(resolved, table);
+        if let Some(route) = resynced.iter().find_map(lost) {
             let what = format!(
                 "--resync {}: rows of {} cannot be told by their source row",
                 route.source, route.target
             );
-            Err(Error::new(Code::UsageInvalid, what)
+            return Err(Error::new(Code::UsageInvalid, what)
                 .at(&route.place)
-                .remedy(copy_anew(&route.source)))
-        })
+                .remedy(copy_anew(&route.source)));
+        }
+        let mut accepted = Accepted { anew, resynced };
+        let resume = self.holding.resume.as_ref();
+        let how = resume.map_or(How::Mend, |resume| resume.how);
+        let tables = resolved.plan.tables.iter().map(|planned| &planned.table);
+        let wanted = tables.filter(|table| {
+            let asked = resume.is_some_and(|resume| {
+                let is = |t: &String| t == "all" || *t == table.name || *t == table.to_string();
+                resume.tables.iter().any(is)
+            });
+            // What was held has missed changes: it cannot go on as it is.
+            self.holding.resumed.contains(table) || asked && how != How::AsIs
+        });
+        for table in wanted.cloned().collect::<Vec<_>>() {
+            accepted.add(resolved, table, how);
+        }
+        Ok(accepted)
+    }
+
+    /// Somebody has said that the target's rows fit the mapping as they are.
+    fn as_is(&self) -> bool {
+        let resume = self.holding.resume.as_ref();
+        self.args.accept_mapping || resume.is_some_and(|resume| resume.how == How::AsIs)
+    }
+
+    /// Refuses to go on over something else than what was accepted, unless it is said how.
+    fn judge(
+        &self,
+        resolved: &Resolved,
+        known: &Registered,
+        drift: &[Drift],
+        accepted: &mut Accepted,
+    ) -> Result<()> {
+        // Without names it is about whatever is held.
+        let resume = self.holding.resume.as_ref().filter(|resume| resume.tables.is_empty());
+        loop {
+            let all = accepted.all();
+            let moved = || other_meaning(resolved, known, &all);
+            let changed = || self.changed(resolved, known, &all);
+            let held = || {
+                let drift = drift.iter().filter(|drift| !accepted.covers(&drift.copies));
+                let drift: Vec<_> = drift.cloned().collect();
+                let error = standing::held(&drift, &self.source.place)?;
+                let tables = error.drift().map(|drifted| drifted.tables.clone());
+                Some((error, tables.unwrap_or_default()))
+            };
+            let Some((error, mut tables)) = moved().or_else(changed).or_else(held) else {
+                return Ok(());
+            };
+            let names = |drifted: &Drifted| drifted.subjects.iter().all(|s| *s == Subject::Names);
+            if error.drift().is_some_and(names) {
+                // Any row may be made of what it means now.
+                tables = resolved.plan.tables.iter().map(|planned| planned.table.clone()).collect();
+            }
+            let policy = &resolved.asked.policy;
+            let goes_on = error.drift().is_some_and(|drifted| policy.goes_on(drifted));
+            if tables.is_empty() || resume.is_none() && !goes_on {
+                return Err(error);
+            }
+            tracing::warn!("{error:#}; it goes on all the same, as was said");
+            let how = resume.map_or(How::Mend, |resume| resume.how);
+            tables.into_iter().for_each(|table| accepted.add(resolved, table, how));
+        }
     }
 
     /// Another daemon runs the pipeline: this one may wait for its end, and must not change a thing.
@@ -334,7 +399,7 @@ impl Setup<'_> {
                 "stop it first: --recopy, --resync and --accept-mapping change what it works on",
             ));
         }
-        self.refuse_changes(resolved, &registered, &[])?;
+        self.changed(resolved, &registered, &[]).map_or(Ok(()), |(error, _)| Err(error))?;
         Ok(registered.source_system)
     }
 
@@ -348,20 +413,14 @@ impl Setup<'_> {
         occupied(self.target, &routes).await?.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Refuses to go on over something else than what was accepted, except where it is copied anew. Gives
-    /// what is compared and mended instead.
-    async fn refuse_drift(&self, resolved: &Resolved, anew: &[TableName]) -> Result<Vec<Drift>> {
+    /// What is not the same as when it was accepted.
+    async fn drifted(&self, resolved: &Resolved) -> Result<Vec<Drift>> {
         let Side { client, place, .. } = self.target;
         let known = standing::known(client, place, &self.settings.name).await?;
-        let Some(known) = known.filter(|_| !self.args.accept_mapping) else {
-            return Ok(Vec::new());
-        };
-        let now = &resolved.standing;
-        let mut drift = known.drift(now, &resolved.asked, When::Start);
-        drift.retain(|drift| {
-            drift.copies.is_empty() || !drift.copies.iter().all(|table| anew.contains(table))
-        });
-        standing::held(&drift, &self.source.place).map_or(Ok(drift), Err)
+        let known = known.filter(|_| !self.as_is());
+        Ok(known.map_or_else(Vec::new, |known| {
+            known.drift(&resolved.standing, &resolved.asked, When::Start)
+        }))
     }
 
     async fn publish(&self, plan: &Plan, resuming: bool) -> Result<()> {
@@ -481,8 +540,8 @@ impl Setup<'_> {
         &self,
         resolved: &Resolved,
         registered: Registered,
-        anew: &[TableName],
-        (drift, resynced): (&[Drift], &[TableName]),
+        drift: &[Drift],
+        Accepted { anew, resynced }: &Accepted,
     ) -> Result<String> {
         let Self { settings, source, target, .. } = self;
         let Resolved { plan, fingerprints, shapes, .. } = resolved;
@@ -492,6 +551,7 @@ impl Setup<'_> {
             self.restart_at(position).await?;
         }
         let (name, place) = (&settings.name, &target.place);
+        standing::release(&target.client, place, name, &self.holding.resumed).await?;
         PgLedger::set_statements(&target.client, place, name, &plan.routes, fingerprints, shapes)
             .await?;
         for table in anew {
@@ -499,6 +559,12 @@ impl Setup<'_> {
             PgLedger::recopy(&target.client, place, name, table, from).await?;
             tracing::info!(%table, %from, "copying the table anew");
         }
+        for table in resynced {
+            let from = fresh.unwrap_or(source.server.wal_end);
+            PgLedger::resync(&target.client, place, name, table, from).await?;
+            tracing::info!(%table, %from, "bringing the table's rows in line");
+        }
+        standing::ask(&target.client, place, name, None).await?;
         // With the position: what is missing before it is found by the comparison.
         let mended = standing::mended(drift);
         standing::mend(&target.client, place, name, drift, &mended).await?;
@@ -532,23 +598,24 @@ impl Setup<'_> {
         done.map(drop).map_err(|error| self.ledger_refused(&error))
     }
 
-    /// Refuses to go on where rows in the target may not fit the mapping any more.
-    fn refuse_changes(
+    /// A table whose rows in the target may not fit the mapping any more, and why.
+    fn changed(
         &self,
         resolved: &Resolved,
         registered: &Registered,
-        anew: &[TableName],
-    ) -> Result<()> {
-        if self.args.accept_mapping {
-            return Ok(());
+        accepted: &[TableName],
+    ) -> Option<(Error, Vec<TableName>)> {
+        if self.as_is() {
+            return None;
         }
         let tables = resolved.plan.tables.iter().map(|planned| &planned.table);
-        let mut kept = tables.filter(|table| !anew.contains(table));
-        kept.find_map(|table| {
-            changed_mapping(resolved, registered, table)
-                .or_else(|| changed_shape(resolved, registered, table, &self.source.place))
+        tables.filter(|table| !accepted.contains(table)).find_map(|table| {
+            let error = changed_mapping(resolved, registered, table).or_else(|| {
+                let error = changed_shape(resolved, registered, table, &self.source.place)?;
+                Some(error.drifted(Drifted::of(Subject::Columns, vec![table.clone()])))
+            });
+            error.map(|error| (error, vec![table.clone()]))
         })
-        .map_or(Ok(()), Err)
     }
 
     /// A slot from whose position on everything comes, made if need be.
@@ -572,6 +639,45 @@ impl Setup<'_> {
     fn ledger_refused(&self, error: &tokio_postgres::Error) -> Error {
         classify(error, &format!("{}, ledger", self.target.place))
     }
+}
+
+/// Source tables whose rows in the target are brought in line.
+#[derive(Default)]
+struct Accepted {
+    /// By copying them anew.
+    anew: Vec<TableName>,
+    /// By comparing them, and mending those that differ.
+    resynced: Vec<TableName>,
+}
+
+impl Accepted {
+    fn all(&self) -> Vec<TableName> {
+        [self.anew.as_slice(), &self.resynced].concat()
+    }
+
+    /// All rows that a drift has made stale are brought in line.
+    fn covers(&self, copies: &[TableName]) -> bool {
+        let accepted = |table| self.anew.contains(table) || self.resynced.contains(table);
+        !copies.is_empty() && copies.iter().all(accepted)
+    }
+
+    fn add(&mut self, resolved: &Resolved, table: TableName, how: How) {
+        if self.covers(std::slice::from_ref(&table)) {
+            return;
+        }
+        match how {
+            How::Mend | How::AsIs if without_owner(resolved, &table).is_none() => {
+                self.resynced.push(table);
+            }
+            _ => self.anew.push(table),
+        }
+    }
+}
+
+/// A statement over the table whose rows cannot be told by their source row.
+fn without_owner<'a>(resolved: &'a Resolved, table: &TableName) -> Option<&'a Route> {
+    let mut routes = resolved.plan.routes.iter();
+    routes.find(|route| route.owner.is_none() && route.source == *table)
 }
 
 /// Refuses to publish what would make the server refuse writes of the application.
@@ -607,10 +713,10 @@ fn copy_anew(table: &TableName) -> String {
 fn other_meaning(
     resolved: &Resolved,
     registered: &Registered,
-    anew: &[TableName],
-) -> Option<Error> {
+    accepted: &[TableName],
+) -> Option<(Error, Vec<TableName>)> {
     let now = resolved.plan.routes.iter().zip(&resolved.fingerprints);
-    now.filter(|(route, _)| !anew.contains(&route.source)).find_map(|(route, print)| {
+    now.filter(|(route, _)| !accepted.contains(&route.source)).find_map(|(route, print)| {
         let (source, target) = (route.source.to_string(), route.target.to_string());
         let mut same = registered.statements.iter().filter(|(.., known)| known == print).peekable();
         same.peek()?;
@@ -618,13 +724,17 @@ fn other_meaning(
             return None;
         }
         let (from, to, _) = same.next()?;
-        let (was, is) = if *from == source { (to, target) } else { (from, source) };
+        let at_target = *from == source;
+        let (was, is) = if at_target { (to, target) } else { (from, source) };
         let what = format!("a name of the statement means {is} now, and meant {was} when the pipeline was made");
-        Some(Error::new(Code::StandsOnOther, what).at(&route.place).remedy(format!(
+        let error = Error::new(Code::StandsOnOther, what).at(&route.place).remedy(format!(
             "write {was} in the mapping, with its schema, and start once with --accept-mapping: nothing is \
              lost; or rename {is}, or take its schema out of the role's search_path; if {is} is that very \
              table, moved: --resync {is}"
-        )))
+        ));
+        // Of a target there is no other way on than to say which is meant.
+        let tables = (!at_target).then(|| route.source.clone());
+        Some((error, tables.into_iter().collect()))
     })
 }
 

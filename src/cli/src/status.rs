@@ -7,12 +7,14 @@ use regraft_core::{Code, Error, Lsn, Result};
 use regraft_postgres::classify;
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::sessions::stalled;
+use regraft_postgres::standing::aside;
 use regraft_settings::Settings;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
 use crate::args::StatusArgs;
+use crate::holding::shown;
 use crate::load;
 use crate::out::{out, outln};
 use crate::resolve::Side;
@@ -70,16 +72,19 @@ async fn read(settings: &Settings) -> Result<Value> {
         let application = format!("regraft {}", settings.name);
         waiting.extend(stalled(&side.client, &side.place, &application).await?);
     }
+    let held = aside(&target.client, &target.place, &settings.name).await?;
+    let held: Vec<_> = held.iter().map(shown).collect();
     Ok(json!({
         "name": settings.name,
         "phase": phase,
-        "healthy": lives && beats && phase != "held" && noted.last_error.is_null(),
+        "healthy": lives && beats && phase != "held" && noted.last_error.is_null() && held.is_empty(),
         "daemon": { "process": holder, "seen_seconds": noted.quiet.as_secs_f64() },
         "position": noted.position,
         "lag_bytes": lag_bytes,
         "lag_seconds": lag_seconds,
         "tables": tables(&target.client, &settings.name).await.map_err(fail)?,
         "verification": verification(&target.client, &settings.name).await.map_err(fail)?,
+        "held": held,
         "last_error": noted.last_error,
         "waiting": waiting,
     }))
@@ -150,7 +155,7 @@ async fn tables(client: &Client, name: &str) -> Result<Vec<Value>, tokio_postgre
                LEFT JOIN regraft.chunks c ON c.keys IS NULL \
                AND (c.pipeline, c.source_schema, c.source_table) \
                  = (t.pipeline, t.source_schema, t.source_table) \
-               WHERE s.pipeline = $1 GROUP BY s.pipeline, s.statement ORDER BY s.statement";
+               WHERE s.pipeline = $1 AND s.statement >= 0 GROUP BY s.pipeline, s.statement ORDER BY s.statement";
     let rows = client.query(sql, &[&name]).await?;
     Ok(rows
         .iter()
@@ -228,6 +233,17 @@ fn print(status: &Value) {
     if let Some(rows) = verification["rows"].as_i64() {
         let open = verification["findings_open"].as_i64().unwrap_or_default();
         outln!("verified     {rows} rows in the last sweep, {open} findings open");
+    }
+    for held in status["held"].as_array().into_iter().flatten() {
+        let text = |key: &str| held[key].as_str().unwrap_or_default();
+        outln!(
+            "held         {} at {}: [{}] {}",
+            text("table"),
+            text("position"),
+            text("code"),
+            text("what")
+        );
+        outln!("  to do      {}", text("remedy"));
     }
     if let Some(what) = status["last_error"]["what"].as_str() {
         outln!("last error   [{}] {what}", status["last_error"]["code"].as_str().unwrap_or(""));

@@ -162,9 +162,10 @@ pub struct TableProgress {
     pub chunks: u64,
     /// Chunks done.
     pub chunks_done: u64,
-    /// The table is being copied anew: changes that were committed before this position are ignored,
-    /// and the statements' rows are cleared when the stream arrives there.
+    /// The table begins anew: changes that were committed before this position are ignored.
     pub anew_from: Option<Position>,
+    /// The statements' rows stay when the stream arrives there, to be compared; else they are cleared.
+    pub keeps_rows: bool,
 }
 
 /// What the ledger knows of a pipeline.
@@ -220,6 +221,10 @@ pub trait Connectors: Send {
     fn explain(&self, error: Error) -> Error {
         error
     }
+
+    /// Answers an error of something that is not the same any more ([`Error::drift`]). True when the plan is
+    /// to be made again: what drifted is held without the rest, or the settings say to go on.
+    fn answer(&mut self, error: &Error) -> impl Future<Output = Result<bool>> + Send;
 }
 
 /// Looks whether what the mapping stands on is still what was accepted: tables, columns, partitions, what
@@ -237,6 +242,9 @@ pub trait Sentinel: Send {
     /// # Errors
     /// What has to hold the pipeline. A server that does not answer is no such thing.
     fn look(&mut self) -> impl Future<Output = Result<Vec<String>>> + Send;
+
+    /// Somebody has said how a held pipeline goes on.
+    fn resumed(&mut self) -> impl Future<Output = bool> + Send;
 }
 
 /// The pipeline's own memory, in the target. Everything that has to be atomic with rows is written
@@ -266,8 +274,9 @@ pub trait Ledger: Send {
         known: &[i64],
     ) -> impl Future<Output = Result<Vec<PlannedChunk>>> + Send;
 
-    /// Notes that the daemon lives, for `regraft status`.
-    fn beat(&mut self) -> impl Future<Output = Result<()>> + Send;
+    /// Notes that the daemon lives, for `regraft status`. True when somebody has said how a held table
+    /// goes on: the plan is to be made again.
+    fn beat(&mut self) -> impl Future<Output = Result<bool>> + Send;
 
     /// Notes the phase, for `regraft status`.
     fn phase(&mut self, phase: Phase) -> impl Future<Output = Result<()>> + Send;

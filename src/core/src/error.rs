@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::drift::Drifted;
 use crate::text::visible;
 
 /// The result of anything that can fail with an [`Error`].
@@ -204,6 +205,7 @@ struct Parts {
     what: String,
     place: Option<String>,
     remedy: Option<String>,
+    drifted: Option<Drifted>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -211,7 +213,8 @@ impl Error {
     /// An error of this code; `what` is one sentence without a full stop.
     pub fn new(code: Code, what: impl Into<String>) -> Self {
         let what = one_line(what.into());
-        Self(Box::new(Parts { code, what, place: None, remedy: None, source: None }))
+        let (place, remedy, drifted, source) = (None, None, None, None);
+        Self(Box::new(Parts { code, what, place, remedy, drifted, source }))
     }
 
     /// Where: `file:line:column`, a table, a slot, a position.
@@ -225,6 +228,13 @@ impl Error {
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.0.remedy = Some(one_line(remedy.into()));
+        self
+    }
+
+    /// Something that the mapping stands on is not the same any more.
+    #[must_use]
+    pub fn drifted(mut self, drifted: Drifted) -> Self {
+        self.0.drifted = Some(drifted);
         self
     }
 
@@ -253,6 +263,11 @@ impl Error {
     /// Where, if it has a place.
     pub fn place(&self) -> Option<&str> {
         self.0.place.as_deref()
+    }
+
+    /// What is not the same any more, if that is what is wrong.
+    pub fn drift(&self) -> Option<&Drifted> {
+        self.0.drifted.as_ref()
     }
 
     /// What to do next, if there is something beyond the code's page.

@@ -9,6 +9,7 @@
 pub mod change;
 pub mod chunk;
 pub mod contract;
+pub mod drift;
 pub mod error;
 pub mod key;
 pub mod mapper;
@@ -24,6 +25,7 @@ pub mod verify;
 
 pub use change::{Change, Event, Transaction};
 pub use chunk::{ChunkData, ChunkScope, Snapshot, Traced};
+pub use drift::{Drifted, Subject};
 pub use error::{Code, Error, Kind, Result};
 pub use key::Key;
 pub use mapper::{Declaration, Mapped, Mapper};

@@ -21,7 +21,7 @@ use regraft_core::chunk::{ChunkScope, StatementRows};
 use regraft_core::contract::{ChunkReader, Ledger, LedgerState, Phase, PlannedChunk};
 use regraft_core::{Code, Error, Result};
 use regraft_telemetry::record;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +54,8 @@ pub(crate) struct Backfill<R, L> {
     pub(crate) options: Options,
     pub(crate) progress: Arc<Progress>,
     pub(crate) watermark: String,
+    /// Told when somebody has said how a held table goes on.
+    pub(crate) resumed: Arc<Notify>,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -209,8 +211,8 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
                     self.progress.set_awaited(source.synchronous);
                     record::wal_held(source.held_bytes);
                     self.phase(&state).await?;
-                    if ticks % BEAT_TICKS == 0 {
-                        self.ledger.beat().await?;
+                    if ticks % BEAT_TICKS == 0 && self.ledger.beat().await? {
+                        self.resumed.notify_one();
                     }
                     self.keys_to_read(&mut state).await?;
                     ticks += 1;

@@ -24,5 +24,5 @@ mod windows;
 
 pub use batch::Batch;
 pub use plan::{Options, Plan, PlannedTable, Trace, VerifyOptions};
-pub use progress::{LagSummary, LastError, Progress, Status, TableStatus, Verification};
+pub use progress::{HeldTable, LagSummary, LastError, Progress, Status, TableStatus, Verification};
 pub use run::{Ending, PATIENCE, run};

@@ -28,6 +28,8 @@ pub struct Progress {
     /// How many more of them there is room for.
     recent_room: AtomicUsize,
     state: Mutex<State>,
+    /// Source tables that the plan leaves out.
+    held: Vec<HeldTable>,
     since: SystemTime,
 }
 
@@ -84,6 +86,30 @@ impl LastError {
     }
 }
 
+/// A source table that is held while the others go on.
+#[derive(Clone, Debug, Serialize)]
+pub struct HeldTable {
+    /// Schema and table.
+    pub table: String,
+    /// Seconds since 1970 on the target's clock.
+    pub since: u64,
+    /// The rows in the target are as they were at this position of the source.
+    pub position: String,
+    /// Code of the error that holds it.
+    pub code: String,
+    /// What is not the same any more, and where.
+    pub what: String,
+    /// What to do next.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for HeldTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let HeldTable { table, position, code, what, .. } = self;
+        write!(f, "{table} is held at {position}: [{code}] {what}")
+    }
+}
+
 /// The state of a pipeline at one moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -91,7 +117,7 @@ pub struct Status {
     pub name: String,
     /// What it is doing.
     pub phase: Phase,
-    /// No error holds it.
+    /// No error holds it, or a table of it.
     pub healthy: bool,
     /// Everything up to here is in the target.
     pub position: Option<Position>,
@@ -110,6 +136,8 @@ pub struct Status {
     pub changes: u64,
     /// What verification has found, since the daemon started.
     pub verification: Verification,
+    /// Source tables that are held while the others go on.
+    pub held: Vec<HeldTable>,
     /// The error that holds the pipeline.
     pub last_error: Option<LastError>,
 }
@@ -129,6 +157,7 @@ impl Status {
             transactions: 0,
             changes: 0,
             verification: Verification::default(),
+            held: Vec::new(),
             last_error,
         }
     }
@@ -178,15 +207,22 @@ pub struct LagSummary {
 }
 
 impl Progress {
-    /// Of a pipeline that has not started.
-    pub fn new(plan: &Plan) -> Self {
+    /// Of a plan that has not started, and leaves out these tables. It goes on from the plan `before`.
+    pub fn new(plan: &Plan, held: Vec<HeldTable>, before: Option<&Progress>) -> Self {
+        record::held_tables(held.len());
         let sources: Vec<_> = plan.tables.iter().map(|table| table.table.clone()).collect();
         let source_of = |route: &regraft_core::segment::Route| plan.table(&route.source);
-        let state = State {
+        let mut state = State {
             rows: vec![(0, 0); plan.routes.len()],
             chunks: vec![(0, 0); sources.len()],
             ..State::default()
         };
+        if let Some(before) = before {
+            let mut before = before.state();
+            (state.transactions, state.changes) = (before.transactions, before.changes);
+            state.lag = std::mem::take(&mut before.lag);
+            state.verification = before.verification.clone();
+        }
         Self {
             name: plan.name.clone(),
             targets: plan.routes.iter().map(|route| route.target.clone()).collect(),
@@ -197,7 +233,8 @@ impl Progress {
             recent: Mutex::default(),
             recent_room: AtomicUsize::new(0),
             state: Mutex::new(state),
-            since: SystemTime::now(),
+            held,
+            since: before.map_or_else(SystemTime::now, |before| before.since),
         }
     }
 
@@ -278,7 +315,8 @@ impl Progress {
         self.state().phase.unwrap_or(Phase::Starting)
     }
 
-    pub(crate) fn set_error(&self, error: &Error) {
+    /// Notes an error that holds the pipeline.
+    pub fn set_error(&self, error: &Error) {
         record::error(error.code());
         self.state().last_error = Some(LastError::of(error));
     }
@@ -422,7 +460,7 @@ impl Progress {
         Status {
             name: self.name.clone(),
             phase: state.phase.unwrap_or(Phase::Starting),
-            healthy: state.last_error.is_none(),
+            healthy: state.last_error.is_none() && self.held.is_empty(),
             position: state.position,
             lag_bytes: state.measured.bytes(state.reached()),
             lag_seconds: state.lag().map(|lag| lag.as_secs_f64()),
@@ -434,6 +472,7 @@ impl Progress {
                 oldest_seconds: oldest.map(|age| age.as_secs_f64()),
                 ..state.verification.clone()
             },
+            held: self.held.clone(),
             last_error: state.last_error.clone(),
         }
     }

@@ -53,6 +53,9 @@ pub enum Ending {
     Stopped,
     /// Everything is copied, and the source's position of that moment is in the target.
     CaughtUp,
+    /// Something that the mapping stands on is not the same, and it is said how to go on: the plan has to
+    /// be made again.
+    PlanAgain,
 }
 
 /// Runs the pipeline until told to stop, caught up (where asked for), or an error that a person has to
@@ -103,10 +106,16 @@ async fn attempts<C: Connectors>(
         let since = *failing_since.get_or_insert(started);
         progress.set_error(&error);
         whole = error.code() == Code::DuplicateTargetKey || whole && !moved;
+        let drifted = error.drift().is_some();
+        if drifted && !options.until_caught_up && answered(connectors, &error).await {
+            return Ok(Ending::PlanAgain);
+        }
         let tried_again = match error.kind() {
             Kind::Unavailable => !options.until_caught_up || since.elapsed() < PATIENCE,
             Kind::Refused => !options.until_caught_up,
-            Kind::Usage | Kind::Unsafe | Kind::Internal => false,
+            // Held at its position, it is as safe as one that ended.
+            Kind::Unsafe => !options.until_caught_up && drifted,
+            Kind::Usage | Kind::Internal => false,
         };
         if !tried_again {
             note(connectors, Some(&error), Phase::Stopped).await;
@@ -121,7 +130,9 @@ async fn attempts<C: Connectors>(
         );
         tokio::select! {
             () = cancel.cancelled() => return Ok(Ending::Stopped),
-            () = pause(connectors.sentinel(), wait) => {}
+            resumed = pause(connectors.sentinel(), wait, drifted) => if resumed {
+                return Ok(Ending::PlanAgain);
+            }
         }
         wait = (wait * 2).min(BACKOFF.1);
     }
@@ -186,6 +197,7 @@ async fn attempt<C: Connectors>(
     let (follower_tx, chunks) = mpsc::channel(CHUNK_MESSAGES);
     let applier = Applier::new(sink, durable_tx, committed_tx, Arc::clone(progress));
     let applier = tokio::spawn(applier.run(segments_rx));
+    let resumed = Arc::new(Notify::new());
     let backfill = Backfill {
         ledger,
         planner,
@@ -195,6 +207,7 @@ async fn attempt<C: Connectors>(
         options: options.clone(),
         progress: Arc::clone(progress),
         watermark: watermark.clone(),
+        resumed: Arc::clone(&resumed),
         cancel: attempt_over.clone(),
     };
     let verify = verifier.map(|(verifier, reader, options)| Verify {
@@ -232,19 +245,20 @@ async fn attempt<C: Connectors>(
     let start = Start { ledger: &state, watermark: &watermark, whole, settle_below };
     let follower = Follower::new(plan, options, Arc::clone(progress), stream, ports, &start);
     let followed = tokio::select! {
-        followed = follower.run() => followed,
+        followed = follower.run() => followed.map(Some),
         result = &mut backfill => Err(ended(result)),
         result = &mut verify => Err(ended(result)),
         result = &mut looks => Err(ended(result)),
+        () = resumed.notified() => Ok(None),
     };
     attempt_over.cancel();
     drop((backfill, verify, looks));
     let (followed, stream) = match followed {
-        Ok(followed) => followed,
-        Err(error) => {
+        Ok(Some(followed)) => followed,
+        ended => {
             // What was sent before is applied; only what is at fault waits.
             drop(tokio::time::timeout(STOP_GRACE, &mut applier).await);
-            return Err(error);
+            return ended.map(|_| Ending::PlanAgain);
         }
     };
 
@@ -296,7 +310,9 @@ async fn look<S: Sentinel>(
 }
 
 /// Waits until the next attempt; the application must be able to write meanwhile, too.
-async fn pause<S: Sentinel>(mut sentinel: S, wait: Duration) {
+///
+/// True when somebody has said meanwhile how to go on after a drift.
+async fn pause<S: Sentinel>(mut sentinel: S, wait: Duration, drifted: bool) -> bool {
     let over = Instant::now() + wait;
     while Instant::now() < over {
         tokio::time::sleep(over.saturating_duration_since(Instant::now()).min(LOOK_PAUSE.0)).await;
@@ -304,6 +320,23 @@ async fn pause<S: Sentinel>(mut sentinel: S, wait: Duration) {
             // Of what is found the next attempt tells.
             drop(sentinel.guard().await);
         }
+        if drifted && sentinel.resumed().await {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a drift was answered, so that the plan is to be made again.
+async fn answered<C: Connectors>(connectors: &mut C, error: &Error) -> bool {
+    let answer = tokio::time::timeout(NOTE_TIME, connectors.answer(error)).await;
+    match answer {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(failed)) => {
+            tracing::debug!("the drift could not be answered: {failed:#}");
+            false
+        }
+        Err(_) => false,
     }
 }
 

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use regraft_core::{Code, Error, Result};
 
 pub use model::{
-    Backfill, Deadlines, ForeignKeys, Http, Limits, Log, LogFormat, LogLevel, Repair, Verify,
-    json_schema,
+    Backfill, Deadlines, Drift, ForeignKeys, HeldOnDrift, Http, Limits, Log, LogFormat, LogLevel,
+    OnDrift, Repair, Verify, json_schema,
 };
 pub use secret::{Secret, UrlSource};
 pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};
@@ -54,6 +54,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long a server is waited for.
     pub deadlines: Deadlines,
+    /// What happens when something changes that the mapping stands on.
+    pub drift: Drift,
     /// Log lines.
     pub log: Log,
 }
@@ -192,6 +194,7 @@ impl Settings {
             verify: file.verify,
             limits: file.limits,
             deadlines: file.deadlines,
+            drift: file.drift,
             log: file.log,
         }
     }

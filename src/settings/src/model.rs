@@ -129,6 +129,9 @@ pub(crate) struct SettingsFile {
     /// How long a server is waited for.
     #[serde(default)]
     pub(crate) deadlines: Deadlines,
+    /// What happens when something changes that the mapping stands on.
+    #[serde(default)]
+    pub(crate) drift: Drift,
     /// Log lines, which go to standard error.
     #[serde(default)]
     pub(crate) log: Log,
@@ -326,6 +329,58 @@ impl Default for Verify {
             repairs_per_hour: DEFAULT_REPAIRS,
         }
     }
+}
+
+/// What happens when something changes that the mapping stands on. What no mapping can go on with, such as
+/// a column that is gone, is held whatever is chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Drift {
+    /// Columns of source and target that were renamed, replaced, rewritten or got another type; labels of
+    /// enums; a replica identity.
+    pub columns: OnDrift,
+    /// Tables that were replaced by others of the same name, dropped and made again, or are inherited from.
+    pub tables: OnDrift,
+    /// Partitions that were attached with rows, detached, truncated.
+    pub partitions: OnDrift,
+    /// A publication that did not hold a table all the time.
+    pub publication: OnDrift,
+    /// What is held: only the tables that drifted, with those whose rows are connected with theirs by
+    /// foreign keys of the target or a common target; or all.
+    pub held: HeldOnDrift,
+}
+
+impl Default for Drift {
+    fn default() -> Self {
+        Self {
+            columns: OnDrift::Hold,
+            tables: OnDrift::Hold,
+            partitions: OnDrift::GoOn,
+            publication: OnDrift::Hold,
+            held: HeldOnDrift::Table,
+        }
+    }
+}
+
+/// The answer to a drift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDrift {
+    /// A person says how it goes on: `regraft resume`.
+    Hold,
+    /// The plan is made again, and the rows in question are compared and mended, or copied anew where they
+    /// cannot be told by their source row.
+    GoOn,
+}
+
+/// What a drift holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldOnDrift {
+    /// The table, and what is connected with it.
+    Table,
+    /// The whole pipeline.
+    All,
 }
 
 /// What happens to rows that differ.

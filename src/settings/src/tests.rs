@@ -106,7 +106,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
     assert_eq!(
         unknown.remedy_text(),
         Some(
-            "the keys of the file are backfill, deadlines, http, limits, log, mapping, name, source, target, verify"
+            "the keys of the file are backfill, deadlines, drift, http, limits, log, mapping, name, source, target, verify"
         )
     );
     // What was misspelt is not missing as well.
@@ -339,7 +339,7 @@ fn the_json_schema_describes_every_key_and_gives_the_defaults() {
     let schema = json_schema();
     let mut count = 0;
     each(&schema, "", &mut count);
-    assert_eq!(count, 44);
+    assert_eq!(count, 50);
     let required = serde_json::json!(["name", "source", "target", "mapping"]);
     assert_eq!(schema["required"], required);
     let limits = &schema["properties"]["limits"]["properties"];

@@ -103,6 +103,8 @@ metrics! {
         "Times that a pipeline started anew after an error, by the server that the error is about.";
     PHASE = "regraft_phase", Kind::Gauge, Count,
         "1 for the phase that the pipeline is in, 0 for the others.";
+    HELD_TABLES = "regraft_held_tables", Kind::Gauge, Count,
+        "Source tables that are held while the others go on.";
     ERRORS_TOTAL = "regraft_errors_total", Kind::Counter, Count,
         "Errors that ended an attempt, by code.";
     VERIFIED_ROWS_TOTAL = "regraft_verified_rows_total", Kind::Counter, Count,
@@ -329,6 +331,11 @@ pub mod record {
         }
     }
 
+    /// So many source tables are held while the others go on.
+    pub fn held_tables(count: usize) {
+        gauge!(super::HELD_TABLES).set(count as f64);
+    }
+
     /// Rows of a target table were equal.
     pub fn verified(table: &TableName, rows: u64) {
         counter!(super::VERIFIED_ROWS_TOTAL, "table" => TABLES.of(table)).increment(rows);
@@ -389,6 +396,7 @@ mod tests {
         record::chunk_reread();
         record::reconnect(&Error::new(Code::Unreachable, "gone").at("target (host:5432)"));
         record::phase(Phase::CatchingUp);
+        record::held_tables(1);
         record::error(Code::SlotMissing);
         record::verified(&table, 11);
         record::unverified(Duration::from_secs(90));

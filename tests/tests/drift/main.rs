@@ -2,6 +2,7 @@
 //! or while it does not. The application goes on, and what differs is told before a row moves.
 
 mod columns;
+mod held;
 mod meaning;
 mod partitions;
 mod position;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use regraft_core::{Code, Error, TableName};
+use regraft_core::{Code, Drifted, Error, Oid, Subject, TableName};
 
 use super::{Asked, AskedTable, ColumnIs, NameIs, PartIs, Standing, TableIs};
 use crate::slot::START_OVER;
@@ -19,6 +19,8 @@ pub enum Reply {
 /// Something that is not the same any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
+    /// What it is about.
+    pub subject: Subject,
     /// The source tables that are copied anew to accept it; none when everything is.
     pub copies: Vec<TableName>,
     /// The targets whose rows may be wrong.
@@ -36,7 +38,10 @@ pub struct Drift {
 impl Drift {
     /// As an error at the source.
     pub fn error(&self, place: &str) -> Error {
-        Error::new(self.code, self.what.clone()).at(place).remedy(self.remedy.clone())
+        Error::new(self.code, self.what.clone())
+            .at(place)
+            .remedy(self.remedy.clone())
+            .drifted(Drifted::of(self.subject, self.copies.clone()))
     }
 }
 
@@ -58,7 +63,7 @@ impl Standing {
                 continue;
             };
             source(before, now, table, when, &mut found);
-            self.publication(now, asked, table, &mut found);
+            self.publication(now, asked, (table, before.oid), &mut found);
         }
         for before in &self.targets {
             if let Some(table) = asked.targets.iter().find(|asked| asked.table == before.table) {
@@ -66,6 +71,11 @@ impl Standing {
             }
         }
         found.extend(self.names(now, asked, when));
+        for drift in &mut found {
+            if asked.policy.holds.contains(&drift.subject) {
+                drift.reply = Reply::Hold;
+            }
+        }
         found
     }
 
@@ -74,7 +84,7 @@ impl Standing {
         &self,
         now: &Standing,
         asked: &Asked,
-        table: &AskedTable,
+        (table, table_oid): (&AskedTable, Oid),
         found: &mut Vec<Drift>,
     ) {
         let Some(before) = &self.publication else { return };
@@ -109,6 +119,10 @@ impl Standing {
                 }
                 return;
             }
+            // A table that is no more, or another one, is told as that.
+            _ if !now.sources.iter().any(|is| is.table == table.table && is.oid == table_oid) => {
+                return;
+            }
             (Some(_), None) => "was taken out of the publication",
             (was, is) if was != is => "was taken out of the publication, and added to it again",
             // It carries what it carried, and has another owner: that alone is most likely what was altered.
@@ -117,7 +131,7 @@ impl Standing {
                 && before.owner != after.owner =>
             {
                 let what = format!("the publication of {} has another owner", table.table);
-                found.push(compare(table, what));
+                found.push(compare(table, Subject::Publication, what));
                 return;
             }
             _ if before.id != after.id => "is in a publication that was altered",
@@ -128,6 +142,7 @@ impl Standing {
             code: Code::PublicationGap,
             ..hold(
                 table,
+                Subject::Publication,
                 format!("{name} {what}: changes of it may be missing in the stream"),
                 "because nothing was written meanwhile",
             )
@@ -158,6 +173,7 @@ impl Standing {
         added
             .chain(gone)
             .map(|(name, what)| Drift {
+                subject: Subject::Names,
                 copies: Vec::new(),
                 targets: Vec::new(),
                 what: format!("the {} {} {what}", name.kind, name.what),
@@ -180,30 +196,40 @@ fn source(
     found: &mut Vec<Drift>,
 ) {
     let name = &before.table;
-    let mut hold = |what: String| {
-        found.push(hold(asked, what, "because the target's rows fit already"));
+    let mut hold = |subject: Subject, what: String| {
+        found.push(hold(asked, subject, what, "because the target's rows fit already"));
     };
     let Some(after) = now.sources.iter().find(|table| table.table == *name) else {
-        return hold(format!("the source table {name} does not exist any more"));
+        return hold(Subject::Tables, format!("the source table {name} does not exist any more"));
     };
     if before.oid != after.oid {
-        return hold(format!(
-            "{name} is another table than the one that was copied: that one was renamed, moved or dropped"
-        ));
+        return hold(
+            Subject::Tables,
+            format!(
+                "{name} is another table than the one that was copied: that one was renamed, moved or dropped"
+            ),
+        );
     }
     if after.inherited && !before.inherited {
-        return hold(format!(
-            "other tables inherit from {name} now: a SELECT gives their rows, and the stream tells them apart"
-        ));
+        return hold(
+            Subject::Tables,
+            format!(
+                "other tables inherit from {name} now: a SELECT gives their rows, and the stream tells them \
+                 apart"
+            ),
+        );
     }
     let unlogged = |part: &&PartIs| {
         part.unlogged && !before.parts.iter().any(|was| was.oid == part.oid && was.unlogged)
     };
     if let Some(part) = after.parts.iter().find(unlogged) {
-        return hold(format!(
-            "{} is UNLOGGED, or a foreign table: its changes are not in the log",
-            part.table
-        ));
+        return hold(
+            Subject::Tables,
+            format!(
+                "{} is UNLOGGED, or a foreign table: its changes are not in the log",
+                part.table
+            ),
+        );
     }
     let mut maybe_rewritten = Vec::new();
     for column in &before.columns {
@@ -212,13 +238,16 @@ fn source(
             continue;
         };
         if let Some(what) = column_drift(column, is, when) {
-            hold(format!("the column {} of {name} {what}", column.name));
+            hold(Subject::Columns, format!("the column {} of {name} {what}", column.name));
         } else if column.altered != is.altered {
             match rewritten(before, after, (column, is)) {
-                Rewritten::Yes => hold(format!(
-                    "ALTER TABLE has rewritten values of the column {} of {name}, which no stream carries",
-                    column.name
-                )),
+                Rewritten::Yes => hold(
+                    Subject::Columns,
+                    format!(
+                        "ALTER TABLE has rewritten values of the column {} of {name}, which no stream carries",
+                        column.name
+                    ),
+                ),
                 Rewritten::Perhaps => maybe_rewritten.push(column.name.as_str()),
                 Rewritten::No => {}
             }
@@ -229,7 +258,7 @@ fn source(
             "{name} was altered and rewritten, which may have changed values of {}",
             maybe_rewritten.join(", ")
         );
-        found.push(compare(asked, what));
+        found.push(compare(asked, Subject::Columns, what));
     }
     parts(before, after, asked, found);
 }
@@ -308,37 +337,44 @@ fn parts(before: &TableIs, now: &TableIs, asked: &AskedTable, found: &mut Vec<Dr
         return;
     }
     let name = &before.table;
-    found.push(compare(asked, format!("partitions of {name} changed: {}", told.join(", "))));
+    let what = format!("partitions of {name} changed: {}", told.join(", "));
+    found.push(compare(asked, Subject::Partitions, what));
 }
 
 /// A drift whose rows are compared and mended, where they can be told by key.
-fn compare(asked: &AskedTable, what: String) -> Drift {
+fn compare(asked: &AskedTable, subject: Subject, what: String) -> Drift {
     let reply = if asked.mended_by_key { Reply::Compare } else { Reply::Hold };
-    Drift { reply, ..hold(asked, what, "because the target's rows fit already") }
+    Drift { reply, ..hold(asked, subject, what, "because the target's rows fit already") }
 }
 
 fn target(before: &TableIs, now: &Standing, asked: &AskedTable, found: &mut Vec<Drift>) {
     let name = &before.table;
-    let mut hold = |what: String| {
-        found.push(hold(asked, what, "because it holds the same rows"));
+    let mut hold = |subject: Subject, what: String| {
+        found.push(hold(asked, subject, what, "because it holds the same rows"));
     };
     let Some(after) = now.targets.iter().find(|table| table.table == *name) else {
-        return hold(format!("the target table {name} does not exist any more"));
+        return hold(Subject::Tables, format!("the target table {name} does not exist any more"));
     };
     if before.oid != after.oid {
-        return hold(format!(
-            "the target {name} is another table than the one that was filled: that one was renamed, moved or \
-             dropped"
-        ));
+        return hold(
+            Subject::Tables,
+            format!(
+                "the target {name} is another table than the one that was filled: that one was renamed, moved \
+                 or dropped"
+            ),
+        );
     }
     for column in &before.columns {
         let is = after.columns.iter().find(|other| other.name == column.name);
         if is.is_some_and(|is| is.number != column.number) {
-            hold(format!(
-                "the column {} of the target {name} is another column than the one that was filled, by the \
-                 same name",
-                column.name
-            ));
+            hold(
+                Subject::Columns,
+                format!(
+                    "the column {} of the target {name} is another column than the one that was filled, by \
+                     the same name",
+                    column.name
+                ),
+            );
         }
     }
 }
@@ -347,11 +383,11 @@ fn target(before: &TableIs, now: &Standing, asked: &AskedTable, found: &mut Vec<
 fn everything(asked: &AskedTable, what: String, code: Code) -> Drift {
     let remedy = format!("what was written meanwhile cannot be decoded: {START_OVER}");
     let (copies, targets) = (Vec::new(), Vec::new());
-    Drift { copies, targets, remedy, code, ..hold(asked, what, "") }
+    Drift { copies, targets, remedy, code, ..hold(asked, Subject::Publication, what, "") }
 }
 
 /// A drift that a person has to answer.
-fn hold(asked: &AskedTable, what: String, because: &str) -> Drift {
+fn hold(asked: &AskedTable, subject: Subject, what: String, because: &str) -> Drift {
     let options = |option: &str| {
         let tables = asked.copies.iter().map(|table| format!("{option} {table}"));
         tables.collect::<Vec<_>>().join(" ")
@@ -370,6 +406,7 @@ fn hold(asked: &AskedTable, what: String, because: &str) -> Drift {
         options("--recopy"),
     );
     Drift {
+        subject,
         copies: asked.copies.clone(),
         targets: asked.targets.clone(),
         what,

@@ -5,14 +5,16 @@
 //! This is the one place that knows what "the same" means: a kind of drift is a [`Drift`], found in
 //! [`drift`], and what is compared is read in [`catalog`].
 
+mod aside;
 mod catalog;
 mod drift;
 mod record;
 mod sentinel;
 
-use regraft_core::{Oid, TableName};
+use regraft_core::{Drifted, Oid, Subject, TableName};
 use serde::{Deserialize, Serialize};
 
+pub use self::aside::{Held, How, Resume, aside, ask, connected, release, resumption, set_aside};
 pub use self::drift::{Drift, Reply, When};
 pub use self::record::{accept, known, mend, mended};
 pub use self::sentinel::{PgSentinel, held};
@@ -34,6 +36,29 @@ pub struct Asked {
     pub path: Vec<String>,
     /// Schemas that the role searches at the target.
     pub target_path: Vec<String>,
+    /// How the operator wants drift to be answered.
+    pub policy: Policy,
+}
+
+/// How drift is answered, where there is a choice.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// What is gone on with by itself: rows are brought in line as `regraft resume --accept` would.
+    pub goes_on: Vec<Subject>,
+    /// What is held, though it could be brought in line by itself.
+    pub holds: Vec<Subject>,
+    /// Only what drifted is held, and what is connected with it; else the whole pipeline.
+    pub alone: bool,
+    /// Foreign keys of the target do not connect rows.
+    pub trusted: bool,
+}
+
+impl Policy {
+    /// Whether all that drifted is gone on with.
+    pub fn goes_on(&self, drifted: &Drifted) -> bool {
+        !drifted.tables.is_empty()
+            && drifted.subjects.iter().all(|subject| self.goes_on.contains(subject))
+    }
 }
 
 /// A table, and columns of it.

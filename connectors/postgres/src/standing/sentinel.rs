@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use regraft_core::contract::Sentinel;
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Drifted, Error, Result, TableName};
 use tokio_postgres::Client;
 
+use super::aside::resumption;
 use super::drift::{Reply, When};
 use super::record::{accept_mending, known, mended};
 use super::{Asked, Drift, Standing};
@@ -109,14 +110,27 @@ impl PgSentinel {
 
 /// All that holds the pipeline, as one error.
 pub fn held(drift: &[Drift], place: &str) -> Option<Error> {
-    let mut held = drift.iter().filter(|drift| drift.reply == Reply::Hold);
-    let first = held.next()?;
-    let rest: Vec<_> = held.map(|drift| drift.what.as_str()).collect();
-    if rest.is_empty() {
-        return Some(first.error(place));
+    let held: Vec<_> = drift.iter().filter(|drift| drift.reply == Reply::Hold).collect();
+    let (first, rest) = held.split_first()?;
+    let what = match rest {
+        [] => first.what.clone(),
+        _ => {
+            let rest: Vec<_> = rest.iter().map(|drift| drift.what.as_str()).collect();
+            format!("{}; also: {}", first.what, rest.join("; "))
+        }
+    };
+    let subjects = held.iter().map(|drift| drift.subject).collect();
+    let mut tables: Vec<TableName> = Vec::new();
+    // One that concerns everything leaves nothing to tell apart.
+    if held.iter().all(|drift| !drift.copies.is_empty()) {
+        for table in held.iter().flat_map(|drift| &drift.copies) {
+            if !tables.contains(table) {
+                tables.push(table.clone());
+            }
+        }
     }
-    let what = format!("{}; also: {}", first.what, rest.join("; "));
-    Some(Drift { what, ..first.clone() }.error(place))
+    let error = Drift { what, ..(*first).clone() }.error(place);
+    Some(error.drifted(Drifted { subjects, tables }))
 }
 
 impl Sentinel for PgSentinel {
@@ -128,6 +142,21 @@ impl Sentinel for PgSentinel {
             }
             Err(error) => only_what_holds(error),
         }
+    }
+
+    async fn resumed(&mut self) -> bool {
+        let (client, place) = match self.at_target.take() {
+            Some(at_target) => at_target,
+            None => match self.connect("target", &self.target).await {
+                Ok(at_target) => at_target,
+                Err(_) => return false,
+            },
+        };
+        let asked = resumption(&client, &place, &self.name).await;
+        if asked.is_ok() {
+            self.at_target = Some((client, place));
+        }
+        matches!(asked, Ok(Some(_)))
     }
 
     async fn look(&mut self) -> Result<Vec<String>> {

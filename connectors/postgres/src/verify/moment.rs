@@ -202,8 +202,12 @@ impl Audit {
 
     /// Begins at the target, at a position of at least this, with all copied and nothing left to be read.
     async fn begin_target(&self, not_before: Lsn) -> Result<Lsn> {
-        let sql = "SELECT position, NOT EXISTS (SELECT FROM regraft.chunks WHERE pipeline = $1 AND done_at IS NULL) \
-                       AND NOT EXISTS (SELECT FROM regraft.tables WHERE pipeline = $1 AND NOT fully_planned) \
+        // Tables that are held are left out.
+        let sql = "WITH followed AS (SELECT source FROM regraft.statements WHERE pipeline = $1 AND statement >= 0) \
+                   SELECT position, NOT EXISTS (SELECT FROM regraft.chunks WHERE pipeline = $1 AND done_at IS NULL \
+                       AND source_schema || '.' || source_table IN (SELECT source FROM followed)) \
+                       AND NOT EXISTS (SELECT FROM regraft.tables WHERE pipeline = $1 AND NOT fully_planned \
+                       AND source_schema || '.' || source_table IN (SELECT source FROM followed)) \
                    FROM regraft.pipelines WHERE name = $1";
         loop {
             let begun = self.target.0.batch_execute(BEGIN).await;

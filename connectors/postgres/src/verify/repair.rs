@@ -12,8 +12,8 @@ use super::{OwnerColumn, PgVerifier, VerifyStatement, arrays, parameters};
 const CHUNK: usize = 1_000;
 
 impl PgVerifier {
-    /// Asks the pipeline to repair the open findings for which it was not asked yet, of the targets
-    /// named, or of all without names. Gives their number. Those of statements without owner columns are
+    /// Asks the pipeline to repair the open findings for which it was not asked yet, or which were found
+    /// again since, of the targets named, or of all without names. Gives their number. Those of statements without owner columns are
     /// left alone: their rows cannot be told apart by key.
     ///
     /// # Errors
@@ -28,8 +28,8 @@ impl PgVerifier {
                 continue;
             }
             let sql = "UPDATE regraft.findings SET repair_at = now() WHERE pipeline = $1 \
-                       AND fingerprint = $2 AND state = 'open' AND repair_at IS NULL \
-                       RETURNING owner, row_key";
+                       AND fingerprint = $2 AND state = 'open' \
+                       AND (repair_at IS NULL OR last_seen > repair_at) RETURNING owner, row_key";
             let rows = self.target.client.query(sql, &[&self.name, &statement.fingerprint]).await;
             let rows = rows.map_err(|error| self.at_target(&error))?;
             asked += rows.len() as u64;

@@ -93,6 +93,7 @@ async fn copied(side: &Side, name: &str) -> Result<bool> {
     }
     let sql = "SELECT coalesce(bool_and(t.fully_planned), false) AND NOT EXISTS \
                (SELECT FROM regraft.chunks c WHERE c.pipeline = $1 AND c.done_at IS NULL AND c.keys IS NULL) \
-               FROM regraft.tables t WHERE t.pipeline = $1";
+               FROM regraft.tables t WHERE t.pipeline = $1 AND t.source_schema || '.' || t.source_table IN \
+               (SELECT source FROM regraft.statements s WHERE s.pipeline = $1 AND statement >= 0)";
     Ok(side.client.query_one(sql, &[&name]).await.map_err(fail)?.get(0))
 }

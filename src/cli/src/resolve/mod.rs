@@ -33,7 +33,7 @@ use regraft_postgres::connectors::place as place_of;
 use regraft_postgres::endpoint::{AS_REGRAFT, AS_ROLE};
 use regraft_postgres::ledger::Shape;
 use regraft_postgres::slot::Server;
-use regraft_postgres::standing::{Asked, Standing};
+use regraft_postgres::standing::{Asked, Held, Standing};
 use regraft_postgres::verify::VerifyStatement;
 use regraft_settings::{Settings, UrlSource};
 use serde::Serialize;
@@ -171,6 +171,8 @@ pub struct Resolution {
     pub findings: Vec<Finding>,
     /// Statements whose target does not exist, with what a table for them needs.
     pub missing_targets: Vec<MissingTarget>,
+    /// Fingerprints of the statements that are not in order, and why.
+    pub refused: Vec<(String, Error)>,
     /// Present when nothing found is an error.
     pub resolved: Option<Resolved>,
 }
@@ -305,15 +307,15 @@ impl Evaluation {
     }
 }
 
-/// Resolves a mapping.
+/// Resolves a mapping, without the statements over tables that are held.
 ///
 /// # Errors
 /// When a server cannot be asked; everything else is a finding.
 pub async fn resolve(
     settings: &Settings,
     mappers: &Mappers,
-    source: &Side,
-    target: &Side,
+    (source, target): (&Side, &Side),
+    held: &[Held],
 ) -> Result<Resolution> {
     let mut findings = Vec::new();
     let fit =
@@ -332,6 +334,7 @@ pub async fn resolve(
         statements: Vec::new(),
         findings,
         missing_targets: Vec::new(),
+        refused: Vec::new(),
         resolved: None,
     };
     let text = settings.read_mapping()?;
@@ -345,7 +348,8 @@ pub async fn resolve(
     };
     let mut routes = Vec::new();
     let mut compiled = Vec::new();
-    for statement in statements {
+    for statement in statements.into_iter().filter(|statement| !is_of(statement, held)) {
+        let fingerprint = statement.fingerprint();
         let mut report = StatementReport {
             target: written(statement.target()),
             source: source::written_sources(&statement),
@@ -364,6 +368,7 @@ pub async fn resolve(
             Err(error) => {
                 report.message = error.what().to_owned();
                 resolution.findings.push(Finding::from(&error));
+                resolution.refused.push((fingerprint, error));
             }
         }
         resolution.statements.push(report);
@@ -386,6 +391,24 @@ pub async fn resolve(
         }
     }
     Ok(resolution)
+}
+
+/// Whether a statement is one over these tables: as it was, or as its text was changed since.
+fn is_of(statement: &Statement, held: &[Held]) -> bool {
+    let fingerprint = statement.fingerprint();
+    let first = statement.source_tables().first();
+    held.iter().any(|held| {
+        let named = first.is_some_and(|written| {
+            written.name == held.table.name
+                && written.schema.as_ref().is_none_or(|schema| *schema == held.table.schema)
+        });
+        named || held.fingerprints.iter().any(|known| is_text_of(known, &fingerprint))
+    })
+}
+
+/// Whether a fingerprint in the ledger is of this text, whoever evaluates it.
+pub(crate) fn is_text_of(known: &str, text: &str) -> bool {
+    known.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with(" by "))
 }
 
 fn written((schema, name): (Option<&str>, &str)) -> String {

@@ -1,13 +1,13 @@
 //! What a mapping stands on, for the look at it from time to time.
 
 use regraft_core::segment::Route;
-use regraft_core::{Code, Error, Oid, Result, TableName};
+use regraft_core::{Code, Error, Oid, Result, Subject, TableName};
 use regraft_mapping::KeyedRead;
 use regraft_postgres::catalog::Table;
 use regraft_postgres::classify;
 use regraft_postgres::endpoint::AS_REGRAFT;
-use regraft_postgres::standing::{Asked, AskedTable, Names, Standing};
-use regraft_settings::Settings;
+use regraft_postgres::standing::{Asked, AskedTable, Names, Policy, Standing};
+use regraft_settings::{ForeignKeys, HeldOnDrift, OnDrift, Settings};
 
 use super::verify::Target;
 use super::{Compiled, Resolved, Side};
@@ -27,6 +27,7 @@ pub(super) fn asked(
         publication,
         path: source.server.path.named.clone(),
         target_path: target.server.path.named.clone(),
+        policy: policy(settings),
         ..Asked::default()
     };
     for ((statement, route), target) in compiled.iter().zip(routes).zip(targets) {
@@ -44,6 +45,30 @@ pub(super) fn asked(
         names(statement, &mut asked.names);
     }
     asked
+}
+
+/// How the settings answer a drift.
+pub(crate) fn policy(settings: &Settings) -> Policy {
+    let drift = &settings.drift;
+    let chosen = |answer: OnDrift| {
+        let all = [
+            (Subject::Columns, drift.columns),
+            (Subject::Tables, drift.tables),
+            (Subject::Partitions, drift.partitions),
+            (Subject::Publication, drift.publication),
+        ];
+        all.into_iter()
+            .filter(|(_, chosen)| *chosen == answer)
+            .map(|(subject, _)| subject)
+            .collect()
+    };
+    Policy {
+        goes_on: chosen(OnDrift::GoOn),
+        // Rows that can be mended are, unless that is what is held.
+        holds: if drift.partitions == OnDrift::Hold { vec![Subject::Partitions] } else { vec![] },
+        alone: drift.held == HeldOnDrift::Table,
+        trusted: settings.target.foreign_keys == ForeignKeys::Trusted,
+    }
 }
 
 /// What the mapping stands on now.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use regraft_core::{Code, Error, Result};
 use regraft_postgres::classify;
+use regraft_postgres::standing::aside;
 use regraft_postgres::verify::{Audit, Moment, VerifyStatement};
 use regraft_settings::Settings;
 use serde::Serialize;
@@ -120,7 +121,9 @@ impl Asked {
         let target = side("target", &settings.target.url).await.map_err(one)?;
         let mut statements: Arc<Vec<VerifyStatement>> = Arc::default();
         if args.statistics || args.checksum.is_some() {
-            let resolution = resolve(settings, mappers, &source, &target).await.map_err(one)?;
+            let held = aside(&target.client, &target.place, &settings.name).await.map_err(one)?;
+            let resolution =
+                resolve(settings, mappers, (&source, &target), &held).await.map_err(one)?;
             let invalid = || {
                 let what = "the mapping is not in order";
                 one(Error::new(Code::VerificationRefused, what)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use regraft_core::{Code, Error, Result};
 use regraft_pipeline::Ending;
 use regraft_postgres::ledger::PgLedger;
-use regraft_settings::Settings;
+use regraft_settings::{HeldOnDrift, Settings};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -14,7 +14,7 @@ use super::fail;
 use crate::board::Board;
 use crate::mappers::Mappers;
 use crate::resolve::Side;
-use crate::run::{prepare, run_args};
+use crate::run::{Patience, prepare, run_args};
 use crate::setup::{lock, unlock};
 
 /// Servers that went away are waited for.
@@ -48,8 +48,11 @@ impl Follower {
             let mut settings = settings.clone();
             settings.http.enabled = false;
             settings.verify.enabled = false;
+            // What drifts meanwhile is for the daemon to answer.
+            settings.drift.held = HeldOnDrift::All;
             let (args, board) = (run_args(config.to_owned()), Board::new(&settings));
-            let pipeline = prepare(&settings, &args, mappers, &board, Some(PATIENCE)).await?;
+            let patience = Patience::For(PATIENCE);
+            let pipeline = prepare(&settings, &args, mappers, &board, patience).await?;
             let cancel = cancel.clone();
             let run = async move { pipeline.run(&settings, false, cancel).await };
             here = Some(AbortOnDropHandle::new(tokio::spawn(run)));

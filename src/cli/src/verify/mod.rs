@@ -130,7 +130,8 @@ fn keys(written: &[String]) -> Result<Vec<Vec<String>>> {
 
 /// Refuses names that are no target.
 pub(crate) async fn known_tables(target: &Side, name: &str, tables: &[String]) -> Result<()> {
-    let sql = "SELECT DISTINCT target FROM regraft.statements WHERE pipeline = $1 ORDER BY 1";
+    let sql = "SELECT DISTINCT target FROM regraft.statements \
+               WHERE pipeline = $1 AND statement >= 0 ORDER BY 1";
     let rows = target.client.query(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
     let known: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let is_known = |wanted: &str| {

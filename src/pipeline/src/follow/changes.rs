@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use regraft_core::contract::ChangeStream;
-use regraft_core::{Change, Code, Error, Key, Relation, Result, Tuple};
+use regraft_core::{
+    Change, Code, Drifted, Error, Key, Relation, Result, Subject, TableName, Tuple,
+};
 use regraft_telemetry::metrics::ChangeOperation;
 
 use super::Follower;
@@ -137,7 +139,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         if let Err(error) = self.traces.bind(&relation)
             && !self.leads_to_copies(&relation)
         {
-            return Err(error);
+            return Err(error.drifted(Drifted::of(Subject::Columns, self.depending(&relation))));
         }
         // A table that was renamed is still the same table.
         let named = self.plan.table(&relation.table);
@@ -149,7 +151,11 @@ impl<S: ChangeStream> Follower<'_, S> {
             let remedy =
                 format!("`regraft run --recopy {}` copies what is there now", relation.table);
             let place = format!("{}{}", relation.table, self.place());
-            return Err(Error::new(Code::ShapeChanged, what).at(place).remedy(remedy));
+            let drifted = Drifted::of(Subject::Tables, self.depending(&relation));
+            return Err(Error::new(Code::ShapeChanged, what)
+                .at(place)
+                .remedy(remedy)
+                .drifted(drifted));
         }
         self.by_oid.insert(relation.oid, table);
         if self.tables[table].relation.as_deref() == Some(&*relation) {
@@ -203,7 +209,8 @@ impl<S: ChangeStream> Follower<'_, S> {
             "start the daemon again with `regraft run --recopy {}`: it takes the identity that the table has \
              then, and copies what the stream could not tell",
             planned.table
-        )))
+        ))
+        .drifted(Drifted::of(Subject::Columns, self.depending(relation))))
     }
 
     /// Binds the mappers of a table to its shape.
@@ -213,19 +220,37 @@ impl<S: ChangeStream> Follower<'_, S> {
         let at = self.place();
         let Some(key) = key else {
             let what = format!("the key ({}) lost a column", planned.key.join(", "));
-            return Err(Error::new(Code::ShapeChanged, what).at(format!("{}{at}", relation.table)));
+            let drifted = Drifted::of(Subject::Columns, self.depending(&relation));
+            return Err(Error::new(Code::ShapeChanged, what)
+                .at(format!("{}{at}", relation.table))
+                .drifted(drifted));
         };
         for &statement in &planned.statements {
-            self.plan.mappers[statement].bind(&relation).map_err(|error| {
+            if let Err(error) = self.plan.mappers[statement].bind(&relation) {
                 let place = error.place().unwrap_or(&self.plan.routes[statement].place);
                 let place = format!("{place}{at}");
-                error.at(place)
-            })?;
+                let drifted = Drifted::of(Subject::Columns, self.depending(&relation));
+                return Err(error.at(place).drifted(drifted));
+            }
         }
         self.tables[table].key = key;
         self.tables[table].unbound = false;
         self.tables[table].relation = Some(relation);
         Ok(())
+    }
+
+    /// Source tables whose rows depend on a table, itself one of them.
+    fn depending(&self, relation: &Relation) -> Vec<TableName> {
+        let named = self.plan.table(&relation.table);
+        let own = self.by_oid.get(&relation.oid).copied().or(named);
+        let mut tables: Vec<_> =
+            own.map(|table| self.plan.tables[table].table.clone()).into_iter().collect();
+        for trace in self.plan.traces.iter().filter(|trace| trace.oid == relation.oid) {
+            if !tables.contains(&trace.to) {
+                tables.push(trace.to.clone());
+            }
+        }
+        tables
     }
 
     fn place(&self) -> String {

@@ -109,7 +109,9 @@ struct TableState {
     /// The mappers are not bound to the relation: the stream may tell another one before they need it.
     unbound: bool,
     key: Vec<usize>,
+    /// It begins anew here: changes before are ignored. With its rows cleared, unless they are kept.
     anew_from: Option<Lsn>,
+    keeps_rows: bool,
     /// Rows of it were, or are, to be read by key: until they are, they may be missing.
     reads_keys: bool,
     /// Changes since the last segment, by operation.
@@ -147,7 +149,8 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             let reads_keys = state.pending.iter().any(|chunk| {
                 chunk.table == planned.table && !matches!(chunk.scope, ChunkScope::Range { .. })
             });
-            TableState { anew_from, reads_keys, ..TableState::default() }
+            let keeps_rows = known.is_some_and(|table| table.keeps_rows);
+            TableState { anew_from, keeps_rows, reads_keys, ..TableState::default() }
         });
         let tables: Vec<_> = tables.collect();
         let by_oid = plan.tables.iter().enumerate().map(|(at, table)| (table.oid, at)).collect();
@@ -317,14 +320,16 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         Ok(())
     }
 
-    /// Tables that are to be copied anew from a position that the stream has reached.
+    /// Tables that begin anew from a position that the stream has reached.
     fn start_anew(&mut self, lsn: Lsn) {
         for table in 0..self.tables.len() {
             if self.tables[table].anew_from.is_some_and(|from| from <= lsn) {
                 self.tables[table].anew_from = None;
                 self.tables[table].unbound = true;
                 self.some_unbound = true;
-                self.batch.truncate(table);
+                if !self.tables[table].keeps_rows {
+                    self.batch.truncate(table);
+                }
                 self.pending.anew.push(table);
                 self.pending.moved = true;
             }

@@ -1,0 +1,156 @@
+//! Which tables are held while the others go on, and what somebody has said of how they go on.
+
+use regraft_core::{Code, Drifted, Error, Result, Subject, TableName};
+use regraft_pipeline::HeldTable;
+use regraft_postgres::ledger::{PgLedger, Registered};
+use regraft_postgres::standing::{self, Held, Policy, Resume, aside, resumption};
+use regraft_settings::Settings;
+
+use crate::args::RunArgs;
+use crate::resolve::standing::policy;
+use crate::resolve::{Resolution, Side, is_text_of};
+use crate::setup::{lock, migrate_existing, unlock};
+
+/// What the ledger says when a plan is made.
+pub(crate) struct Holding<'a> {
+    settings: &'a Settings,
+    target: &'a Side,
+    registered: Option<Registered>,
+    policy: Policy,
+    /// Tables may be held by themselves: somebody looks after the daemon.
+    alone: bool,
+    /// The tables without which the plan is made.
+    pub(crate) held: Vec<Held>,
+    /// Those that were held and are in the plan again.
+    pub(crate) resumed: Vec<TableName>,
+    /// How they, and what else has drifted, go on.
+    pub(crate) resume: Option<Resume>,
+}
+
+impl<'a> Holding<'a> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the target cannot be asked; that of a held table when the run is to end by itself.
+    pub(crate) async fn read(
+        settings: &'a Settings,
+        args: &RunArgs,
+        target: &'a Side,
+    ) -> Result<Self> {
+        let (client, place, name) = (&target.client, target.place.as_str(), &settings.name);
+        let registered = PgLedger::registered(client, place, name).await?;
+        let (mut held, mut resume) = (Vec::new(), None);
+        if registered.is_some() {
+            held = aside(client, place, name).await?;
+            resume = resumption(client, place, name).await?;
+        }
+        let of = |tables: &[String], table: &TableName| {
+            tables.iter().any(|t| t == "all" || *t == table.name || *t == table.to_string())
+        };
+        let resumes = |table: &TableName| {
+            let asked = resume
+                .as_ref()
+                .is_some_and(|resume| resume.tables.is_empty() || of(&resume.tables, table));
+            asked || of(&args.recopy, table) || of(&args.resync, table)
+        };
+        let resumed = held.iter().map(|held| held.table.clone()).filter(|t| resumes(t)).collect();
+        held.retain(|held| !resumes(&held.table));
+        let policy = policy(settings);
+        let alone = policy.alone && !args.until_caught_up;
+        let this = Self { settings, target, registered, policy, alone, held, resumed, resume };
+        match this.held.first() {
+            Some(held) if args.until_caught_up => Err(this.error(held)),
+            _ => Ok(this),
+        }
+    }
+
+    fn error(&self, held: &Held) -> Error {
+        let code = Code::ALL.iter().find(|code| code.as_str() == held.code);
+        Error::new(
+            *code.unwrap_or(&Code::StandsOnOther),
+            format!("the table is held: {}", held.what),
+        )
+        .at(held.table.to_string())
+        .remedy(format!("`regraft run --recopy {}`, or {}", held.table, held.remedy))
+    }
+
+    /// Holds the tables of statements that are not in order any more, though their text was accepted; false
+    /// when the rest of the mapping cannot go on without them, or is not in order either.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    pub(crate) async fn refused(&mut self, resolution: &Resolution) -> Result<bool> {
+        let mut tables = Vec::new();
+        for (fingerprint, _) in &resolution.refused {
+            let statements = self.registered.iter().flat_map(|known| &known.statements);
+            let known = statements.filter(|(.., known)| is_text_of(known, fingerprint));
+            let Some(table) = self.table(known.map(|(source, ..)| source.as_str()).next()) else {
+                return Ok(false);
+            };
+            tables.push(table);
+        }
+        let Some((_, error)) = resolution.refused.first() else { return Ok(false) };
+        let error = Error::new(error.code(), error.what())
+            .at(error.place().unwrap_or_default())
+            .drifted(Drifted::of(Subject::Columns, tables));
+        self.hold(&error).await
+    }
+
+    /// The source table of a statement that is registered, or that was held until now.
+    fn table(&self, printed: Option<&str>) -> Option<TableName> {
+        let shapes = self.registered.iter().flat_map(|known| &known.shapes);
+        let known =
+            shapes.map(|(table, _)| table).find(|table| printed == Some(&table.to_string()));
+        known.or(self.resumed.first()).cloned()
+    }
+
+    /// Holds what drifted, without the rest; false when the rest cannot go on without it.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    pub(crate) async fn hold(&mut self, error: &Error) -> Result<bool> {
+        let (Some(drifted), true) = (error.drift(), self.alone) else { return Ok(false) };
+        let (client, place) = (&self.target.client, self.target.place.as_str());
+        let (name, tables) = (self.settings.name.as_str(), &drifted.tables);
+        let trusted = self.policy.trusted;
+        if !lock(self.target, name).await? {
+            return Ok(false);
+        }
+        migrate_existing(self.target).await?;
+        // Those that were to go on are held in the ledger to this moment.
+        let mut held = standing::connected(client, place, name, tables, trusted).await?;
+        let again: Vec<_> =
+            self.resumed.iter().filter(|table| tables.contains(table)).cloned().collect();
+        if !again.is_empty() {
+            held.get_or_insert_default().extend(again);
+        }
+        let held = held.unwrap_or_default();
+        let done = standing::set_aside(client, place, (name, None), &held, error).await;
+        unlock(self.target, name).await?;
+        if !done? {
+            return Ok(false);
+        }
+        self.resumed.retain(|table| !held.contains(table));
+        let known = aside(client, place, name).await?;
+        self.held = known.into_iter().filter(|held| !self.resumed.contains(&held.table)).collect();
+        Ok(true)
+    }
+
+    /// For the status.
+    pub(crate) fn shown(&self) -> Vec<HeldTable> {
+        self.held.iter().map(shown).collect()
+    }
+}
+
+/// A held table, for the status.
+pub(crate) fn shown(held: &Held) -> HeldTable {
+    let Held { table, since, position, code, what, remedy, .. } = held;
+    HeldTable {
+        table: table.to_string(),
+        since: *since,
+        position: position.to_string(),
+        code: code.clone(),
+        what: what.clone(),
+        remedy: remedy.clone(),
+    }
+}

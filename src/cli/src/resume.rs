@@ -1,0 +1,98 @@
+//! `regraft resume`: what is held, and how it goes on.
+
+use regraft_core::{Code, Error, Result};
+use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::standing::{How, Resume, aside, ask};
+use regraft_settings::Settings;
+use serde_json::json;
+
+use crate::args::ResumeArgs;
+use crate::holding::shown;
+use crate::load;
+use crate::out::outln;
+use crate::resolve::Side;
+use crate::setup::migrate_existing;
+
+/// Shows what is held, or has it go on. Exit status 1 when something is held and nothing was said.
+///
+/// # Errors
+/// When the target cannot be asked, its ledger knows no such pipeline, or a table is not one of it.
+pub(crate) async fn resume(args: &ResumeArgs) -> Result<u8, Vec<Error>> {
+    let settings = load(&args.config)?;
+    resumed(&settings, args).await.map_err(|error| vec![error])
+}
+
+async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
+    let target = Side::connect("target", &settings.target.url, &settings.name).await?;
+    let (client, place, name) = (&target.client, target.place.as_str(), &settings.name);
+    let registered = PgLedger::registered(client, place, name).await?;
+    let registered = registered.ok_or_else(|| {
+        Error::new(Code::PipelineUnknown, format!("the ledger knows no pipeline {name}"))
+            .at(place)
+            .remedy("`regraft run` makes it")
+    })?;
+    let held = aside(client, place, name).await?;
+    let is = |table: &str, wanted: &String| {
+        wanted == "all"
+            || wanted == table
+            || table.split_once('.').is_some_and(|(_, t)| t == wanted)
+    };
+    let known: Vec<_> = registered.shapes.iter().map(|(table, _)| table.to_string()).collect();
+    let unknown = args.tables.iter().find(|wanted| !known.iter().any(|table| is(table, wanted)));
+    if let Some(unknown) = unknown {
+        let what = format!("{unknown}: the pipeline {name} has no such source table");
+        return Err(Error::new(Code::UsageInvalid, what)
+            .at("command line")
+            .remedy(format!("name one of {}, or all", known.join(", "))));
+    }
+    let shown: Vec<_> = held.iter().map(shown).collect();
+    let whole = registered.last_error.as_ref();
+    if !args.accept {
+        if args.json {
+            let whole = whole.map(|(code, what)| json!({ "code": code, "what": what }));
+            outln!("{:#}", json!({ "held": shown, "error": whole }));
+        } else {
+            shown.iter().for_each(|held| outln!("{held}\n  to do: {}", held.remedy));
+            if let Some((code, what)) = whole {
+                outln!("the whole pipeline: [{code}] {what}");
+            }
+            if shown.is_empty() && whole.is_none() {
+                outln!("nothing is held");
+            } else {
+                outln!("--accept makes the plan again, and brings the rows in line");
+            }
+        }
+        return Ok(u8::from(!shown.is_empty() || whole.is_some()));
+    }
+    if shown.is_empty() && whole.is_none() && args.tables.is_empty() {
+        outln!("nothing is held");
+        return Ok(0);
+    }
+    let wanted =
+        |table: &str| args.tables.is_empty() || args.tables.iter().any(|wanted| is(table, wanted));
+    if args.as_is
+        && let Some(held) = shown.iter().find(|held| wanted(&held.table))
+    {
+        let what = format!("the other tables went on without {}: its rows are stale", held.table);
+        return Err(Error::new(Code::UsageInvalid, what)
+            .at("command line")
+            .remedy("leave --as-is out: its rows are compared, and mended where they differ"));
+    }
+    let how = match (args.copy, args.as_is) {
+        (true, _) => How::Copy,
+        (_, true) => How::AsIs,
+        _ => How::Mend,
+    };
+    migrate_existing(&target).await?;
+    let resume = Resume { how, tables: args.tables.clone() };
+    ask(client, place, name, Some(&resume)).await?;
+    let running = PgLedger::is_running(client, place, name).await?;
+    if args.json {
+        outln!("{:#}", json!({ "asked": resume, "running": running }));
+    } else if running {
+        outln!("asked; the daemon makes its plan again within seconds, see `regraft status`");
+    } else {
+        outln!("noted; the daemon does so when it tries again, or is started");
+    }
+    Ok(0)
+}
