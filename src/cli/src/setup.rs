@@ -227,7 +227,7 @@ impl Setup<'_> {
                     drift = self.drifted(resolved).await?;
                 }
                 self.judge(resolved, known, &drift, &mut accepted)?;
-                drift.retain(|drift| !accepted.covers(&drift.copies));
+                drift.retain(|drift| !accepted.covers(resolved, drift));
             }
             Some(_) => {}
         }
@@ -359,7 +359,7 @@ impl Setup<'_> {
             let moved = || other_meaning(resolved, known, &all);
             let changed = || self.changed(resolved, known, &all);
             let held = || {
-                let drift = drift.iter().filter(|drift| !accepted.covers(&drift.copies));
+                let drift = drift.iter().filter(|drift| !accepted.covers(resolved, drift));
                 let drift: Vec<_> = drift.cloned().collect();
                 let error = standing::held(&drift, &self.source.place)?;
                 let tables = error.drift().map(|drifted| drifted.tables.clone());
@@ -368,11 +368,10 @@ impl Setup<'_> {
             let Some((error, mut tables)) = moved().or_else(changed).or_else(held) else {
                 return Ok(());
             };
-            let names = |drifted: &Drifted| drifted.subjects.iter().all(|s| *s == Subject::Names);
-            if error.drift().is_some_and(names) {
-                // Any row may be made of what it means now.
-                tables = resolved.plan.tables.iter().map(|planned| planned.table.clone()).collect();
+            if error.drift().is_some_and(|drifted| drifted.subjects.contains(&Subject::Names)) {
+                tables = every_table(resolved);
             }
+            tables.retain(|table| !all.contains(table));
             let policy = &resolved.asked.policy;
             let goes_on = error.drift().is_some_and(|drifted| policy.goes_on(drifted));
             if tables.is_empty() || resume.is_none() && !goes_on {
@@ -655,14 +654,22 @@ impl Accepted {
         [self.anew.as_slice(), &self.resynced].concat()
     }
 
+    fn contains(&self, table: &TableName) -> bool {
+        self.anew.contains(table) || self.resynced.contains(table)
+    }
+
     /// All rows that a drift has made stale are brought in line.
-    fn covers(&self, copies: &[TableName]) -> bool {
-        let accepted = |table| self.anew.contains(table) || self.resynced.contains(table);
-        !copies.is_empty() && copies.iter().all(accepted)
+    fn covers(&self, resolved: &Resolved, drift: &Drift) -> bool {
+        let stale = match drift.subject {
+            // Any row may be made of what a name means now.
+            Subject::Names => every_table(resolved),
+            _ => drift.copies.clone(),
+        };
+        !stale.is_empty() && stale.iter().all(|table| self.contains(table))
     }
 
     fn add(&mut self, resolved: &Resolved, table: TableName, how: How) {
-        if self.covers(std::slice::from_ref(&table)) {
+        if self.contains(&table) {
             return;
         }
         match how {
@@ -672,6 +679,10 @@ impl Accepted {
             _ => self.anew.push(table),
         }
     }
+}
+
+fn every_table(resolved: &Resolved) -> Vec<TableName> {
+    resolved.plan.tables.iter().map(|planned| planned.table.clone()).collect()
 }
 
 /// A statement over the table whose rows cannot be told by their source row.
