@@ -53,7 +53,27 @@ async fn remove(settings: &Settings, apply: bool) -> Result<bool> {
             deleted.map_err(|error| classify(&error, &target.place))?;
         }
     }
+    if registered {
+        schema(&target, apply).await?;
+    }
     Ok(slot || publication || registered)
+}
+
+/// Says what becomes of the ledger's schema: other pipelines may be in it.
+async fn schema(side: &Side, apply: bool) -> Result<()> {
+    let sql = "SELECT count(*) FROM regraft.pipelines";
+    let row = side.client.query_one(sql, &[]).await;
+    let left: i64 = row.map_err(|error| classify(&error, &side.place))?.get(0);
+    match left - i64::from(!apply) {
+        0 => outln!(
+            "leaving the schema regraft of the target, which holds the events of what was; no pipeline is in \
+             it any more: DROP SCHEMA regraft CASCADE"
+        ),
+        others => {
+            outln!("leaving the schema regraft of the target, which {others} more pipelines use")
+        }
+    }
+    Ok(())
 }
 
 /// Drops the slot, if regraft made it. True when there is one.

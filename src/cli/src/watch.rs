@@ -29,7 +29,7 @@ pub(crate) fn spawn(progress: Arc<Progress>, cancel: CancellationToken) -> JoinH
             }
             let status = progress.status();
             let chunks = progress.chunks();
-            rate.add(&status);
+            rate.add(&status, chunks.0);
             match &bar {
                 Some(bar) => draw(bar, &status, chunks, &rate),
                 None => {
@@ -83,7 +83,7 @@ fn log(status: &Status, (done, total): (u64, u64), rate: &Rate) {
         position = status.position.map(tracing::field::display),
         rows_per_second,
         chunks_done = done,
-        chunks_planned = total,
+        chunks_expected = total,
         lag_bytes = status.lag_bytes,
         lag_seconds = status.lag_seconds,
         "progress"
@@ -94,16 +94,17 @@ fn log(status: &Status, (done, total): (u64, u64), rate: &Rate) {
 #[derive(Default)]
 struct Rate {
     last: Option<(Instant, u64)>,
-    started: Option<Instant>,
+    /// When, and with how many chunks done.
+    started: Option<(Instant, u64)>,
     rows_per_second: f64,
 }
 
 impl Rate {
     #[allow(clippy::cast_precision_loss, reason = "shown with a few digits")]
-    fn add(&mut self, status: &Status) {
+    fn add(&mut self, status: &Status, chunks_done: u64) {
         let rows = status.tables.iter().map(|table| table.rows + table.deleted).sum();
         let now = Instant::now();
-        self.started.get_or_insert(now);
+        self.started.get_or_insert((now, chunks_done));
         if let Some((then, before)) = self.last {
             let seconds = now.duration_since(then).as_secs_f64();
             let rate = (rows - before) as f64 / seconds.max(1e-3);
@@ -112,13 +113,16 @@ impl Rate {
         self.last = Some((now, rows));
     }
 
-    /// Time left of the backfill, from the chunks planned so far.
+    /// Time left of the backfill, from the chunks done so far by this daemon.
     #[allow(clippy::cast_precision_loss, reason = "shown in whole seconds")]
     fn left(&self, phase: Phase, done: u64, total: u64) -> String {
-        let Some(started) = self.started.filter(|_| phase == Phase::Backfill && done > 0) else {
+        let Some((started, before)) = self.started.filter(|_| phase == Phase::Backfill) else {
             return String::new();
         };
-        let each = started.elapsed().as_secs_f64() / done as f64;
-        format!("  {:.0} s left", each * (total - done.min(total)) as f64)
+        if done <= before {
+            return String::new();
+        }
+        let each = started.elapsed().as_secs_f64() / (done - before) as f64;
+        format!("  about {:.0} s left", each * (total - done.min(total)) as f64)
     }
 }

@@ -104,6 +104,9 @@ pub trait ChunkReader: Send {
         bytes: usize,
     ) -> impl Future<Output = Result<u64>> + Send;
 
+    /// About how many rows each of the tables has, by what the source knows without counting.
+    fn rows(&mut self, tables: &[TableName]) -> impl Future<Output = Result<Vec<u64>>> + Send;
+
     /// Reads every statement of `table` for the rows in `scope`, all in one snapshot. The rows of
     /// transactions that [`Snapshot::sees`] are in the data.
     ///

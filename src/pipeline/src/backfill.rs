@@ -65,6 +65,8 @@ struct Table {
     fully_planned: bool,
     chunks: u64,
     done: u64,
+    /// About how many rows it has.
+    rows: u64,
     /// Range chunks planned and not committed.
     open: u64,
     /// Rows to plan per chunk, from the limits in rows and in bytes.
@@ -101,6 +103,16 @@ struct Open {
     unlimited: bool,
 }
 
+impl Table {
+    /// About how many chunks there will be.
+    fn expected(&self, options: &Options) -> u64 {
+        if self.fully_planned {
+            return self.chunks;
+        }
+        self.chunks.max(self.rows.div_ceil(self.chunk_rows.unwrap_or(options.chunk_rows).max(1)))
+    }
+}
+
 impl State {
     fn new(tables: &[PlannedTable], ledger: &LedgerState, backfill: bool) -> Self {
         let table = |planned: &PlannedTable| {
@@ -111,6 +123,7 @@ impl State {
                 fully_planned: !backfill || known.is_some_and(|table| table.fully_planned),
                 chunks: known.map_or(0, |table| table.chunks),
                 done: known.map_or(0, |table| table.chunks_done),
+                rows: 0,
                 open: 0,
                 chunk_rows: None,
             }
@@ -191,6 +204,11 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
         let mut reading: JoinSet<Read<R>> = JoinSet::new();
         let mut tick = tokio::time::interval(TICK);
         let mut ticks = 0;
+        if state.tables.iter().any(|table| !table.fully_planned) {
+            let names: Vec<_> = tables.iter().map(|planned| planned.table.clone()).collect();
+            let rows = self.planner.rows(&names).await?;
+            state.tables.iter_mut().zip(rows).for_each(|(table, rows)| table.rows = rows);
+        }
         self.publish(&state);
         loop {
             self.plan(&mut state).await?;
@@ -405,7 +423,8 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
 
     fn publish(&self, state: &State) {
         for (at, table) in state.tables.iter().enumerate() {
-            self.progress.set_chunks(at, table.done, table.chunks);
+            let expected = table.expected(&self.options);
+            self.progress.set_chunks(at, table.done, table.chunks, expected);
             self.progress.set_complete(at, table.fully_planned && table.open == 0);
         }
         let keys = state.open.values().filter(|open| !open.range).count();

@@ -42,7 +42,8 @@ struct State {
     measured: Lag,
     commit_time: Option<SystemTime>,
     rows: Vec<(u64, u64)>,
-    chunks: Vec<(u64, u64)>,
+    /// Done, planned and expected.
+    chunks: Vec<(u64, u64, u64)>,
     /// Chunks of keys that are to be read.
     keys_to_read: u64,
     transactions: u64,
@@ -195,6 +196,8 @@ pub struct TableStatus {
     pub chunks_done: u64,
     /// Chunks of the source table that are planned so far.
     pub chunks_total: u64,
+    /// Chunks of the source table that there will be, about; once all are planned, exactly.
+    pub chunks_expected: u64,
 }
 
 /// Time from the commit at the source to the commit at the target, over all transactions.
@@ -214,7 +217,7 @@ impl Progress {
         let source_of = |route: &regraft_core::segment::Route| plan.table(&route.source);
         let mut state = State {
             rows: vec![(0, 0); plan.routes.len()],
-            chunks: vec![(0, 0); sources.len()],
+            chunks: vec![(0, 0, 0); sources.len()],
             ..State::default()
         };
         if let Some(before) = before {
@@ -331,8 +334,8 @@ impl Progress {
         self.state().last_error.is_some()
     }
 
-    pub(crate) fn set_chunks(&self, table: usize, done: u64, total: u64) {
-        self.state().chunks[table] = (done, total);
+    pub(crate) fn set_chunks(&self, table: usize, done: u64, total: u64, expected: u64) {
+        self.state().chunks[table] = (done, total, expected);
         record::chunks(&self.sources[table], done, total);
     }
 
@@ -363,10 +366,10 @@ impl Progress {
         self.complete.iter().map(|flag| flag.load(Ordering::Relaxed)).collect()
     }
 
-    /// Chunks copied and planned, over all tables.
+    /// Chunks copied and expected, over all tables.
     pub fn chunks(&self) -> (u64, u64) {
         let state = self.state();
-        state.chunks.iter().fold((0, 0), |(done, total), (d, t)| (done + d, total + t))
+        state.chunks.iter().fold((0, 0), |(done, all), (d, _, e)| (done + d, all + e))
     }
 
     /// The source's log ends here, at least.
@@ -456,6 +459,7 @@ impl Progress {
             deleted: state.rows[at].1,
             chunks_done: state.chunks[self.source_of[at]].0,
             chunks_total: state.chunks[self.source_of[at]].1,
+            chunks_expected: state.chunks[self.source_of[at]].2,
         };
         Status {
             name: self.name.clone(),

@@ -35,10 +35,13 @@ async fn teardown_removes_what_was_made_and_only_when_told_to() {
     for part in ["would remove the slot", "would remove the publication", "ledger", "--apply"] {
         assert!(told.stdout.contains(part), "{part}: {}", told.stdout);
     }
+    let left = "leaving the schema regraft of the target";
+    assert!(told.stdout.contains(left) && told.stdout.contains("DROP SCHEMA"), "{}", told.stdout);
     let (source, target) = (&case.databases.source, &case.databases.target);
     assert_eq!((number(source, &objects).await, number(target, &known).await), (2, 1));
     let done = case.regraft(&["teardown", "--apply"]).await;
     assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert!(done.stdout.contains(left), "{}", done.stdout);
     assert_eq!((number(source, &objects).await, number(target, &known).await), (0, 0));
     for table in ["chunks", "tables", "statements"] {
         assert_eq!(

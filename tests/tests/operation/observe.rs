@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use regraft_testkit::{
     Auth, Certificates, Cluster, ClusterOptions, Example, Installation, Setup, TlsFiles,
-    certificates,
+    certificates, wait_until,
 };
 use regraft_tests::DEADLINE;
 use serde_json::{Value, json};
@@ -228,6 +228,32 @@ async fn the_status_has_the_same_shape_everywhere() {
     }
     stop(daemon).await;
     assert_status(&case.regraft(&["status", "--json"]).await.json(), &case.name, "stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_copy_says_how_much_is_to_come_before_it_is_planned() {
+    let source = "CREATE TABLE items (id bigint, name text, amount integer, at timestamptz, PRIMARY KEY (id))
+                      PARTITION BY RANGE (id);
+                  CREATE TABLE items_1 PARTITION OF items FOR VALUES FROM (1) TO (2000);
+                  CREATE TABLE items_2 PARTITION OF items FOR VALUES FROM (2000) TO (9000);
+                  INSERT INTO items SELECT i, 'rowvalue4711', i, now() FROM generate_series(1, 5000) AS i;
+                  ANALYZE items, items_1, items_2";
+    let extra = "[backfill]\nchunk_rows = 100\nrows_per_second = 500\n";
+    let case = Case::of(Given { source, extra, ..Given::default() }).await;
+    let daemon = case.installation.run();
+    let table = wait_until("the copy to begin", DEADLINE, async || {
+        let (_, body) = daemon.http("/api/v1/status").await?;
+        let status: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
+        let table = status["tables"][0].clone();
+        if table["chunks_done"].as_u64() > Some(0) { Ok(table) } else { Err(body) }
+    })
+    .await;
+    assert_eq!(table["chunks_expected"], 50, "{table}");
+    assert!(table["chunks_total"].as_u64() < Some(50), "{table}");
+    stop(daemon).await;
+    case.installation.write_mapping(&case.mapping);
+    case.catch_up().await;
+    case.assert_equal().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
