@@ -256,6 +256,15 @@ impl Endpoint {
         self.connect_wire(application, false).await
     }
 
+    /// A connection pooler answers there. Those that give every transaction another session keep neither
+    /// the settings nor the locks that regraft relies on.
+    ///
+    /// # Errors
+    /// As [`Endpoint::connect`].
+    pub async fn is_pooled(&self, application: &str) -> Result<bool> {
+        self.connect_plain(application).await?.is_pooled().await
+    }
+
     async fn connect_wire(&self, application: &str, replication: bool) -> Result<WireConnection> {
         let mut failed = None;
         for attempt in self.attempts() {

@@ -146,6 +146,15 @@ async fn slot_and_publication(
     };
     resolution.findings.extend(fit.err().iter().map(Finding::from));
     resolution.findings.extend(standby(side, &settings.name).await?);
+    // It has rules of its own (pg_hba.conf, the role, wal_level), which nothing else shows before the start.
+    if let Err(error) =
+        side.endpoint.connect_replication(&format!("regraft {}", settings.name)).await
+    {
+        let finding = Finding::from(&error.at(&side.place));
+        if !resolution.findings.iter().any(|known| known.code == finding.code) {
+            resolution.findings.push(finding);
+        }
+    }
     let Some(resolved) = &resolution.resolved else { return Ok(()) };
     let tables = resolved.plan.published();
     let name = &settings.source.publication;

@@ -59,11 +59,14 @@ pub struct WireConnection {
     pub(crate) place: String,
     /// Who looks after it, where somebody does.
     pub(crate) session: Option<Arc<Session>>,
+    /// Number of the server's process, as it was told at the start-up.
+    process: Option<Vec<u8>>,
 }
 
 impl WireConnection {
     pub(crate) fn new(socket: Box<dyn Socket>, place: &str) -> Self {
-        Self { socket, buffer: FrameBuffer::default(), place: place.to_owned(), session: None }
+        let (buffer, place) = (FrameBuffer::default(), place.to_owned());
+        Self { socket, buffer, place, session: None, process: None }
     }
 
     /// Host, database and role.
@@ -98,6 +101,18 @@ impl WireConnection {
                 _ => return Err(self.protocol("a message does not belong to a query")),
             }
         }
+    }
+
+    /// Something stands before the server that shares its sessions, such as pgbouncer: the process that
+    /// answers is not the one that was told at the start-up.
+    ///
+    /// # Errors
+    /// As [`WireConnection::simple_query`].
+    pub(crate) async fn is_pooled(&mut self) -> Result<bool> {
+        let rows = self.simple_query("SELECT pg_catalog.pg_backend_pid()").await?;
+        let answers = rows.first().and_then(|row| row.first()?.as_ref()?.parse::<i32>().ok());
+        let told = self.process.as_deref().and_then(|bytes| bytes.try_into().ok());
+        Ok(told.map(i32::from_be_bytes) != answers)
     }
 
     /// Starts streaming `publications` from the slot. The source goes on where the slot was last
@@ -168,8 +183,10 @@ impl WireConnection {
             match tag {
                 b'Z' => return Ok(()),
                 b'E' => return Err(self.refusal(&body)),
-                // ParameterStatus, BackendKeyData, Notice.
-                b'S' | b'K' | b'N' => {}
+                // BackendKeyData: the process, and a key that cancels.
+                b'K' => self.process = body.get(..4).map(<[u8]>::to_vec),
+                // ParameterStatus, Notice.
+                b'S' | b'N' => {}
                 _ => return Err(self.protocol("a message does not belong to the start-up")),
             }
         }

@@ -115,6 +115,18 @@ impl Side {
 }
 
 impl Side {
+    /// Refuses a connection pooler in place of the server.
+    async fn pooled(&self, name: &str) -> Result<Option<Error>> {
+        let pooled = self.endpoint.is_pooled(&format!("regraft {name}")).await?;
+        Ok(pooled.then(|| {
+            let what = "a connection pooler (pgbouncer) answers there in place of the server";
+            Error::new(Code::ServerRefused, what).at(&self.place).remedy(
+                "give the address of the server itself: regraft keeps settings and locks in its sessions, \
+                 which a pooler shares with others, and the source streams to it",
+            )
+        }))
+    }
+
     /// The catalog, with the schemas in which the role finds names.
     fn catalog(&self) -> Catalog<'_> {
         Catalog::new(&self.client, &self.place, &self.server.path.named)
@@ -321,6 +333,9 @@ pub async fn resolve(
     let fit =
         [source.server.fit_as_source(&source.place), target.server.fit_as_target(&target.place)];
     findings.extend(fit.iter().filter_map(|fit| fit.as_ref().err()).map(Finding::from));
+    for side in [source, target] {
+        findings.extend(side.pooled(&settings.name).await?.as_ref().map(Finding::from));
+    }
     findings.extend(source::shadowed(source));
     let urls = [&settings.source.url, &settings.target.url].into_iter();
     findings.extend(urls.filter_map(UrlSource::readable_by_all).map(|file| {
