@@ -6,6 +6,7 @@ mod support;
 
 mod changes;
 mod keys;
+mod moves;
 mod rows;
 mod servers;
 mod settings;
