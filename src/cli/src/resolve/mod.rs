@@ -336,13 +336,8 @@ pub async fn resolve(
     };
     let text = settings.read_mapping()?;
     let file = settings.mapping.file.display().to_string();
-    let statements = match regraft_mapping::parse(&file, &text) {
-        Ok(statements) => statements,
-        Err(errors) => {
-            resolution.findings.extend(errors.iter().map(Finding::from));
-            return Ok(resolution);
-        }
-    };
+    let (statements, errors) = regraft_mapping::parse_each(&file, &text);
+    resolution.findings.extend(errors.iter().map(Finding::from));
     let trusted = settings.target.foreign_keys == ForeignKeys::Trusted;
     let mut routes = Vec::new();
     let mut compiled = Vec::new();
