@@ -26,8 +26,8 @@ pub struct Table {
     pub unique: Vec<UniqueIndex>,
     /// Foreign keys of this table.
     pub foreign_keys: Vec<ForeignKey>,
-    /// Enabled user triggers, by name.
-    pub triggers: Vec<String>,
+    /// Enabled user triggers of the table and its partitions, by name.
+    pub triggers: Vec<Trigger>,
     /// Columns that each index starts with, in index order (valid, non-partial btree indexes).
     pub indexes: Vec<Vec<String>>,
     /// Row-level security applies to the current user.
@@ -40,6 +40,8 @@ pub struct Table {
     pub owned: bool,
     /// Number of foreign keys, of whatever tables, that reference the table.
     pub references_to: i64,
+    /// The columns that they reference.
+    pub referenced: Vec<String>,
     /// Other tables inherit from it, or are partitions of it.
     pub has_children: bool,
     /// The table has exclusion constraints.
@@ -157,6 +159,32 @@ pub struct UserType {
     pub modifier: i32,
     /// Element type of a true array, else 0.
     pub element: Oid,
+}
+
+/// A trigger that is enabled in some sessions.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// Its name; one of a partition says so.
+    pub name: String,
+    /// It can change or suppress a row before it is written.
+    pub before_row: bool,
+    /// When it is enabled (`tgenabled`).
+    enabled: char,
+}
+
+impl Trigger {
+    /// From `b` or `a` for whether it is one before a row, `tgenabled`, and the name.
+    fn read(text: &str) -> Option<Self> {
+        let mut chars = text.chars();
+        let before_row = chars.next()? == 'b';
+        let enabled = chars.next()?;
+        Some(Self { name: chars.collect(), before_row, enabled })
+    }
+
+    /// It fires for what the pipeline writes. With `trusted`, its sessions are those of a replica.
+    pub fn fires(&self, trusted: bool) -> bool {
+        self.enabled == 'A' || self.enabled == if trusted { 'R' } else { 'O' }
+    }
 }
 
 /// A unique index.
@@ -371,7 +399,11 @@ impl<'a> Catalog<'a> {
                 columns: Vec::new(),
                 unique: Vec::new(),
                 foreign_keys: Vec::new(),
-                triggers: row.get("triggers"),
+                triggers: row
+                    .get::<_, Vec<String>>("triggers")
+                    .iter()
+                    .filter_map(|text| Trigger::read(text))
+                    .collect(),
                 indexes: Vec::new(),
                 row_security: row.get("row_security"),
                 privileges: [
@@ -383,6 +415,7 @@ impl<'a> Catalog<'a> {
                 estimated_rows: row.get("rows"),
                 owned: row.get("owned"),
                 references_to: row.get("references_to"),
+                referenced: row.get("referenced"),
                 has_exclusions: row.get("has_exclusions"),
                 exclusions: Vec::new(),
                 late_exclusions: Vec::new(),
@@ -555,9 +588,13 @@ fn push(
 const TABLES: &str = "
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS kind,
        c.relreplident AS identity, c.reltuples AS rows,
-       ARRAY(SELECT t.tgname::text FROM pg_trigger t
-             WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
-             ORDER BY t.tgname) AS triggers,
+       ARRAY(SELECT CASE WHEN t.tgtype & 3 = 3 THEN 'b' ELSE 'a' END || t.tgenabled::text || t.tgname::text
+                 || CASE WHEN t.tgrelid <> c.oid THEN ' of ' || t.tgrelid::regclass::text ELSE '' END
+             FROM pg_trigger t
+             WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgparentid = 0
+                 AND (t.tgrelid = c.oid
+                      OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid)))
+             ORDER BY t.tgname, t.tgrelid) AS triggers,
        row_security_active(c.oid) AS row_security,
        has_table_privilege(c.oid, 'SELECT') AS may_select,
        has_table_privilege(c.oid, 'INSERT') AS may_insert,
@@ -566,6 +603,11 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
        pg_has_role(c.relowner, 'USAGE') AS owned,
        (SELECT count(*) FROM pg_constraint k
         WHERE k.confrelid = c.oid AND k.contype = 'f') AS references_to,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+             WHERE a.attrelid = c.oid AND a.attnum IN
+                 (SELECT unnest(k.confkey) FROM pg_constraint k
+                  WHERE k.confrelid = c.oid AND k.contype = 'f')
+             ORDER BY a.attnum) AS referenced,
        EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'x')
            AS has_exclusions,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,

@@ -265,6 +265,7 @@ impl ChunkReader for PgReader {
         &mut self,
         name: &TableName,
         after: Option<&[String]>,
+        upto: Option<&[String]>,
         rows: u64,
     ) -> Result<Option<Vec<String>>> {
         let table = self.table(name)?;
@@ -274,12 +275,12 @@ impl ChunkReader for PgReader {
             "SELECT ARRAY[{}] FROM {} AS source WHERE {} ORDER BY {} OFFSET {} LIMIT 1",
             texts.join(", "),
             table.table.quoted(),
-            range(table, "source", after.is_some(), false),
+            range(table, "source", after.is_some(), upto.is_some()),
             columns.join(", "),
             rows.saturating_sub(1),
         );
-        let parameters: Vec<&(dyn ToSql + Sync)> =
-            after.unwrap_or_default().iter().map(|text| text as _).collect();
+        let bounds = after.into_iter().chain(upto).flatten();
+        let parameters: Vec<&(dyn ToSql + Sync)> = bounds.map(|text| text as _).collect();
         let row = self.client.query_opt(&sql, &parameters).await;
         Ok(row.map_err(|error| self.error(&error, table))?.map(|row| row.get(0)))
     }

@@ -1,5 +1,7 @@
 //! `regraft check`.
 
+use std::path::Path;
+
 use regraft_core::{Code, Error, Result};
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::slot::{Publication, Slot};
@@ -57,13 +59,17 @@ async fn look(
     args: &CheckArgs,
     mappers: &Mappers,
 ) -> Result<(Resolution, Option<SampleReport>), Vec<Error>> {
-    let settings = load(&args.config)?;
+    let settings = load(&args.config).map_err(|errors| {
+        let file = Settings::mapping_file(&args.config.config);
+        with_mapping(errors, file.as_deref())
+    })?;
     let source = Side::connect("source", &settings.source.url, &settings.name).await;
     let target = Side::connect("target", &settings.target.url, &settings.name).await;
     let (source, target) = match (source, target) {
         (Ok(source), Ok(target)) => (source, target),
         (source, target) => {
-            return Err([source.err(), target.err()].into_iter().flatten().collect());
+            let errors = [source.err(), target.err()].into_iter().flatten().collect();
+            return Err(with_mapping(errors, Some(&settings.mapping.file)));
         }
     };
     let one = |error: Error| vec![error];
@@ -79,6 +85,16 @@ async fn look(
         sampled = Some(report);
     }
     Ok((resolution, sampled))
+}
+
+/// What keeps the servers from being asked keeps nobody from reading the mapping.
+fn with_mapping(mut errors: Vec<Error>, file: Option<&Path>) -> Vec<Error> {
+    if let Some(file) = file
+        && let Ok(text) = std::fs::read_to_string(file)
+    {
+        errors.extend(regraft_mapping::parse_each(&file.display().to_string(), &text).1);
+    }
+    errors
 }
 
 /// What can be made is printed; what else is wrong goes to standard error, so that the output can
@@ -116,10 +132,10 @@ fn print(resolution: &Resolution, sampled: Option<&SampleReport>) {
     for finding in &resolution.findings {
         outln!("\n{finding}");
     }
-    if let Some(SampleReport { compared, left, different }) = sampled {
+    if let Some(SampleReport { compared, left, different, failing }) = sampled {
         outln!(
             "\nsample: {compared} rows evaluated both ways, {different} differ; {left} more are left \
-             to PostgreSQL"
+             to PostgreSQL; the SELECT fails for {failing}"
         );
     }
     let count = |severity| resolution.findings.iter().filter(|f| f.severity == severity).count();

@@ -3,6 +3,7 @@
 //! Both see the rows of one snapshot: the mapper their images, PostgreSQL the user's SELECT
 //! restricted to the same keys.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 
@@ -34,6 +35,8 @@ pub struct SampleReport {
     pub left: u64,
     /// Those that differ, once per statement.
     pub different: u64,
+    /// Those for which the SELECT fails, once per statement.
+    pub failing: u64,
 }
 
 /// A value in its binary format, of any type.
@@ -119,9 +122,13 @@ pub async fn sample(
             let place = reports.get(*at).map_or_else(String::new, |report| {
                 format!("{}:{} ({})", report.file, report.line, report.target)
             });
-            let differences =
+            let (differences, failing) =
                 statement(side, table, read, mapper.as_ref(), &samples, &names, show, &mut report)
                     .await?;
+            for (state, rows) in failing {
+                report.failing += rows.len() as u64;
+                findings.push(fails(table, &state, &rows, show, &place));
+            }
             report.different += differences.len() as u64;
             let more = differences.len().saturating_sub(SHOWN_MAX);
             for what in differences.into_iter().take(SHOWN_MAX) {
@@ -142,6 +149,26 @@ fn finding(what: String, place: &str) -> Finding {
         "do not run this mapping; look whether a built-in function of the source was changed, and \
          report it as a defect if none was",
     ))
+}
+
+/// Rows that the pipeline cannot evaluate.
+fn fails(table: &ReadTable, state: &str, rows: &[String], show: bool, place: &str) -> Finding {
+    let key: Vec<_> = table.key.iter().map(|key| key.name.as_str()).collect();
+    let mut what = format!(
+        "the SELECT fails for {} of the sampled rows of {}, told by their key ({}): SQLSTATE {state}",
+        rows.len(),
+        table.table,
+        key.join(", ")
+    );
+    let remedy = if show {
+        let shown = rows[..rows.len().min(SHOWN_MAX)].join("; ");
+        write!(what, ": {shown}").unwrap_or_default();
+        "correct these rows at the source, or guard the expression: each of them holds the pipeline"
+    } else {
+        "correct these rows at the source, or guard the expression: each of them holds the pipeline; \
+         --show-values shows their keys"
+    };
+    Finding::from(&Error::new(Code::ExpressionFailed, what).at(place).remedy(remedy))
 }
 
 async fn run(side: &Side, sql: &str) -> Result<()> {
@@ -211,7 +238,7 @@ pub fn image(row: &Row, texts: &[bool]) -> Tuple {
     image.finish()
 }
 
-/// What differs between the two, one sentence per source row.
+/// What differs between the two, one sentence per source row, and the rows for which both fail, by SQLSTATE.
 #[allow(clippy::too_many_arguments, reason = "one step of a loop, with what the loop has at hand")]
 async fn statement(
     side: &Side,
@@ -222,7 +249,7 @@ async fn statement(
     names: &[&str],
     show: bool,
     report: &mut SampleReport,
-) -> Result<Vec<String>> {
+) -> Result<(Vec<String>, BTreeMap<String, Vec<String>>)> {
     let failed = |error| classify(&error, &side.place);
     let keys = table.key.iter().enumerate();
     let equal = keys.map(|(i, k)| {
@@ -232,18 +259,16 @@ async fn statement(
     let restriction = equal.collect::<Vec<_>>().join(" AND ");
     let select = side.client.prepare(&(read.select)(&restriction)?).await.map_err(failed)?;
     let mut differences = Vec::new();
+    let mut failing: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for sample in samples {
-        let Some(own) = mapped(mapper, &sample.image) else {
-            report.left += 1;
-            continue;
-        };
+        let own = mapped(mapper, &sample.image);
         let key: Vec<&(dyn ToSql + Sync)> =
             sample.key.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         // Both go out at once, in this order.
         let (begun, found) =
             tokio::join!(run(side, "SAVEPOINT sample"), side.client.query(&select, &key));
         begun?;
-        let wanted = match found {
+        let wanted: Outcome = match found {
             Ok(rows) => Ok(rows.iter().map(|row| cells(row, table.key.len())).collect()),
             Err(error) => match error.code() {
                 Some(state) => Err(state.code().to_owned()),
@@ -252,12 +277,19 @@ async fn statement(
         };
         let end = if wanted.is_err() { "ROLLBACK TO sample" } else { "RELEASE sample" };
         run(side, end).await?;
+        if let (Err(state), None | Some(Err(_))) = (&wanted, &own) {
+            failing.entry(state.clone()).or_default().push(sample.named.clone());
+        }
+        let Some(own) = own else {
+            report.left += 1;
+            continue;
+        };
         report.compared += 1;
         if let Some(what) = difference(own, wanted, names, show) {
             differences.push(format!("the row {}: {what}", sample.named));
         }
     }
-    Ok(differences)
+    Ok((differences, failing))
 }
 
 fn cells(row: &Row, keys: usize) -> Cells {

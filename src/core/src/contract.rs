@@ -89,11 +89,12 @@ pub struct SourceState {
 /// Reads chunks of source tables, evaluated by the source itself.
 pub trait ChunkReader: Send {
     /// The first key boundary at least `rows` rows after `after` in key order (exclusive), or `None`
-    /// when fewer rows are left. Boundaries are key values in text form.
+    /// when fewer rows are left up to `upto` (inclusive). Boundaries are key values in text form.
     fn boundary(
         &mut self,
         table: &TableName,
         after: Option<&[String]>,
+        upto: Option<&[String]>,
         rows: u64,
     ) -> impl Future<Output = Result<Option<Vec<String>>>> + Send;
 

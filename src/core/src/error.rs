@@ -207,14 +207,15 @@ struct Parts {
     remedy: Option<String>,
     drifted: Option<Drifted>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    chunk: Option<i64>,
 }
 
 impl Error {
     /// An error of this code; `what` is one sentence without a full stop.
     pub fn new(code: Code, what: impl Into<String>) -> Self {
         let what = one_line(what.into());
-        let (place, remedy, drifted, source) = (None, None, None, None);
-        Self(Box::new(Parts { code, what, place, remedy, drifted, source }))
+        let (place, remedy, drifted, source, chunk) = (None, None, None, None, None);
+        Self(Box::new(Parts { code, what, place, remedy, drifted, source, chunk }))
     }
 
     /// Where: `file:line:column`, a table, a slot, a position.
@@ -243,6 +244,18 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// A row of the chunk with this id in the ledger is at fault.
+    #[must_use]
+    pub fn in_chunk(mut self, id: i64) -> Self {
+        self.0.chunk = Some(id);
+        self
+    }
+
+    /// The chunk, rather than the stream, whose row is at fault.
+    pub fn chunk(&self) -> Option<i64> {
+        self.0.chunk
     }
 
     /// The stable code.

@@ -39,7 +39,7 @@ pub use mapper::{CompiledMapper, compile};
 pub use named::NamedMapper;
 pub use read::{KeyedRead, Named};
 pub use resolve::Refusal;
-pub use statement::{Statement, TableRef, WRAPPED, parse};
+pub use statement::{Statement, TableRef, WRAPPED, parse, parse_each};
 pub use syntax::{Outline, outline};
 pub use trace::TraceComment;
 pub use types::{Settings, SourceTable, TypeKind, TypeNames, UserType};

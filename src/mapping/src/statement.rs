@@ -49,6 +49,13 @@ pub struct Statement {
 /// # Errors
 /// One [`Code::MappingInvalid`] for each place where the text is no INSERT … SELECT.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Statement>, Vec<Error>> {
+    let (statements, errors) = parse_each(file, text);
+    if errors.is_empty() { Ok(statements) } else { Err(errors) }
+}
+
+/// The same, for whoever wants to look at the rest, too: the statements that are right, and one error for each
+/// that is not.
+pub fn parse_each(file: &str, text: &str) -> (Vec<Statement>, Vec<Error>) {
     let file: Arc<str> = file.into();
     let text: Arc<str> = text.into();
     let invalid = |stop: Stop| {
@@ -57,9 +64,15 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Statement>, Vec<Error>> {
             .at(format!("{file}:{line}:{column}"))
             .remedy(stop.remedy.unwrap_or_else(|| SHAPE.to_owned()))
     };
-    let tokens = lex(&text).map_err(|stop| vec![invalid(stop)])?;
     let mut statements = Vec::new();
     let mut errors = Vec::new();
+    let tokens = lex(&text).unwrap_or_else(|stop| {
+        // What a quote that is open swallows cannot be told; what stands before that statement can.
+        let before = text.get(..stop.at).and_then(|before| before.rfind(';'));
+        let tokens = before.and_then(|end| lex(text.get(..=end)?).ok());
+        errors.push(invalid(stop));
+        tokens.unwrap_or_default()
+    });
     // Comments belong to the statement that they precede or stand in.
     let mut comments_from = 0;
     for part in tokens.split(|token| token.is_mark(";")).filter(|part| !part.is_empty()) {
@@ -75,7 +88,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Statement>, Vec<Error>> {
     if statements.is_empty() && errors.is_empty() {
         errors.push(invalid(Stop::new(0, "the mapping holds no statement")));
     }
-    if errors.is_empty() { Ok(statements) } else { Err(errors) }
+    (statements, errors)
 }
 
 fn statement(

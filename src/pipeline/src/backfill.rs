@@ -29,6 +29,7 @@ use crate::applier::Committed;
 use crate::follow::{ChunkMessage, Joined};
 use crate::plan::{Options, PlannedTable};
 use crate::progress::Progress;
+use crate::refused::{Refusal, Refusals};
 
 /// First and longest wait before a stale chunk is read again.
 const STALE_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
@@ -53,6 +54,7 @@ pub(crate) struct Backfill<R, L> {
     pub(crate) committed: mpsc::UnboundedReceiver<Committed>,
     pub(crate) options: Options,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) refusals: Refusals,
     pub(crate) watermark: String,
     /// Told when somebody has said how a held table goes on.
     pub(crate) resumed: Arc<Notify>,
@@ -82,6 +84,8 @@ struct State {
     reading: HashSet<i64>,
     /// Chunks that have to wait for others, see the module.
     waits: HashMap<i64, HashSet<i64>>,
+    /// Refused rows, each with the time at which it is read again.
+    refused: Vec<(Instant, PlannedChunk)>,
     /// Chunks not committed yet, by id.
     open: HashMap<i64, Open>,
     /// Segments with keys that were committed, as the follower counts them.
@@ -134,6 +138,7 @@ impl State {
             traced: VecDeque::new(),
             reading: HashSet::new(),
             waits: HashMap::new(),
+            refused: Vec::new(),
             open: HashMap::new(),
             key_segments: 0,
             marked_end: None,
@@ -182,6 +187,15 @@ impl State {
         self.queue.remove(at)
     }
 
+    /// Refused rows whose time has come are read again.
+    fn take_up_refused(&mut self) {
+        let now = Instant::now();
+        let (due, rest) = self.refused.drain(..).partition(|(until, _)| *until <= now);
+        self.refused = rest;
+        let due: Vec<_> = due;
+        self.queue.extend(due.into_iter().map(|(_, chunk)| chunk));
+    }
+
     fn copied(&self) -> bool {
         self.open.is_empty() && self.tables.iter().all(|table| table.fully_planned)
     }
@@ -209,8 +223,10 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             let rows = self.planner.rows(&names).await?;
             state.tables.iter_mut().zip(rows).for_each(|(table, rows)| table.rows = rows);
         }
+        self.narrow(&mut state).await?;
         self.publish(&state);
         loop {
+            state.take_up_refused();
             self.plan(&mut state).await?;
             self.trace(&mut state).await?;
             self.start_reads(&mut state, &mut reading);
@@ -243,6 +259,27 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
         }
     }
 
+    /// Halves chunks that were refused; those that cannot be halved wait.
+    async fn narrow(&mut self, state: &mut State) -> Result<()> {
+        self.refusals.retain(|chunk| state.open.contains_key(&chunk));
+        for chunk in std::mem::take(&mut state.queue) {
+            match self.refusals.of(chunk.id) {
+                None => state.queue.push_back(chunk),
+                Some(Refusal::Wait { until, .. }) => state.refused.push((until, chunk)),
+                Some(Refusal::Halve) => match self.halves(state, &chunk).await? {
+                    Some((scopes, rows)) => self.replace(state, &chunk, scopes, rows).await?,
+                    None => {
+                        self.refusals.single(chunk.id);
+                        state.queue.push_back(chunk);
+                    }
+                },
+            }
+        }
+        self.refusals.retain(|chunk| state.open.contains_key(&chunk));
+        self.progress.set_refusing(!self.refusals.is_empty());
+        Ok(())
+    }
+
     /// Plans chunks ahead of the readers.
     async fn plan(&mut self, state: &mut State) -> Result<()> {
         // Keys that the stream has read by key must not keep ranges from their turn.
@@ -259,7 +296,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             };
             let rows = rows.min(self.options.chunk_rows);
             table.chunk_rows = Some(rows);
-            let upto = self.planner.boundary(name, after.as_deref(), rows).await?;
+            let upto = self.planner.boundary(name, after.as_deref(), None, rows).await?;
             let scope = ChunkScope::Range { after, upto: upto.clone() };
             let chunk = self.ledger.plan(name, &scope).await?;
             table.fully_planned = upto.is_none();
@@ -339,42 +376,74 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
         }
     }
 
-    /// Halves a chunk, down to single rows.
+    /// Halves a chunk that is too large, down to single rows.
     async fn split(&mut self, state: &mut State, chunk: PlannedChunk) -> Result<()> {
-        let Some(open) = state.open.get_mut(&chunk.id) else { return Ok(()) };
-        let rows = open.rows / 2;
-        let scopes = match &chunk.scope {
-            _ if rows == 0 => None,
-            ChunkScope::Keys(keys) => {
-                let (first, second) = keys.split_at(keys.len() / 2);
-                Some(vec![ChunkScope::Keys(first.to_vec()), ChunkScope::Keys(second.to_vec())])
+        if let Some((scopes, rows)) = self.halves(state, &chunk).await? {
+            if let Some(open) = state.open.get(&chunk.id).filter(|open| open.range) {
+                let table = &mut state.tables[open.table];
+                table.chunk_rows = table.chunk_rows.map(|planned| planned.min(rows).max(1));
             }
-            ChunkScope::Traced(_) => None,
-            ChunkScope::Range { after, upto } => {
-                let middle = self.planner.boundary(&chunk.table, after.as_deref(), rows).await?;
-                let middle = middle.filter(|middle| Some(middle) != upto.as_ref());
-                middle.map(|middle| {
-                    let first =
-                        ChunkScope::Range { after: after.clone(), upto: Some(middle.clone()) };
-                    vec![first, ChunkScope::Range { after: Some(middle), upto: upto.clone() }]
-                })
-            }
-        };
-        let Some(scopes) = scopes else {
-            // Nothing to halve by: few rows are left, or deletes emptied the range meanwhile.
-            open.unlimited = rows == 0;
-            open.rows = rows;
+            return self.replace(state, &chunk, scopes, rows).await;
+        }
+        // Nothing to halve by: a single row is left, or deletes emptied the range meanwhile.
+        if let Some(open) = state.open.get_mut(&chunk.id) {
+            open.unlimited = true;
             state.queue.push_front(chunk);
-            return Ok(());
-        };
-        let (table, range) = (open.table, open.range);
-        let halves = self.ledger.split(&chunk, scopes).await?;
-        state.open.remove(&chunk.id);
-        if range {
-            let table = &mut state.tables[table];
-            table.open -= 1;
-            table.chunks += 1;
-            table.chunk_rows = table.chunk_rows.map(|planned| planned.min(rows).max(1));
+        }
+        Ok(())
+    }
+
+    /// Two scopes that cover the same rows as the chunk, with the rows that they are planned for; `None` for
+    /// a single row.
+    async fn halves(
+        &mut self,
+        state: &State,
+        chunk: &PlannedChunk,
+    ) -> Result<Option<(Vec<ChunkScope>, u64)>> {
+        let Some(open) = state.open.get(&chunk.id) else { return Ok(None) };
+        let mut rows = open.rows / 2;
+        match &chunk.scope {
+            ChunkScope::Keys(keys) if keys.len() > 1 => {
+                let (first, second) = keys.split_at(keys.len() / 2);
+                let halves = [first, second].map(|half| ChunkScope::Keys(half.to_vec()));
+                Ok(Some((halves.to_vec(), rows)))
+            }
+            ChunkScope::Keys(_) | ChunkScope::Traced(_) => Ok(None),
+            ChunkScope::Range { after, upto } => {
+                // There may be fewer rows than were planned, and of a range from an earlier start it is not
+                // known how many.
+                loop {
+                    rows = rows.max(1);
+                    let (from, to) = (after.as_deref(), upto.as_deref());
+                    let middle = self.planner.boundary(&chunk.table, from, to, rows).await?;
+                    if let Some(middle) = middle.filter(|middle| Some(middle) != upto.as_ref()) {
+                        let after = after.clone();
+                        let first = ChunkScope::Range { after, upto: Some(middle.clone()) };
+                        let upto = upto.clone();
+                        let second = ChunkScope::Range { after: Some(middle), upto };
+                        return Ok(Some((vec![first, second], rows)));
+                    }
+                    if rows == 1 {
+                        return Ok(None);
+                    }
+                    rows /= 2;
+                }
+            }
+        }
+    }
+
+    /// Puts chunks that cover the same rows in the place of one.
+    async fn replace(
+        &mut self,
+        state: &mut State,
+        chunk: &PlannedChunk,
+        scopes: Vec<ChunkScope>,
+        rows: u64,
+    ) -> Result<()> {
+        let halves = self.ledger.split(chunk, scopes).await?;
+        if let Some(open) = state.open.remove(&chunk.id).filter(|open| open.range) {
+            state.tables[open.table].open -= 1;
+            state.tables[open.table].chunks += 1;
         }
         halves.into_iter().for_each(|half| state.enqueue(half, Some(rows)));
         self.publish(state);
@@ -384,6 +453,8 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
     async fn committed(&mut self, state: &mut State, committed: &Committed) -> Result<()> {
         match committed {
             Committed::Chunk(done) => {
+                self.refusals.retain(|chunk| chunk != done.id);
+                self.progress.set_refusing(!self.refusals.is_empty());
                 if let Some(open) = state.open.remove(&done.id).filter(|open| open.range) {
                     state.tables[open.table].open -= 1;
                     state.tables[open.table].done += 1;
@@ -479,7 +550,7 @@ impl ReadChunk {
                 Err(error) if error.code() == Code::ChunkTooLarge => {
                     return (reader, chunk.id, Ok(ReadEnd::TooLarge(chunk)));
                 }
-                Err(error) => return (reader, chunk.id, Err(error)),
+                Err(error) => return (reader, chunk.id, Err(error.in_chunk(chunk.id))),
             }
             if !noticed && started.elapsed() > STALE_NOTICE {
                 noticed = true;

@@ -17,6 +17,7 @@ mod follow;
 mod lag;
 mod plan;
 mod progress;
+mod refused;
 pub mod run;
 mod traces;
 mod verify;

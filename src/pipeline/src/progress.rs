@@ -50,6 +50,8 @@ struct State {
     changes: u64,
     lag: LagHistogram,
     last_error: Option<LastError>,
+    /// Existing rows are refused while the stream goes on: a commit is no end of the error.
+    refusing: bool,
     verification: Verification,
     /// Every row was compared after this moment.
     verified_since: Option<SystemTime>,
@@ -349,6 +351,10 @@ impl Progress {
         self.state().keys_to_read = count;
     }
 
+    pub(crate) fn set_refusing(&self, refusing: bool) {
+        self.state().refusing = refusing;
+    }
+
     pub(crate) fn set_awaited(&self, awaited: bool) {
         self.awaited.store(awaited, Ordering::Relaxed);
     }
@@ -414,7 +420,9 @@ impl Progress {
         }
         state.position = Some(commit.position);
         state.measured.reached(commit.position);
-        state.recovered |= state.last_error.take().is_some();
+        if !state.refusing {
+            state.recovered |= state.last_error.take().is_some();
+        }
         state.transactions += commit.commit_times.len() as u64;
         state.changes += commit.changes;
         if let Some(time) = commit.commit_times.last() {

@@ -27,6 +27,7 @@ use crate::backfill::Backfill;
 use crate::follow::{ChunkMessage, Followed, Follower, Ports, START, Start};
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
+use crate::refused::Refusals;
 use crate::verify::{Verify, Watch};
 
 /// First and longest wait between attempts.
@@ -90,16 +91,21 @@ async fn attempts<C: Connectors>(
     let mut failing_since = None;
     // What two rows have in common is mended by a later transaction: both have to be in one batch.
     let mut whole = false;
+    let refusals = Refusals::default();
     loop {
         let started = Instant::now();
         let before = (progress.status().position, progress.chunks());
-        let error = match attempt(connectors, plan, options, whole, progress, cancel).await {
-            Ok(ending) => return Ok(ending),
-            Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
-            Err(error) => connectors.explain(error),
-        };
+        let error =
+            match attempt(connectors, plan, options, (whole, &refusals), progress, cancel).await {
+                Ok(ending) => return Ok(ending),
+                Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
+                Err(error) => connectors.explain(error),
+            };
         // A link that breaks again and again still moves: it is taken up at once.
         let moved = (progress.status().position, progress.chunks()) != before;
+        // What a chunk of existing rows is refused for says nothing of the stream, which may well have moved.
+        let waits_alone = refusals.take(&error);
+        let moved = if error.chunk().is_some() { waits_alone } else { moved };
         if started.elapsed() >= HEALTHY_ATTEMPT || moved {
             (wait, failing_since) = (BACKOFF.0, None);
         }
@@ -142,7 +148,7 @@ async fn attempt<C: Connectors>(
     connectors: &mut C,
     plan: &mut Plan,
     options: &Options,
-    whole: bool,
+    (whole, refusals): (bool, &Refusals),
     progress: &Arc<Progress>,
     cancel: &CancellationToken,
 ) -> Result<Ending> {
@@ -206,6 +212,7 @@ async fn attempt<C: Connectors>(
         committed,
         options: options.clone(),
         progress: Arc::clone(progress),
+        refusals: refusals.clone(),
         watermark: watermark.clone(),
         resumed: Arc::clone(&resumed),
         cancel: attempt_over.clone(),

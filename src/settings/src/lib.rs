@@ -144,6 +144,14 @@ impl Settings {
         Err(faults.into_iter().map(Fault::into_error_at_key).collect())
     }
 
+    /// The mapping that a configuration names, whatever else is wrong with it.
+    pub fn mapping_file(path: &Path) -> Option<PathBuf> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let table: toml::Table = text.parse().ok()?;
+        let file = table.get("mapping")?.get("file")?.as_str()?;
+        Some(path.parent().unwrap_or(Path::new("")).join(file))
+    }
+
     /// The text of the mapping.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod support;
 
 mod changes;
 mod keys;
+mod moves;
 mod poolers;
 mod rows;
 mod servers;

@@ -2,10 +2,12 @@
 //! on by itself once the target is mended.
 
 use regraft_core::Lsn;
-use regraft_testkit::wait_until;
+use regraft_testkit::{Daemon, wait_until};
 use regraft_tests::{DEADLINE, number};
 
-use crate::support::{Case, Given, MAPPING, SOURCE, VALUE, assert_says, ready, settled, stop};
+use crate::support::{
+    Case, Given, MAPPING, SOURCE, VALUE, assert_says, ready, settled, stop, until_true,
+};
 
 /// What keeps a row out, and how it is let in.
 struct Obstacle {
@@ -234,6 +236,91 @@ async fn a_target_table_that_vanishes_holds_the_pipeline() {
     assert!(error["what"].as_str().unwrap().contains("goods"), "{error:#}");
     case.at_target("ALTER TABLE hidden RENAME TO goods").await;
     settled(&case.databases.source, &case.databases.target, &case.name).await;
+    case.assert_equal().await;
+    stop(daemon).await;
+}
+
+/// One of the existing rows, 7 of twenty, is refused: all others come, and the stream goes on.
+async fn refused_alone(case: &Case, daemon: &Daemon) {
+    let target = &case.databases.target;
+    until_true(target, "the other rows", "SELECT count(*) = 19 FROM goods").await;
+    let error = case.held(daemon, "RG4001").await;
+    let what = error["what"].as_str().unwrap();
+    for part in ["mapping.sql:1:1", "public.goods", "public.items", "key id", "SQLSTATE 22001"] {
+        assert!(what.contains(part), "{part}: {error:#}");
+    }
+    case.at_source("UPDATE items SET amount = amount + 100 WHERE id = 8").await;
+    until_true(target, "the stream", "SELECT amount = 108 FROM goods WHERE id = 8").await;
+    // It is tried again, and says so again.
+    case.held(daemon, "RG4001").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_row_that_is_refused_while_copying_keeps_no_other_row_waiting() {
+    let target = "CREATE TABLE goods (id bigint PRIMARY KEY, name varchar(20), amount integer)";
+    let source = format!("{SOURCE}; UPDATE items SET name = repeat(name, 3) WHERE id = 7");
+    for mend in [
+        "UPDATE items SET name = 'short' WHERE id = 7",
+        "DELETE FROM items WHERE id = 7",
+        "UPDATE items SET id = 700, name = 'short' WHERE id = 7",
+    ] {
+        let case = Case::of(Given { source: &source, target, ..Given::default() }).await;
+        let mut daemon = case.installation.run();
+        refused_alone(&case, &daemon).await;
+        case.at_source(mend).await;
+        case.settled().await;
+        case.assert_equal().await;
+        ready(&mut daemon).await;
+        stop(daemon).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_row_that_is_refused_when_it_is_read_by_key_keeps_no_other_row_waiting() {
+    let source = format!(
+        "{SOURCE}; CREATE TABLE labels (id bigint PRIMARY KEY, label text);
+         INSERT INTO labels SELECT id, 'label' FROM items"
+    );
+    let target = "CREATE TABLE goods (id bigint PRIMARY KEY, name varchar(20), amount integer)";
+    let mapping = "INSERT INTO goods\n\
+                   SELECT i.id, l.label, i.amount FROM items AS i JOIN labels AS l ON l.id = i.id;\n";
+    let case = Case::of(Given { source: &source, target, mapping, ..Given::default() }).await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    case.at_source("UPDATE labels SET label = CASE id WHEN 7 THEN repeat('l', 30) ELSE 'new' END")
+        .await;
+    let others = "SELECT count(*) = 19 FROM goods WHERE name = 'new'";
+    until_true(&case.databases.target, "the other rows", others).await;
+    let error = case.held(&daemon, "RG4001").await;
+    assert!(error["what"].as_str().unwrap().contains("public.items by key id"), "{error:#}");
+    case.at_source("UPDATE labels SET label = 'short' WHERE id = 7").await;
+    case.settled().await;
+    case.assert_equal().await;
+    ready(&mut daemon).await;
+    stop(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_suppresses_a_change_in_part_is_named() {
+    let source = "CREATE TABLE items (id bigint PRIMARY KEY, name text, body text);
+                  ALTER TABLE items ALTER body SET STORAGE EXTERNAL;
+                  INSERT INTO items SELECT i, i, repeat('b', 5000) FROM generate_series(1, 5) AS i";
+    let target = "CREATE TABLE goods (id bigint PRIMARY KEY, name text, body text);
+                  CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+                  $$ BEGIN IF new.id = 4 THEN RETURN NULL; END IF; RETURN new; END $$;
+                  CREATE TRIGGER keeps BEFORE UPDATE ON goods FOR EACH ROW EXECUTE FUNCTION keep()";
+    let mapping = "INSERT INTO goods\nSELECT id, name, body FROM items;\n";
+    let case = Case::of(Given { source, target, mapping, ..Given::default() }).await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    case.at_source("UPDATE items SET name = 'rowvalue4711'").await;
+    let error = case.held(&daemon, "RG4001").await;
+    let what = error["what"].as_str().unwrap();
+    for part in ["suppresses 1 rows", "keeps", "public.goods", "public.items by key id"] {
+        assert!(what.contains(part), "{part}: {error:#}");
+    }
+    case.at_target("ALTER TABLE goods DISABLE TRIGGER keeps").await;
+    case.settled().await;
     case.assert_equal().await;
     stop(daemon).await;
 }

@@ -311,6 +311,38 @@ async fn every_statement_is_looked_at_before_anything_is_said() {
     assert_says(&finished, 2, "RG3002", &["mapping.sql:1:30", "mapping.sql:3:1", "[RG3004]"]);
 }
 
+/// Also where some statements are no statements, or the servers cannot be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_independent_faults_are_told_at_once() {
+    let case = Case::usual().await;
+    case.installation.write_mapping(
+        "UPDATE goods SET name = 'x';\nINSERT INTO goods SELECT id, nam, amount FROM items;\n\
+         INSERT goods SELECT 1;\nINSERT INTO gods SELECT id FROM items;\n\
+         INSERT INTO goods SELECT id, 'open FROM items;\n",
+    );
+    let finished = case.regraft(&["check", "--json"]).await;
+    assert_eq!(finished.code(), 1, "{}", finished.stderr);
+    let report = finished.json();
+    let found = errors(&report);
+    let found: Vec<_> = found
+        .iter()
+        .map(|error| {
+            let place = error["where"].as_str().unwrap();
+            let line = place.split("mapping.sql:").nth(1).unwrap();
+            (error["code"].as_str().unwrap(), line.split(':').next().unwrap().to_owned())
+        })
+        .collect();
+    let expected = [("RG1003", 1), ("RG1003", 3), ("RG1003", 5), ("RG3002", 2), ("RG3004", 4)];
+    for (code, line) in expected {
+        assert!(found.contains(&(code, line.to_string())), "{code} {line}: {report:#}");
+    }
+    let text = std::fs::read_to_string(case.installation.path("regraft.toml")).unwrap();
+    case.installation.write_config(&format!("{text}\n[limits]\nbatch_rowz = 3\n"));
+    let finished = case.regraft(&["check"]).await;
+    let parts = ["batch_rowz", "mapping.sql:1:1", "mapping.sql:3:8", "mapping.sql:5:"];
+    assert_says(&finished, 2, "RG1002", &parts);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_table_needs_a_key_in_the_stream() {
     let tables = [

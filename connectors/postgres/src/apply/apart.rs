@@ -37,7 +37,7 @@ impl Apart {
         for route in routes {
             let table = tables.get(&route.target)?;
             let keys_are_safe = trusted || keys_stay_within_owner(route, table, routes, tables);
-            if !(distinct(route, table)? && keys_are_safe) {
+            if !(distinct(route, table, trusted)? && keys_are_safe) {
                 return None;
             }
             // The first statement of the same source; both write its key in the same type.
@@ -81,7 +81,7 @@ impl Apart {
 }
 
 /// Different owners mean different rows of the table; `None` without owner.
-fn distinct(route: &Route, table: &Table) -> Option<bool> {
+fn distinct(route: &Route, table: &Table, trusted: bool) -> Option<bool> {
     let owner = route.owner.as_ref()?;
     let key = table.target_key()?;
     let exact = owner.iter().all(|&at| {
@@ -96,7 +96,7 @@ fn distinct(route: &Route, table: &Table) -> Option<bool> {
             && !route.guarded(&key)
             && constraints.count() == 0
             && !table.has_exclusions
-            && table.triggers.is_empty()
+            && !table.triggers.iter().any(|trigger| trigger.fires(trusted))
             && table.is_plain(),
     )
 }

@@ -9,6 +9,7 @@ use regraft_core::{Code, Error, Lsn, Position, Result, Segment};
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Statement};
 
+use super::leaving::Leaving;
 use super::recover::Parked;
 use super::target::Target;
 use crate::classify;
@@ -41,6 +42,8 @@ pub(super) struct Lane {
     open: bool,
     /// Unique values that were put aside in the open transaction.
     pub(super) parked: Vec<Parked>,
+    /// Rows that go before the commit.
+    pub(super) leaving: Vec<Leaving>,
     /// One row per statement, because two of them have one key.
     pub(super) singly: bool,
     pub(super) written: Vec<Written>,
@@ -92,6 +95,7 @@ impl Lane {
             prepared: HashMap::new(),
             open: false,
             parked: Vec::new(),
+            leaving: Vec::new(),
             singly: false,
         })
     }
@@ -111,7 +115,12 @@ impl Lane {
             self.begin().await?;
         }
         let before = self.written.clone();
-        self.write_segment(segment).await?;
+        let chunk = segment.chunks_done.first().map(|chunk| chunk.id);
+        let in_chunk = |error: Error| match chunk {
+            Some(chunk) => error.in_chunk(chunk),
+            None => error,
+        };
+        self.write_segment(segment).await.map_err(in_chunk)?;
         self.fence.note(&self.client, segment).await?;
         let written = self
             .written
@@ -178,6 +187,7 @@ impl Lane {
     }
 
     async fn commit(&mut self, commit: &Commit) -> Result<Committed> {
+        self.settle_leaving().await?;
         self.settle_parked().await?;
         let written = std::mem::take(&mut self.written);
         let record = self.prepare(Fence::RECORD, "ledger").await?;

@@ -13,6 +13,7 @@ mod apart;
 mod guard;
 mod identity;
 mod lane;
+mod leaving;
 mod recover;
 mod statements;
 mod target;
@@ -74,7 +75,7 @@ impl PgSink {
         };
         let tables = target::tables(first, place, &routes).await?;
         let apart = if clients.len() > 1 { Apart::new(&routes, &tables, trusted) } else { None };
-        let targets: Arc<[_]> = target::read(&routes, &tables)?.into();
+        let targets: Arc<[_]> = target::read(&routes, &tables, trusted)?.into();
         let routes: Arc<[_]> = routes.into();
         let lanes = if apart.is_some() { clients.len() } else { 1 };
         let mut idle = Vec::new();

@@ -12,7 +12,9 @@
 //!    ("parked"): NULL where the column takes it, else the row is removed and inserted anew, else,
 //!    where something references it, a made-up value;
 //! 5. after yet another: the value is held by a row that comes later in the same source transaction,
-//!    which gets a made-up value. Before the commit, what still has one gets its own value back.
+//!    which gets a made-up value. Before the commit, what still has one gets its own value back;
+//! 6. after another foreign key violation: rows that go stay until the commit, and rows whose key changes
+//!    come as new ones before ([`super::leaving`]): what references them follows later.
 
 use regraft_core::segment::TableWrites;
 use regraft_core::sql::quote;
@@ -73,11 +75,17 @@ impl Lane {
         if !delicate && !fresh {
             return self.write_in(segment, Order::RemoveFirst, &[]).await;
         }
-        let mut order = if fresh { Order::InsertFresh } else { Order::RemoveFirst };
+        let mut order = match fresh {
+            // What comes may take the place of what is leaving.
+            _ if !self.leaving.is_empty() => Order::RemoveLast,
+            true => Order::InsertFresh,
+            false => Order::RemoveFirst,
+        };
         let mut parking: Vec<Parking> = Vec::new();
         for _ in 0..ATTEMPTS_MAX {
             self.execute_text("SAVEPOINT regraft").await?;
             let parked_before = self.parked.len();
+            let leaving_before = self.leaving.clone();
             let error = match self.write_in(segment, order, &parking).await {
                 Ok(()) => return self.execute_text("RELEASE SAVEPOINT regraft").await,
                 Err(error) => error,
@@ -85,12 +93,18 @@ impl Lane {
             let Some(objection) = objection(&error) else { return Err(error) };
             self.execute_text("ROLLBACK TO SAVEPOINT regraft").await?;
             self.parked.truncate(parked_before);
+            self.leaving = leaving_before;
             match objection {
                 Objection::Unique(_) if order == Order::InsertFresh => order = Order::RemoveFirst,
                 Objection::Twice if !midway || self.singly => return Err(error),
                 Objection::Twice => self.singly = true,
-                Objection::ForeignKey if order == Order::ArriveFirst => return Err(error),
-                Objection::ForeignKey => order = Order::ArriveFirst,
+                Objection::ForeignKey => {
+                    order = match order {
+                        Order::InsertFresh | Order::RemoveFirst => Order::ArriveFirst,
+                        Order::ArriveFirst => Order::RemoveLast,
+                        Order::RemoveLast => return Err(error),
+                    }
+                }
                 Objection::Unique(index) => {
                     let names = self.index_names(&index).await?;
                     match parking.iter_mut().find(|parking| parking.names == names) {
@@ -170,7 +184,7 @@ impl Lane {
         let name = |column: &usize| quote(&self.routes[at].columns[*column].name);
         let sql = if let Some(column) = nullable {
             format!("UPDATE {table} AS t SET {} = NULL {from}", name(column))
-        } else if rows.whole && !target.referenced {
+        } else if rows.whole && target.referenced.is_empty() {
             format!("DELETE FROM {table} AS t {}", from.replacen("FROM", "USING", 1))
         } else if let Some(column) = made_up() {
             let value = parking(target, *column).unwrap_or_default();

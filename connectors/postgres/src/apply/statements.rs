@@ -174,16 +174,24 @@ pub(crate) fn old_row_columns(route: &Route, target: &Target) -> Vec<usize> {
     columns
 }
 
-/// Deletes the rows whose columns `by` are given, save those with one of the target keys in `kept`.
-pub(crate) fn delete(
+/// Rows of the target, as `t`, that meet conditions.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    /// What the conditions compare them with, as an item of FROM.
+    pub(crate) with: Option<String>,
+    pub(crate) conditions: String,
+}
+
+/// The rows whose columns `by` are given, save those with one of the target keys in `kept`.
+pub(crate) fn gone(
     route: &Route,
     target: &Target,
     by: &[usize],
     given: &str,
     kept: Option<&str>,
-) -> String {
+) -> Gone {
     let name = |at: usize| format!("{T}.{}", quote(&route.columns[at].name));
-    let mut using = String::new();
+    let mut with = None;
     let mut conditions = Vec::new();
     match by {
         [only] if !Carried::from(&route.columns[*only]).is_array() && !target.folded[*only] => {
@@ -195,7 +203,7 @@ pub(crate) fn delete(
             conditions.push(format!("{} = ANY({typed}::{}[])", name(*only), target.types[*only]));
         }
         _ => {
-            using = format!(" USING ({}) AS o", cast(target, by, given));
+            with = Some(format!("({}) AS o", cast(target, by, given)));
             let matches = by.iter().enumerate();
             let matches = matches.map(|(n, &at)| same(target, at, &name(at), &format!("o.c{n}")));
             conditions.extend(matches);
@@ -208,13 +216,25 @@ pub(crate) fn delete(
         let kept = cast(target, &target.key, kept);
         conditions.push(format!("({}) NOT IN ({kept})", key.join(", ")));
     }
-    let conditions = conditions.join(" AND ");
-    format!("DELETE FROM {} AS {T}{using} WHERE {conditions}", route.target.quoted())
+    Gone { with, conditions: conditions.join(" AND ") }
 }
 
-/// Sets columns of contributions in place. The owner columns are given, then the columns that are set.
-pub(crate) fn patch(route: &Route, target: &Target, columns: &[usize], given: &str) -> String {
-    let (table, conditions) = (route.target.quoted(), patched(route, target));
+/// Deletes rows.
+pub(crate) fn delete(route: &Route, gone: &Gone) -> String {
+    let using = gone.with.iter().map(|with| format!(" USING {with}")).collect::<String>();
+    format!("DELETE FROM {} AS {T}{using} WHERE {}", route.target.quoted(), gone.conditions)
+}
+
+/// Sets columns of contributions in place, of those that are `patched`. The owner columns are given, then the
+/// columns that are set.
+pub(crate) fn patch(
+    route: &Route,
+    target: &Target,
+    columns: &[usize],
+    given: &str,
+    patched: &str,
+) -> String {
+    let (table, conditions) = (route.target.quoted(), patched);
     let set = patch_places(route, columns).filter(|(_, column)| !target.identity.contains(column));
     let set = set.map(|(at, column)| format!("{} = u.c{at}", quote(&route.columns[column].name)));
     let set: Vec<_> = set.collect();
@@ -225,8 +245,34 @@ pub(crate) fn patch(route: &Route, target: &Target, columns: &[usize], given: &s
     format!("UPDATE {table} AS {T} SET {} FROM ({given}) AS u WHERE {conditions}", set.join(", "))
 }
 
+/// Counts rows of a patch that are there and not as they are given.
+pub(crate) fn unpatched(
+    route: &Route,
+    target: &Target,
+    columns: &[usize],
+    given: &str,
+    patched: &str,
+) -> String {
+    let differs = patch_places(route, columns).map(|(at, column)| {
+        let (name, sql_type) = (quote(&route.columns[column].name), &target.types[column]);
+        // Types without an equality have texts.
+        format!("{T}.{name}::text IS DISTINCT FROM u.c{at}::{sql_type}::text")
+    });
+    format!(
+        "SELECT count(*) FROM {} AS {T}, ({given}) AS u WHERE {patched} AND ({})",
+        route.target.quoted(),
+        differs.collect::<Vec<_>>().join(" OR "),
+    )
+}
+
 /// Inserts the rows of a patch anew whose identity columns are to change.
-pub(crate) fn renumber(route: &Route, target: &Target, columns: &[usize], given: &str) -> String {
+pub(crate) fn renumber(
+    route: &Route,
+    target: &Target,
+    columns: &[usize],
+    given: &str,
+    patched: &str,
+) -> String {
     let places = || patch_places(route, columns);
     let changed = places().filter(|(_, column)| target.identity.contains(column));
     let changed = changed.map(|(at, column)| {
@@ -245,7 +291,7 @@ pub(crate) fn renumber(route: &Route, target: &Target, columns: &[usize], given:
          RETURNING {T} AS was{}) \
          INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE \
          SELECT {} FROM gone, (SELECT count(*) FROM gone) AS all_of_them",
-        patched(route, target),
+        patched,
         changed.collect::<Vec<_>>().join(" OR "),
         returned.collect::<String>(),
         quote_list(&target.stored),
@@ -255,18 +301,21 @@ pub(crate) fn renumber(route: &Route, target: &Target, columns: &[usize], given:
 }
 
 /// The columns that a patch sets, each with its place in what is given.
-fn patch_places(route: &Route, columns: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn patch_places(
+    route: &Route,
+    columns: &[usize],
+) -> impl Iterator<Item = (usize, usize)> {
     (route.owner.as_ref().map_or(0, Vec::len)..).zip(columns.iter().copied())
 }
 
-/// The conditions by which a patch finds its rows.
-fn patched(route: &Route, target: &Target) -> String {
+/// The conditions by which a patch finds its rows, with a further one.
+pub(crate) fn patched(route: &Route, target: &Target, further: Option<String>) -> String {
     let owner = route.owner.iter().flatten().enumerate();
     let matches = owner.map(|(at, &column)| {
         let name = format!("{T}.{}", quote(&route.columns[column].name));
         same(target, column, &name, &format!("u.c{at}::{}", target.types[column]))
     });
-    matches.chain(only(route)).collect::<Vec<_>>().join(" AND ")
+    matches.chain(only(route)).chain(further).collect::<Vec<_>>().join(" AND ")
 }
 
 /// Deletes rows that have the key of the given ones, whose columns are `wanted`, and other values in their
@@ -335,7 +384,7 @@ fn as_bytes(value: &str) -> String {
 }
 
 /// What is given, in the types of these columns of the target.
-fn cast(target: &Target, columns: &[usize], given: &str) -> String {
+pub(super) fn cast(target: &Target, columns: &[usize], given: &str) -> String {
     let casts = columns.iter().enumerate();
     let casts: Vec<_> =
         casts.map(|(n, &at)| format!("x.c{n}::{} AS c{n}", target.types[at])).collect();
@@ -425,7 +474,7 @@ mod tests {
     fn a_replaced_contribution_keeps_the_rows_that_come_again() {
         let (route, target) = route();
         assert_eq!(
-            delete(&route, &target, &[0], "", Some("SELECT …")),
+            delete(&route, &gone(&route, &target, &[0], "", Some("SELECT …"))),
             "DELETE FROM \"public\".\"m\" AS t WHERE t.\"id\" = ANY($1::uuid[]::uuid[]) \
              AND t.\"kind\" = 'a' AND \
              (t.\"id\", t.\"name\") NOT IN (SELECT x.c0::uuid AS c0, x.c1::varchar AS c1 FROM \
@@ -438,7 +487,7 @@ mod tests {
         let (route, target) = route();
         let by = old_row_columns(&route, &target);
         assert_eq!(
-            delete(&route, &target, &by, "SELECT …", None),
+            delete(&route, &gone(&route, &target, &by, "SELECT …", None)),
             "DELETE FROM \"public\".\"m\" AS t USING (SELECT x.c0::uuid AS c0, x.c1::varchar AS c1 \
              FROM (SELECT …) AS x) AS o WHERE t.\"id\" = o.c0 \
              AND t.\"name\" = o.c1 AND t.\"kind\" = 'a'"
@@ -449,7 +498,7 @@ mod tests {
     fn arrays_are_not_searched_in_arrays() {
         let (mut route, target) = route();
         route.columns[0].sql_type = "integer[]".to_owned();
-        let sql = delete(&route, &target, &[0], "SELECT …", None);
+        let sql = delete(&route, &gone(&route, &target, &[0], "SELECT …", None));
         assert!(sql.contains(" WHERE t.\"id\" = o.c0 AND "), "{sql}");
     }
 
@@ -457,7 +506,7 @@ mod tests {
     fn what_is_equal_only_for_the_target_is_no_owner() {
         let (route, mut target) = route();
         target.folded[0] = true;
-        let sql = delete(&route, &target, &[0], "SELECT …", None);
+        let sql = delete(&route, &gone(&route, &target, &[0], "SELECT …", None));
         let same = "t.\"id\" = o.c0 AND t.\"id\"::text COLLATE \"C\" = o.c0::text COLLATE \"C\"";
         assert!(sql.contains(same), "{sql}");
     }
@@ -466,7 +515,7 @@ mod tests {
     fn a_patch_finds_rows_by_owner() {
         let (route, target) = route();
         assert_eq!(
-            patch(&route, &target, &[2], "SELECT …"),
+            patch(&route, &target, &[2], "SELECT …", &patched(&route, &target, None)),
             "UPDATE \"public\".\"m\" AS t SET \"v\" = u.c1 FROM (SELECT …) AS u \
              WHERE t.\"id\" = u.c0::uuid AND t.\"kind\" = 'a'"
         );

@@ -40,10 +40,12 @@ pub(crate) struct Target {
     pub(crate) unique: Vec<Unique>,
     /// The write may fail for a constraint that another order of writes satisfies.
     pub(crate) delicate: bool,
-    /// Foreign keys reference the table.
-    pub(crate) referenced: bool,
+    /// Output columns that foreign keys reference.
+    pub(crate) referenced: Vec<usize>,
     /// For each output column, the target refuses NULL.
     pub(crate) not_null: Vec<bool>,
+    /// Triggers that can suppress a row.
+    pub(crate) suppressing: Vec<String>,
     /// Some constraint is deferrable.
     pub(crate) deferrable: bool,
 }
@@ -77,19 +79,19 @@ pub(crate) async fn tables(client: &Client, place: &str, routes: &[Route]) -> Re
 }
 
 /// What the applier has to know of the target of each route.
-pub(crate) fn read(routes: &[Route], tables: &Tables) -> Result<Vec<Target>> {
+pub(crate) fn read(routes: &[Route], tables: &Tables, trusted: bool) -> Result<Vec<Target>> {
     let ranks = ranks(tables);
     routes
         .iter()
         .map(|route| {
             let table = &tables[&route.target];
             let rank = ranks.get(&route.target).copied().unwrap_or_default();
-            target(route, table, rank)
+            target(route, table, rank, trusted)
         })
         .collect()
 }
 
-fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
+fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Target> {
     let output = |name: &String| route.columns.iter().position(|column| &column.name == name);
     let no_key = || {
         let what = format!("the target {} has no key that the SELECT fills", route.target);
@@ -152,7 +154,13 @@ fn target(route: &Route, table: &Table, rank: usize) -> Result<Target> {
         deferrable: table.foreign_keys.iter().any(|key| key.deferrable)
             || table.unique.iter().any(|index| index.deferrable)
             || !table.late_exclusions.is_empty(),
-        referenced: table.references_to > 0,
+        referenced: table.referenced.iter().filter_map(output).collect(),
+        suppressing: table
+            .triggers
+            .iter()
+            .filter(|trigger| trigger.before_row && trigger.fires(trusted))
+            .map(|trigger| trigger.name.clone())
+            .collect(),
         not_null: columns.iter().map(|column| column.not_null).collect(),
         unique: other,
     })

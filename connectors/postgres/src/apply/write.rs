@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
 use regraft_core::row::{self, Row};
-use regraft_core::segment::{PatchGroup, TableWrites};
+use regraft_core::segment::{PatchGroup, Route, TableWrites};
 use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result, Rows, Segment};
 use tokio_postgres::types::ToSql;
@@ -33,6 +33,8 @@ pub(super) enum Order {
     RemoveFirst,
     /// Rows come before rows go: references move away first.
     ArriveFirst,
+    /// Rows that go are marked, and go before the commit: references move away later.
+    RemoveLast,
 }
 
 impl Lane {
@@ -52,7 +54,11 @@ impl Lane {
             for parking in parking {
                 self.park(segment, parking).await?;
             }
-            self.arrive(segment, order).await?;
+            if order == Order::RemoveLast {
+                self.arrive_by_table(segment).await?;
+            } else {
+                self.arrive(segment, order).await?;
+            }
             if order == Order::ArriveFirst {
                 self.remove(segment, order).await?;
             }
@@ -65,7 +71,7 @@ impl Lane {
         result
     }
 
-    fn ranked<'s>(&self, segment: &'s Segment) -> Vec<&'s TableWrites> {
+    pub(super) fn ranked<'s>(&self, segment: &'s Segment) -> Vec<&'s TableWrites> {
         let mut writes: Vec<_> = segment.writes.iter().collect();
         writes.sort_by_key(|writes| self.targets[writes.statement].rank);
         writes
@@ -99,7 +105,7 @@ impl Lane {
         let key = self.targets[at].key.clone();
         let kept: Vec<_> = match order {
             Order::InsertFresh => writes.upserts.iter().collect(),
-            Order::RemoveFirst | Order::ArriveFirst => writes.arriving().collect(),
+            _ => writes.arriving().collect(),
         };
         let owner: Vec<_> = self.routes[at].owner.iter().flatten().copied().collect();
         // A row that was put aside has another key now.
@@ -122,9 +128,14 @@ impl Lane {
             };
             let (route, target) = (&self.routes[at], &self.targets[at]);
             let keep = kept.as_ref().map(|kept| kept.select.as_str());
-            let sql = statements::delete(route, target, &by, &given.select, keep);
+            let gone = statements::gone(route, target, &by, &given.select, keep);
             given.arrays.extend(kept.into_iter().flat_map(|kept| kept.arrays));
-            self.written[at].deleted += self.run(&sql, at, &given.arrays).await?;
+            let last = order == Order::RemoveLast && !target.referenced.is_empty();
+            self.written[at].deleted += if last {
+                self.leave(at, &gone, &given.arrays).await?
+            } else {
+                self.run(&statements::delete(route, &gone), at, &given.arrays).await?
+            };
         }
         Ok(())
     }
@@ -150,7 +161,32 @@ impl Lane {
         }
         for writes in self.ranked(segment) {
             for group in &writes.patches {
-                self.patch(writes.statement, group).await?;
+                for part in parts(group.rows.iter(), ROWS_PER_STATEMENT) {
+                    self.patch(writes.statement, group, part, None).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, all of a table before what references it. Rows whose referenced values change come first:
+    /// others may refer to them already.
+    async fn arrive_by_table(&mut self, segment: &Segment) -> Result<()> {
+        for writes in self.ranked(segment) {
+            let at = writes.statement;
+            let mut moved = Vec::new();
+            for group in &writes.patches {
+                for part in parts(group.rows.iter(), ROWS_PER_STATEMENT) {
+                    let rows = self.move_rows(at, group, part.clone(), moved.is_empty()).await?;
+                    moved.push((group, part, rows));
+                }
+            }
+            let rows_max = if self.singly { 1 } else { ROWS_PER_STATEMENT };
+            for part in parts(writes.arriving(), rows_max) {
+                self.written[at].upserted += self.put(at, part, segment).await?;
+            }
+            for (group, part, moved) in moved {
+                self.patch(at, group, part, Some(moved)).await?;
             }
         }
         Ok(())
@@ -170,6 +206,7 @@ impl Lane {
 
     /// Inserts rows, or overwrites those with the same key that belong to the same source row.
     async fn put(&mut self, at: usize, rows: Vec<Row<'_>>, segment: &Segment) -> Result<u64> {
+        self.adopt(at, &rows).await?;
         if self.targets[at].guarded {
             self.put_guarded(at, rows, segment).await
         } else {
@@ -269,39 +306,77 @@ impl Lane {
         sink.finish().await.map_err(|error| self.failed(&error, &place))
     }
 
-    async fn patch(&mut self, at: usize, group: &PatchGroup) -> Result<()> {
-        let owner = self.routes[at].owner.iter().flatten();
-        let of: Vec<_> = owner.chain(&group.columns).copied().collect();
-        let all: Vec<_> = (0..of.len()).collect();
+    /// Changes rows in place, save those that were `moved` already: so many.
+    async fn patch(
+        &mut self,
+        at: usize,
+        group: &PatchGroup,
+        rows: Vec<Row<'_>>,
+        moved: Option<u64>,
+    ) -> Result<()> {
         let identity = &self.targets[at].identity;
         let renumbers = group.columns.iter().any(|column| identity.contains(column));
         // Rows that moved by it are not found again by their owner.
         let moves = self.routes[at].owner.iter().flatten().any(|column| identity.contains(column));
-        for part in parts(group.rows.iter(), ROWS_PER_STATEMENT) {
-            let expected = part.len() as u64;
-            let given = self.give(at, "patch", &of, (part, &all), 1).await?;
+        let expected = rows.len() as u64;
+        let given = self.give_patch(at, group, rows).await?;
+        let stay = moved.map(|_| self.stay(at, &group.columns));
+        let (route, target) = (&self.routes[at], &self.targets[at]);
+        let patched = statements::patched(route, target, stay);
+        let sql = statements::patch(route, target, &group.columns, &given.select, &patched);
+        let renumber = renumbers
+            .then(|| statements::renumber(route, target, &group.columns, &given.select, &patched));
+        let mut found = moved.unwrap_or_default();
+        if let Some(renumber) = renumber {
+            let moved = self.run(&renumber, at, &given.arrays).await?;
+            found += if moves { moved } else { 0 };
+        }
+        found += self.run(&sql, at, &given.arrays).await?;
+        self.written[at].upserted += found;
+        if group.expect_rows && found != expected {
             let (route, target) = (&self.routes[at], &self.targets[at]);
-            let sql = statements::patch(route, target, &group.columns, &given.select);
-            let renumber = renumbers
-                .then(|| statements::renumber(route, target, &group.columns, &given.select));
-            let mut found = 0;
-            if let Some(renumber) = renumber {
-                let moved = self.run(&renumber, at, &given.arrays).await?;
-                found += if moves { moved } else { 0 };
+            if !target.suppressing.is_empty() {
+                let sql =
+                    statements::unpatched(route, target, &group.columns, &given.select, &patched);
+                let parameters = given.arrays.iter().map(|array| array as &(dyn ToSql + Sync));
+                let rows = self.rows(&sql, at, &parameters.collect::<Vec<_>>()).await?;
+                let suppressed = rows.first().map_or(0, |row| row.get::<_, i64>(0));
+                if suppressed > 0 {
+                    return Err(self.suppressed(at, suppressed));
+                }
             }
-            found += self.run(&sql, at, &given.arrays).await?;
-            self.written[at].upserted += found;
-            if group.expect_rows && found != expected {
-                let what = format!(
-                    "{} of {expected} rows that the stream changed in part are missing in the target",
-                    expected.saturating_sub(found)
-                );
-                return Err(Error::new(Code::RowMissing, what)
-                    .at(self.route_place(at))
-                    .remedy("copy the source table anew: `regraft run --recopy TABLE`"));
-            }
+            let what = format!(
+                "{} of {expected} rows that the stream changed in part are missing in the target",
+                expected.saturating_sub(found)
+            );
+            return Err(Error::new(Code::RowMissing, what)
+                .at(self.route_place(at))
+                .remedy("copy the source table anew: `regraft run --recopy TABLE`"));
         }
         Ok(())
+    }
+
+    /// The error about rows that a trigger of the target does not let through.
+    fn suppressed(&self, at: usize, rows: i64) -> Error {
+        let (target, triggers) = (&self.routes[at].target, self.targets[at].suppressing.join(", "));
+        let what = format!("a trigger of {target} suppresses {rows} rows: one of {triggers}");
+        Error::new(Code::RowRefused, what).at(self.route_place(at)).remedy(
+            "disable it until the migration is over (ALTER TABLE … DISABLE TRIGGER …): the pipeline then \
+             goes on by itself, and nothing is skipped",
+        )
+    }
+
+    /// The rows of a patch: the owner, then the columns that are set.
+    pub(super) async fn give_patch(
+        &mut self,
+        at: usize,
+        group: &PatchGroup,
+        rows: Vec<Row<'_>>,
+    ) -> Result<GivenRows> {
+        let owner = self.routes[at].owner.iter().flatten();
+        let of: Vec<_> = owner.chain(&group.columns).copied().collect();
+        let all: Vec<_> = (0..of.len()).collect();
+        self.give(at, "patch", &of, (rows, &all), 1).await
     }
 
     pub(super) async fn run(&mut self, sql: &str, at: usize, arrays: &[RawArray]) -> Result<u64> {
@@ -328,17 +403,28 @@ impl Lane {
         at: usize,
         arrays: &[RawArray],
     ) -> Result<Vec<(String, String)>> {
+        let parameters: Vec<_> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+        let rows = self.rows(sql, at, &parameters).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Runs a statement that gives rows.
+    pub(super) async fn rows(
+        &mut self,
+        sql: &str,
+        at: usize,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>> {
         let place = self.route_place(at);
         let statement = self.prepare(sql, &place).await?;
-        let parameters: Vec<_> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
-        let rows = self.client.query(&statement, &parameters).await;
-        let rows = rows.map_err(|error| self.failed(&error, &place))?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+        let rows = self.client.query(&statement, parameters).await;
+        rows.map_err(|error| self.failed(&error, &place))
     }
 
     pub(super) fn route_place(&self, at: usize) -> String {
         let route = &self.routes[at];
-        format!("{} (into {})", route.place, route.target)
+        let Route { place, target, source, source_key, .. } = route;
+        format!("{place} (into {target}, rows of {source} by key {})", source_key.join(", "))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use regraft_core::mapper::Output;
 use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Oid, Result};
 use regraft_postgres::classify;
@@ -14,14 +15,21 @@ pub struct MissingTarget {
     name: (Option<String>, String),
     /// Schemas and types that it needs and that are missing, too.
     before: Vec<String>,
-    /// Names of the columns, and their SQL types.
-    columns: Vec<(String, String)>,
+    columns: Vec<Column>,
     /// Columns that copy the source key.
     key: Vec<String>,
     /// Columns that are constants, by which statements of one table tell their rows apart.
     constants: Vec<String>,
     /// More than one row may come from a source row.
     many: bool,
+}
+
+/// A column of it.
+struct Column {
+    name: String,
+    sql_type: String,
+    /// No row of the statement has NULL there.
+    not_null: bool,
 }
 
 /// Types of users among these and all that they are made of, innermost first: whether their name has the schema,
@@ -61,6 +69,17 @@ pub(super) async fn missing(
         let row = source.client.query_one("SELECT format_type($1, $2)", &[oid, modifier]).await;
         types.push(row.map_err(|error| classify(&error, &source.place))?.get(0));
     }
+    // The rows of an outer join may lack what the source table has.
+    let alone = compiled.tables.len() == 1;
+    let not_null = |at: usize| {
+        let copied = compiled.declaration.outputs.get(at).and_then(Output::copies);
+        let column = copied.and_then(|name| compiled.source.column(name));
+        alone && column.is_some_and(|column| column.not_null)
+    };
+    let columns = names.iter().cloned().zip(types).enumerate();
+    let columns = columns
+        .map(|(at, (name, sql_type))| Column { name, sql_type, not_null: not_null(at) })
+        .collect();
     let named = |at: usize| names.get(at).cloned();
     let owner = compiled.owner.iter().flatten();
     let (schema, name) = compiled.statement.target();
@@ -75,7 +94,7 @@ pub(super) async fn missing(
             .iter()
             .filter_map(|(at, _)| named(*at))
             .collect(),
-        columns: names.into_iter().zip(types).collect(),
+        columns,
         many: !compiled.single(),
     })
 }
@@ -158,11 +177,11 @@ pub(crate) fn ddl(missing: &[MissingTarget]) -> String {
 }
 
 fn table(first: &MissingTarget, all: &[&MissingTarget]) -> String {
-    let mut columns: Vec<&(String, String)> = Vec::new();
+    let mut columns: Vec<&Column> = Vec::new();
     let (mut key, mut constants) = (Vec::new(), Vec::new());
     for one in all {
-        let known: BTreeSet<&String> = columns.iter().map(|(name, _)| name).collect();
-        columns.extend(one.columns.iter().filter(|(name, _)| !known.contains(name)));
+        let known: BTreeSet<&String> = columns.iter().map(|column| &column.name).collect();
+        columns.extend(one.columns.iter().filter(|column| !known.contains(&column.name)));
         key.extend(&one.key);
         constants.extend(&one.constants);
     }
@@ -174,18 +193,34 @@ fn table(first: &MissingTarget, all: &[&MissingTarget]) -> String {
     }
     let mut seen = BTreeSet::new();
     key.retain(|name| seen.insert(*name));
-    let mut lines: Vec<_> =
-        columns.iter().map(|(name, sql_type)| format!("    {} {sql_type}", quote(name))).collect();
+    // What one statement does not fill is NULL in its rows.
+    let fills = |one: &MissingTarget, name: &str| {
+        one.columns.iter().any(|column| column.name == name && column.not_null)
+    };
+    let line = |column: &&Column| {
+        let Column { name, sql_type, .. } = column;
+        let not_null = if all.iter().all(|one| fills(one, name)) { " NOT NULL" } else { "" };
+        format!("    {} {sql_type}{not_null}", quote(name))
+    };
+    let mut lines: Vec<_> = columns.iter().map(line).collect();
     let (schema, name) = &first.name;
     let name = schema.iter().chain([name]).map(|part| quote(part)).collect::<Vec<_>>().join(".");
-    if all.iter().any(|one| one.many) {
-        // Does not run before it is completed: only the user knows what tells the rows apart.
-        let key = quote_list(key);
-        lines.push(format!("    PRIMARY KEY ({key}, …) -- add what tells its rows apart"));
-    } else if !key.is_empty() {
-        lines.push(format!("    PRIMARY KEY ({})", quote_list(key)));
+    let many = all.iter().any(|one| one.many);
+    if !many && !key.is_empty() {
+        lines.push(format!("    PRIMARY KEY ({})", quote_list(&key)));
     }
-    format!("CREATE TABLE {name} (\n{}\n);\n", lines.join(",\n"))
+    let mut made = format!("CREATE TABLE {name} (\n{}\n);\n", lines.join(",\n"));
+    if many {
+        // Only the user knows what tells the rows of one source row apart.
+        made.push_str(
+            "-- Several of its rows come from one source row. It still needs a key: what tells these rows\n\
+             -- apart, in one primary key with the columns that copy the source's.\n",
+        );
+        if !key.is_empty() {
+            made.push_str(&format!("CREATE INDEX ON {name} ({});\n", quote_list(&key)));
+        }
+    }
+    made
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ use regraft_postgres::ledger::Shape;
 use regraft_postgres::slot::Server;
 use regraft_postgres::standing::{Asked, Held, Standing};
 use regraft_postgres::verify::VerifyStatement;
-use regraft_settings::{Settings, UrlSource};
+use regraft_settings::{ForeignKeys, Settings, UrlSource};
 use serde::Serialize;
 use tokio_postgres::Client;
 
@@ -354,13 +354,9 @@ pub async fn resolve(
     };
     let text = settings.read_mapping()?;
     let file = settings.mapping.file.display().to_string();
-    let statements = match regraft_mapping::parse(&file, &text) {
-        Ok(statements) => statements,
-        Err(errors) => {
-            resolution.findings.extend(errors.iter().map(Finding::from));
-            return Ok(resolution);
-        }
-    };
+    let (statements, errors) = regraft_mapping::parse_each(&file, &text);
+    resolution.findings.extend(errors.iter().map(Finding::from));
+    let trusted = settings.target.foreign_keys == ForeignKeys::Trusted;
     let mut routes = Vec::new();
     let mut compiled = Vec::new();
     for statement in statements.into_iter().filter(|statement| !is_of(statement, held)) {
@@ -373,7 +369,8 @@ pub async fn resolve(
             mode: Mode::Refused,
             message: String::new(),
         };
-        match one(source, target, mappers, statement, &mut resolution, &mut report).await {
+        let sides = (source, target, trusted);
+        match one(sides, mappers, statement, &mut resolution, &mut report).await {
             Ok((statement, route)) => {
                 (report.mode, report.message) = statement.evaluation.describe();
                 compiled.push(statement);
@@ -431,8 +428,7 @@ fn written((schema, name): (Option<&str>, &str)) -> String {
 }
 
 async fn one(
-    source: &Side,
-    target: &Side,
+    (source, target, trusted): (&Side, &Side, bool),
     mappers: &Mappers,
     statement: Statement,
     resolution: &mut Resolution,
@@ -440,7 +436,7 @@ async fn one(
 ) -> Result<(Compiled, Route)> {
     let compiled = source::compile(source, mappers, statement, &mut resolution.findings).await?;
     report.source = compiled.source.name.to_string();
-    match target::route((source, target), &compiled, &mut resolution.findings).await {
+    match target::route((source, target), &compiled, trusted, &mut resolution.findings).await {
         Ok(route) => {
             report.target = route.target.to_string();
             Ok((compiled, route))

@@ -15,6 +15,7 @@ use crate::finding::Finding;
 pub(super) async fn route(
     (source, side): (&Side, &Side),
     compiled: &Compiled,
+    trusted: bool,
     findings: &mut Vec<Finding>,
 ) -> Result<Route> {
     let place = compiled.statement.place();
@@ -50,6 +51,7 @@ pub(super) async fn route(
     let owner = owner(compiled, &names)?;
     let owner_names: Vec<_> = owner.iter().flatten().map(|&at| names[at].clone()).collect();
     advise(side, compiled, &table, &owner_names, findings);
+    findings.extend(triggers(&table, trusted, &compiled.statement.place()));
     findings.extend(one_key::advise(compiled, &names, &table, &key));
     let mut route = Route {
         source: compiled.source.name.clone(),
@@ -208,6 +210,36 @@ async fn assignable(
     })
 }
 
+/// Warns of triggers that fire for what the pipeline writes.
+fn triggers(table: &Table, trusted: bool, place: &str) -> Vec<Finding> {
+    let names = |before_row: bool| {
+        let fire = table.triggers.iter().filter(|trigger| trigger.fires(trusted));
+        let fire = fire.filter(|trigger| trigger.before_row == before_row);
+        fire.map(|trigger| trigger.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let (before, others) = (names(true), names(false));
+    let warnings = [
+        (
+            format!(
+                "triggers can change or suppress each row that is written to {}: {before}",
+                table.name
+            ),
+            "a row that one of them changes or suppresses is not what the SELECT gives, and no repair makes \
+             it so: ALTER TABLE … DISABLE TRIGGER … until the migration is over, unless you know that it \
+             lets these rows through as they are",
+            before,
+        ),
+        (
+            format!("triggers fire on {}: {others}", table.name),
+            "a trigger that changes or drops rows makes the target differ from the SELECT: disable \
+             it until the migration is over, unless you know that it does not",
+            others,
+        ),
+    ];
+    let warnings = warnings.into_iter().filter(|(_, _, names)| !names.is_empty());
+    warnings.map(|(what, remedy, _)| Finding::warning(what, place, remedy)).collect()
+}
+
 fn advise(
     side: &Side,
     compiled: &Compiled,
@@ -232,14 +264,6 @@ fn advise(
         let what = format!("row-level security of {} applies to the role", table.name);
         let error = Error::new(Code::PrivilegeMissing, what).at(side.place.clone());
         findings.push(Finding::from(&error.remedy("use a role with BYPASSRLS")));
-    }
-    if !table.triggers.is_empty() {
-        findings.push(Finding::warning(
-            format!("triggers fire on {}: {}", table.name, table.triggers.join(", ")),
-            &place,
-            "a trigger that changes or drops rows makes the target differ from the SELECT: disable \
-             it until the migration is over, unless you know that it does not",
-        ));
     }
     folded(compiled, table, findings);
     findings.extend(hazards(table, &place));

@@ -119,7 +119,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let mut skipped_to = None;
         if skipped {
             let source = self.statements[at].source.clone();
-            skipped_to = self.reader.boundary(&source, after.as_deref(), rows).await?;
+            skipped_to = self.reader.boundary(&source, after.as_deref(), None, rows).await?;
             // A sample has something of every table, and all of a small one.
             skipped = skipped_to.is_some() || !none_yet;
         }
