@@ -16,6 +16,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 
 use crate::classify;
 use crate::given::{Carried, Given};
+use crate::often::Often;
 use crate::raw::RawValue;
 use crate::slot::names_standby;
 
@@ -110,7 +111,13 @@ pub struct PgReader {
     slot: String,
     tables: Arc<Vec<ReadTable>>,
     traces: Arc<Vec<ReadTrace>>,
+    state: Often,
 }
+
+/// What the source is at a moment.
+const STATE: &str = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), \
+                     (SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1), \
+                     current_setting('synchronous_standby_names'), current_setting('application_name')";
 
 impl PgReader {
     /// A reader on a connection of its own; `slot` is the pipeline's.
@@ -130,7 +137,8 @@ impl PgReader {
             .batch_execute("SET synchronous_commit = local; SET row_security = off")
             .await
             .map_err(|error| classify(&error, place))?;
-        Ok(Self { client, place: place.to_owned(), slot: slot.to_owned(), tables, traces })
+        let (place, slot, state) = (place.to_owned(), slot.to_owned(), Often::new(STATE));
+        Ok(Self { client, place, slot, tables, traces, state })
     }
 
     fn table(&self, name: &TableName) -> Result<&ReadTable> {
@@ -338,11 +346,11 @@ impl ChunkReader for PgReader {
     }
 
     async fn state(&mut self) -> Result<SourceState> {
-        let sql = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), \
-                   (SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1), \
-                   current_setting('synchronous_standby_names'), current_setting('application_name')";
-        let row = self.client.query_one(sql, &[&self.slot]).await;
-        let row = row.map_err(|error| classify(&error, &self.place))?;
+        let asked = async {
+            let statement = self.state.on(&self.client).await?;
+            self.client.query_one(&statement, &[&self.slot]).await
+        };
+        let row = asked.await.map_err(|error| classify(&error, &self.place))?;
         let end = Lsn(row.get::<_, PgLsn>(1).into());
         let kept = row.get::<_, Option<PgLsn>>(2).map_or(end, |lsn| Lsn(lsn.into()));
         Ok(SourceState {

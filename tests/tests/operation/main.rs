@@ -6,6 +6,7 @@ mod support;
 
 mod faults;
 mod health;
+mod idle;
 mod lifecycle;
 mod network;
 mod observe;
