@@ -2,6 +2,7 @@
 //! them in one snapshot. Of a statement that a mapper of the program evaluates, it reads the source rows.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use regraft_core::chunk::{ChunkData, ChunkScope, Snapshot, StatementRows};
@@ -15,6 +16,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{PgLsn, ToSql};
 
 use crate::classify;
+use crate::connectors::{Address, of_role, place};
 use crate::given::{Carried, Given};
 use crate::often::Often;
 use crate::raw::RawValue;
@@ -104,13 +106,23 @@ pub struct ReadStatement {
 /// Gives a SELECT that is restricted by a condition.
 pub type Restrict = Arc<dyn Fn(&str) -> Result<String> + Send + Sync>;
 
-/// One connection to the source that reads chunks.
+/// Reads chunks on one connection to the source, which is opened when something is asked on it.
 pub struct PgReader {
-    client: Client,
-    place: String,
+    source: Address,
+    application: String,
     slot: String,
     tables: Arc<Vec<ReadTable>>,
     traces: Arc<Vec<ReadTrace>>,
+    session: Option<Arc<Session>>,
+    used: Instant,
+}
+
+/// A session is closed when nothing was asked on it for so long.
+const IDLE: Duration = Duration::from_secs(30);
+
+struct Session {
+    client: Client,
+    place: String,
     state: Often,
 }
 
@@ -121,24 +133,35 @@ const STATE: &str = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_ls
 
 impl PgReader {
     /// A reader on a connection of its own; `slot` is the pipeline's.
-    ///
-    /// # Errors
-    /// When the session cannot be set up.
-    pub async fn new(
-        client: Client,
-        place: &str,
+    pub fn new(
+        source: Address,
+        application: String,
         slot: &str,
         tables: Arc<Vec<ReadTable>>,
         traces: Arc<Vec<ReadTrace>>,
-    ) -> Result<Self> {
+    ) -> Self {
+        let (session, used) = (None, Instant::now());
+        Self { source, application, slot: slot.to_owned(), tables, traces, session, used }
+    }
+
+    async fn session(&mut self) -> Result<Arc<Session>> {
+        self.used = Instant::now();
+        if let Some(session) = &self.session {
+            return Ok(Arc::clone(session));
+        }
+        let endpoint = (self.source)()?;
+        let client = endpoint.connect(&self.application).await;
+        let client = client.map_err(|error| of_role("source", error))?;
+        let place = place("source", &endpoint);
         // A watermark has to be in the log, but not on a standby: waiting for one would keep chunks
         // from being read while synchronous replication hangs.
         client
             .batch_execute("SET synchronous_commit = local; SET row_security = off")
             .await
-            .map_err(|error| classify(&error, place))?;
-        let (place, slot, state) = (place.to_owned(), slot.to_owned(), Often::new(STATE));
-        Ok(Self { client, place, slot, tables, traces, state })
+            .map_err(|error| classify(&error, &place))?;
+        let session = Arc::new(Session { client, place, state: Often::new(STATE) });
+        self.session = Some(Arc::clone(&session));
+        Ok(session)
     }
 
     fn table(&self, name: &TableName) -> Result<&ReadTable> {
@@ -147,7 +170,9 @@ impl PgReader {
                 .at(name.to_string())
         })
     }
+}
 
+impl Session {
     fn error(&self, error: &tokio_postgres::Error, table: &ReadTable) -> Error {
         let place = format!("{}, reading {}", self.place, table.table);
         of_source(classify(error, &place))
@@ -275,6 +300,7 @@ impl ChunkReader for PgReader {
         after: Option<&[String]>,
         rows: u64,
     ) -> Result<Option<Vec<String>>> {
+        let session = self.session().await?;
         let table = self.table(name)?;
         let columns: Vec<_> = table.key.iter().map(|column| quote(&column.name)).collect();
         let texts: Vec<_> = columns.iter().map(|column| format!("{column}::text")).collect();
@@ -288,13 +314,14 @@ impl ChunkReader for PgReader {
         );
         let parameters: Vec<&(dyn ToSql + Sync)> =
             after.unwrap_or_default().iter().map(|text| text as _).collect();
-        let row = self.client.query_opt(&sql, &parameters).await;
-        Ok(row.map_err(|error| self.error(&error, table))?.map(|row| row.get(0)))
+        let row = session.client.query_opt(&sql, &parameters).await;
+        Ok(row.map_err(|error| session.error(&error, table))?.map(|row| row.get(0)))
     }
 
     async fn rows_in(&mut self, name: &TableName, bytes: usize) -> Result<u64> {
+        let session = self.session().await?;
         let table = self.table(name)?;
-        rows_in(&self.client, name, bytes).await.map_err(|error| self.error(&error, table))
+        rows_in(&session.client, name, bytes).await.map_err(|error| session.error(&error, table))
     }
 
     async fn read(
@@ -303,18 +330,20 @@ impl ChunkReader for PgReader {
         scope: &ChunkScope,
         bytes_max: usize,
     ) -> Result<ChunkData> {
-        let table = self.table(name)?.clone();
+        let session = self.session().await?;
+        let table = self.table(name)?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        self.client.batch_execute(begin).await.map_err(|e| self.error(&e, &table))?;
-        let data = self.read_in_transaction(&table, scope, bytes_max).await;
+        session.client.batch_execute(begin).await.map_err(|e| session.error(&e, table))?;
+        let data = session.read_in_transaction(table, scope, bytes_max).await;
         // After an error the snapshot must go, too.
-        let end = self.client.batch_execute("ROLLBACK").await;
+        let end = session.client.batch_execute("ROLLBACK").await;
         let data = data?;
-        end.map_err(|e| self.error(&e, &table))?;
+        end.map_err(|e| session.error(&e, table))?;
         Ok(data)
     }
 
     async fn traced(&mut self, name: &TableName, traced: &Traced) -> Result<Vec<Key>> {
+        let session = self.session().await?;
         let table = self.table(name)?;
         let trace =
             self.traces.iter().find(|trace| trace.name == traced.trace).ok_or_else(|| {
@@ -331,10 +360,10 @@ impl ChunkReader for PgReader {
         for part in parts {
             let sql = trace_sql(table, trace, part.map(|part| part.select(types.clone())));
             let parameters = part.map(Given::parameters).unwrap_or_default();
-            let rows = self.client.query_raw(&sql, parameters).await;
-            let rows = rows.map_err(|error| self.error(&error, table))?;
+            let rows = session.client.query_raw(&sql, parameters).await;
+            let rows = rows.map_err(|error| session.error(&error, table))?;
             let mut rows = std::pin::pin!(rows);
-            while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
+            while let Some(row) = rows.try_next().await.map_err(|e| session.error(&e, table))? {
                 keys.push(key(&row, table.key.len())?);
             }
         }
@@ -346,11 +375,12 @@ impl ChunkReader for PgReader {
     }
 
     async fn state(&mut self) -> Result<SourceState> {
+        let session = self.session().await?;
         let asked = async {
-            let statement = self.state.on(&self.client).await?;
-            self.client.query_one(&statement, &[&self.slot]).await
+            let statement = session.state.on(&session.client).await?;
+            session.client.query_one(&statement, &[&self.slot]).await
         };
-        let row = asked.await.map_err(|error| classify(&error, &self.place))?;
+        let row = asked.await.map_err(|error| classify(&error, &session.place))?;
         let end = Lsn(row.get::<_, PgLsn>(1).into());
         let kept = row.get::<_, Option<PgLsn>>(2).map_or(end, |lsn| Lsn(lsn.into()));
         Ok(SourceState {
@@ -363,14 +393,28 @@ impl ChunkReader for PgReader {
 
     async fn mark(&mut self, watermark: &str) -> Result<u64> {
         let sql = "SELECT pg_current_xact_id()::text, pg_logical_emit_message(true, $1, $2::text)";
-        let row = self.client.query_one(sql, &[&WATERMARK_PREFIX, &watermark]).await;
-        let row = row.map_err(|error| classify(&error, &self.place))?;
+        let session = self.session().await?;
+        let row = session.client.query_one(sql, &[&WATERMARK_PREFIX, &watermark]).await;
+        let row = row.map_err(|error| classify(&error, &session.place))?;
         let xid: String = row.get(0);
         xid.parse().map_err(|_| Error::new(Code::Protocol, "a transaction id is not a number"))
     }
+
+    fn beside(&self) -> Self {
+        let (source, application) = (Arc::clone(&self.source), self.application.clone());
+        let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
+        let session = self.session.clone();
+        Self { session, ..Self::new(source, application, &self.slot, tables, traces) }
+    }
+
+    fn rest(&mut self) {
+        if self.used.elapsed() > IDLE {
+            self.session = None;
+        }
+    }
 }
 
-impl PgReader {
+impl Session {
     async fn read_in_transaction(
         &self,
         table: &ReadTable,

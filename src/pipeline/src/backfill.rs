@@ -213,6 +213,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
                         self.ledger.beat().await?;
                     }
                     self.keys_to_read(&mut state).await?;
+                    self.readers.iter_mut().for_each(ChunkReader::rest);
                     ticks += 1;
                     if ticks % SNAPSHOT_TICKS == 0 {
                         // When the follower is busy, the next one will do.

@@ -10,6 +10,7 @@ mod idle;
 mod lifecycle;
 mod network;
 mod observe;
+mod room;
 mod sample;
 mod slow;
 mod start;

@@ -75,7 +75,9 @@ const HELD_MAX: usize = 64 << 20;
 /// See the module.
 pub(crate) struct Verify<V, R> {
     pub(crate) verifier: V,
-    /// Passes over ranges of a sample, follows traces, writes watermarks.
+    /// Writes watermarks.
+    pub(crate) marker: R,
+    /// Passes over ranges of a sample, and follows traces. These wait for locks, and nothing else must.
     pub(crate) reader: R,
     pub(crate) follower: mpsc::Sender<ChunkMessage>,
     pub(crate) options: VerifyOptions,
@@ -227,6 +229,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
     }
 
     async fn tick(&mut self, state: &mut State, now: Instant) -> Result<()> {
+        self.reader.rest();
         let asks = state.ticks.is_multiple_of(REQUEST_TICKS);
         state.ticks += 1;
         if asks
