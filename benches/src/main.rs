@@ -3,9 +3,11 @@
 
 mod backlog;
 mod drain;
+mod idle;
 mod mapper;
 mod read;
 mod report;
+mod used;
 mod verify;
 
 use std::path::PathBuf;
@@ -67,6 +69,18 @@ enum Measure {
         #[command(flatten)]
         common: Common,
     },
+    /// Processor time, sessions and transactions of both servers while nothing is written, without a
+    /// pipeline and with one.
+    Idle {
+        /// Small tables.
+        #[arg(long, default_value_t = 1)]
+        tables: u64,
+        /// For how long it is looked at, each time.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 #[derive(Args)]
@@ -88,7 +102,8 @@ async fn main() -> ExitCode {
     let (Measure::Backlog { common, .. }
     | Measure::Mapper { common, .. }
     | Measure::Read { common, .. }
-    | Measure::Verify { common, .. }) = &measure;
+    | Measure::Verify { common, .. }
+    | Measure::Idle { common, .. }) = &measure;
     let Common { rounds, pg_bin, json } = common;
     let pg_bin = pg_bin.as_deref();
     let report = match measure {
@@ -97,6 +112,9 @@ async fn main() -> ExitCode {
         Measure::Read { changes, .. } => read::run(changes, *rounds, pg_bin).await,
         Measure::Verify { rows, transactions, seconds, .. } => {
             verify::run((rows, transactions, seconds), *rounds, pg_bin).await
+        }
+        Measure::Idle { tables, seconds, .. } => {
+            idle::run((tables, seconds), *rounds, pg_bin).await
         }
     };
     match report {

@@ -8,7 +8,7 @@ pub(crate) struct Way {
     pub(crate) name: &'static str,
     /// Seconds of each round.
     pub(crate) seconds: Vec<f64>,
-    /// Processors that the source had busy meanwhile, where that was measured.
+    /// Processors that a server had busy meanwhile, where that was measured.
     pub(crate) busy: Vec<f64>,
 }
 
@@ -70,7 +70,7 @@ impl Report {
                     json!({
                         "name": way.name, "seconds": way.seconds, "median": way.median(),
                         per_second.as_str(): rate(group, way), "ratio": group.ratio(way),
-                        "source_busy": middle(&way.busy),
+                        "server_busy": middle(&way.busy),
                     })
                 };
                 let ways: Vec<_> = group.ways.iter().map(way).collect();
@@ -83,13 +83,13 @@ impl Report {
         for group in &self.groups {
             let busy = group.ways.iter().any(|way| !way.busy.is_empty());
             let optional = [(group.measured == Measured::Work).then(|| format!(" {unit}/s |"))];
-            let optional = optional.into_iter().chain([busy.then(|| " source busy |".to_owned())]);
+            let optional = optional.into_iter().chain([busy.then(|| " server busy |".to_owned())]);
             let optional: Vec<_> = optional.flatten().collect();
             println!("\n| {} | seconds, median |{} ratio |", group.title, optional.concat());
             println!("|---|---|{}---|", "---|".repeat(optional.len()));
             for way in &group.ways {
                 let rate = rate(group, way).map(|rate| format!(" {rate:.0} |"));
-                let share = middle(&way.busy).map(|share| format!(" {:.0} % |", share * 100.0));
+                let share = middle(&way.busy).map(|share| format!(" {:.2} % |", share * 100.0));
                 println!(
                     "| {} | {:.*} |{}{} {:.2} |",
                     way.name,

@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::{Code, Error, Result};
 use regraft_testkit::{Installation, Setup};
@@ -17,9 +17,10 @@ use serde_json::Value;
 
 use crate::drain::{equal, one, servers, sql};
 use crate::report::{Group, Measured, Report, Way};
+use crate::used::{REST, Used};
 
-const SOURCE: &str = "legacy";
-const TARGET: &str = "modern";
+pub(crate) const SOURCE: &str = "legacy";
+pub(crate) const TARGET: &str = "modern";
 /// Of what verification is compared with, and of the mapping.
 const SELECT: &str = "SELECT id, trim(title) AS title, created_at, amount, details FROM documents";
 /// What a group is called, the type of its keys, and the key of row `n`.
@@ -33,12 +34,8 @@ const TABLE: &str = "title text NOT NULL, created_at timestamptz NOT NULL, \
 /// Source rows of the pipeline that is written to.
 const ROWS_WRITTEN_TO: u64 = 100_000;
 const CONNECTIONS: usize = 4;
-/// Servers and pipelines come to rest within it.
-const REST: Duration = Duration::from_secs(2);
 /// For a command, and for a daemon to end.
-const DEADLINE: Duration = Duration::from_secs(3600);
-/// `src/include/linux`: `USER_HZ` of every architecture that PostgreSQL is packaged for.
-const TICKS_PER_SECOND: f64 = 100.0;
+pub(crate) const DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Measures.
 pub(crate) async fn run(
@@ -58,7 +55,7 @@ pub(crate) async fn run(
     Ok(Report { unit: "rows", count: rows, groups })
 }
 
-async fn pair(options: &ClusterOptions) -> Result<(Cluster, Cluster)> {
+pub(crate) async fn pair(options: &ClusterOptions) -> Result<(Cluster, Cluster)> {
     let source = Cluster::start(options.clone()).await?;
     let target = Cluster::start(options.clone()).await?;
     source.create_database(SOURCE).await?;
@@ -66,7 +63,7 @@ async fn pair(options: &ClusterOptions) -> Result<(Cluster, Cluster)> {
     Ok((source, target))
 }
 
-fn installation(
+pub(crate) fn installation(
     (source, target): (&Cluster, &Cluster),
     mapping: &str,
     extra: &str,
@@ -85,7 +82,7 @@ fn installation(
     made
 }
 
-async fn regraft(installation: &Installation, arguments: &[&str]) -> Result<Value> {
+pub(crate) async fn regraft(installation: &Installation, arguments: &[&str]) -> Result<Value> {
     let done = installation.command(arguments, DEADLINE).await;
     if done.code() == 0 {
         return Ok(done.json());
@@ -170,51 +167,6 @@ async fn copy(cluster: &Cluster, database: &str, select: &str) -> Result<()> {
         .await
         .map_err(failed)?;
     if status.success() { Ok(()) } else { Err(Error::new(Code::Internal, "psql failed")) }
-}
-
-/// What the processes of a cluster have used of the processors, and since when.
-struct Used {
-    seconds: Option<f64>,
-    at: Instant,
-}
-
-impl Used {
-    fn by(cluster: &Cluster) -> Self {
-        Self { seconds: cluster.pid().and_then(cpu_seconds), at: Instant::now() }
-    }
-
-    async fn until_now(&self, cluster: &Cluster, way: &mut Way) {
-        let elapsed = self.at.elapsed().as_secs_f64();
-        // A backend that is about to end is neither a child nor counted with the postmaster.
-        tokio::time::sleep(REST).await;
-        let now = cluster.pid().and_then(cpu_seconds);
-        way.seconds.push(elapsed);
-        way.busy.extend(now.zip(self.seconds).map(|(now, then)| (now - then) / elapsed));
-    }
-}
-
-/// Processor time of a postmaster, of its children, and of those that have ended; `None` where there is
-/// no /proc.
-fn cpu_seconds(postmaster: u32) -> Option<f64> {
-    let ticks = |pid: u32| -> Option<(u32, u64)> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name of the program, in parentheses, may hold spaces.
-        let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        // The children of a backend are none; those of the postmaster are counted once they have ended.
-        let used = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
-        Some((fields.get(1)?.parse().ok()?, used))
-    };
-    let mut all = ticks(postmaster)?.1;
-    for entry in std::fs::read_dir("/proc").ok()? {
-        let pid = entry.ok()?.file_name().to_str().and_then(|name| name.parse().ok());
-        if let Some((parent, used)) = pid.and_then(ticks)
-            && parent == postmaster
-        {
-            all += used;
-        }
-    }
-    #[allow(clippy::cast_precision_loss, reason = "hundredths of seconds")]
-    Some(all as f64 / TICKS_PER_SECOND)
 }
 
 async fn lag(

@@ -2,6 +2,7 @@
 //! them in one snapshot. Of a statement that a mapper of the program evaluates, it reads the source rows.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use regraft_core::chunk::{ChunkData, ChunkScope, Snapshot, StatementRows};
@@ -15,7 +16,9 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{PgLsn, ToSql};
 
 use crate::classify;
+use crate::connectors::{Address, of_role, place};
 use crate::given::{Carried, Given};
+use crate::often::Often;
 use crate::raw::RawValue;
 use crate::slot::names_standby;
 
@@ -103,34 +106,62 @@ pub struct ReadStatement {
 /// Gives a SELECT that is restricted by a condition.
 pub type Restrict = Arc<dyn Fn(&str) -> Result<String> + Send + Sync>;
 
-/// One connection to the source that reads chunks.
+/// Reads chunks on one connection to the source, which is opened when something is asked on it.
 pub struct PgReader {
-    client: Client,
-    place: String,
+    source: Address,
+    application: String,
     slot: String,
     tables: Arc<Vec<ReadTable>>,
     traces: Arc<Vec<ReadTrace>>,
+    session: Option<Arc<Session>>,
+    used: Instant,
 }
+
+/// A session is closed when nothing was asked on it for so long.
+const IDLE: Duration = Duration::from_secs(30);
+
+struct Session {
+    client: Client,
+    place: String,
+    state: Often,
+}
+
+/// What the source is at a moment.
+const STATE: &str = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), \
+                     (SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1), \
+                     current_setting('synchronous_standby_names'), current_setting('application_name')";
 
 impl PgReader {
     /// A reader on a connection of its own; `slot` is the pipeline's.
-    ///
-    /// # Errors
-    /// When the session cannot be set up.
-    pub async fn new(
-        client: Client,
-        place: &str,
+    pub fn new(
+        source: Address,
+        application: String,
         slot: &str,
         tables: Arc<Vec<ReadTable>>,
         traces: Arc<Vec<ReadTrace>>,
-    ) -> Result<Self> {
+    ) -> Self {
+        let (session, used) = (None, Instant::now());
+        Self { source, application, slot: slot.to_owned(), tables, traces, session, used }
+    }
+
+    async fn session(&mut self) -> Result<Arc<Session>> {
+        self.used = Instant::now();
+        if let Some(session) = &self.session {
+            return Ok(Arc::clone(session));
+        }
+        let endpoint = (self.source)()?;
+        let client = endpoint.connect(&self.application).await;
+        let client = client.map_err(|error| of_role("source", error))?;
+        let place = place("source", &endpoint);
         // A watermark has to be in the log, but not on a standby: waiting for one would keep chunks
         // from being read while synchronous replication hangs.
         client
             .batch_execute("SET synchronous_commit = local; SET row_security = off")
             .await
-            .map_err(|error| classify(&error, place))?;
-        Ok(Self { client, place: place.to_owned(), slot: slot.to_owned(), tables, traces })
+            .map_err(|error| classify(&error, &place))?;
+        let session = Arc::new(Session { client, place, state: Often::new(STATE) });
+        self.session = Some(Arc::clone(&session));
+        Ok(session)
     }
 
     fn table(&self, name: &TableName) -> Result<&ReadTable> {
@@ -139,7 +170,9 @@ impl PgReader {
                 .at(name.to_string())
         })
     }
+}
 
+impl Session {
     fn error(&self, error: &tokio_postgres::Error, table: &ReadTable) -> Error {
         let place = format!("{}, reading {}", self.place, table.table);
         of_source(classify(error, &place))
@@ -268,6 +301,7 @@ impl ChunkReader for PgReader {
         upto: Option<&[String]>,
         rows: u64,
     ) -> Result<Option<Vec<String>>> {
+        let session = self.session().await?;
         let table = self.table(name)?;
         let columns: Vec<_> = table.key.iter().map(|column| quote(&column.name)).collect();
         let texts: Vec<_> = columns.iter().map(|column| format!("{column}::text")).collect();
@@ -281,8 +315,8 @@ impl ChunkReader for PgReader {
         );
         let bounds = after.into_iter().chain(upto).flatten();
         let parameters: Vec<&(dyn ToSql + Sync)> = bounds.map(|text| text as _).collect();
-        let row = self.client.query_opt(&sql, &parameters).await;
-        Ok(row.map_err(|error| self.error(&error, table))?.map(|row| row.get(0)))
+        let row = session.client.query_opt(&sql, &parameters).await;
+        Ok(row.map_err(|error| session.error(&error, table))?.map(|row| row.get(0)))
     }
 
     async fn rows(&mut self, tables: &[TableName]) -> Result<Vec<u64>> {
@@ -296,16 +330,18 @@ impl ChunkReader for PgReader {
                                        ELSE pg_relation_size(c.oid) / 100 END), 0)::float8 \
                    FROM part LEFT JOIN pg_class c USING (oid) GROUP BY at ORDER BY at";
         let names: Vec<_> = tables.iter().map(TableName::quoted).collect();
-        let rows = self.client.query(sql, &[&names]).await;
-        let rows = rows.map_err(|error| classify(&error, &self.place))?;
+        let session = self.session().await?;
+        let rows = session.client.query(sql, &[&names]).await;
+        let rows = rows.map_err(|error| classify(&error, &session.place))?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
         let rows = rows.iter().map(|row| row.get::<_, f64>(0).max(0.0) as u64).collect();
         Ok(rows)
     }
 
     async fn rows_in(&mut self, name: &TableName, bytes: usize) -> Result<u64> {
+        let session = self.session().await?;
         let table = self.table(name)?;
-        rows_in(&self.client, name, bytes).await.map_err(|error| self.error(&error, table))
+        rows_in(&session.client, name, bytes).await.map_err(|error| session.error(&error, table))
     }
 
     async fn read(
@@ -314,18 +350,20 @@ impl ChunkReader for PgReader {
         scope: &ChunkScope,
         bytes_max: usize,
     ) -> Result<ChunkData> {
-        let table = self.table(name)?.clone();
+        let session = self.session().await?;
+        let table = self.table(name)?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        self.client.batch_execute(begin).await.map_err(|e| self.error(&e, &table))?;
-        let data = self.read_in_transaction(&table, scope, bytes_max).await;
+        session.client.batch_execute(begin).await.map_err(|e| session.error(&e, table))?;
+        let data = session.read_in_transaction(table, scope, bytes_max).await;
         // After an error the snapshot must go, too.
-        let end = self.client.batch_execute("ROLLBACK").await;
+        let end = session.client.batch_execute("ROLLBACK").await;
         let data = data?;
-        end.map_err(|e| self.error(&e, &table))?;
+        end.map_err(|e| session.error(&e, table))?;
         Ok(data)
     }
 
     async fn traced(&mut self, name: &TableName, traced: &Traced) -> Result<Vec<Key>> {
+        let session = self.session().await?;
         let table = self.table(name)?;
         let trace =
             self.traces.iter().find(|trace| trace.name == traced.trace).ok_or_else(|| {
@@ -342,10 +380,10 @@ impl ChunkReader for PgReader {
         for part in parts {
             let sql = trace_sql(table, trace, part.map(|part| part.select(types.clone())));
             let parameters = part.map(Given::parameters).unwrap_or_default();
-            let rows = self.client.query_raw(&sql, parameters).await;
-            let rows = rows.map_err(|error| self.error(&error, table))?;
+            let rows = session.client.query_raw(&sql, parameters).await;
+            let rows = rows.map_err(|error| session.error(&error, table))?;
             let mut rows = std::pin::pin!(rows);
-            while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
+            while let Some(row) = rows.try_next().await.map_err(|e| session.error(&e, table))? {
                 keys.push(key(&row, table.key.len())?);
             }
         }
@@ -357,11 +395,12 @@ impl ChunkReader for PgReader {
     }
 
     async fn state(&mut self) -> Result<SourceState> {
-        let sql = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), \
-                   (SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1), \
-                   current_setting('synchronous_standby_names'), current_setting('application_name')";
-        let row = self.client.query_one(sql, &[&self.slot]).await;
-        let row = row.map_err(|error| classify(&error, &self.place))?;
+        let session = self.session().await?;
+        let asked = async {
+            let statement = session.state.on(&session.client).await?;
+            session.client.query_one(&statement, &[&self.slot]).await
+        };
+        let row = asked.await.map_err(|error| classify(&error, &session.place))?;
         let end = Lsn(row.get::<_, PgLsn>(1).into());
         let kept = row.get::<_, Option<PgLsn>>(2).map_or(end, |lsn| Lsn(lsn.into()));
         Ok(SourceState {
@@ -374,14 +413,28 @@ impl ChunkReader for PgReader {
 
     async fn mark(&mut self, watermark: &str) -> Result<u64> {
         let sql = "SELECT pg_current_xact_id()::text, pg_logical_emit_message(true, $1, $2::text)";
-        let row = self.client.query_one(sql, &[&WATERMARK_PREFIX, &watermark]).await;
-        let row = row.map_err(|error| classify(&error, &self.place))?;
+        let session = self.session().await?;
+        let row = session.client.query_one(sql, &[&WATERMARK_PREFIX, &watermark]).await;
+        let row = row.map_err(|error| classify(&error, &session.place))?;
         let xid: String = row.get(0);
         xid.parse().map_err(|_| Error::new(Code::Protocol, "a transaction id is not a number"))
     }
+
+    fn beside(&self) -> Self {
+        let (source, application) = (Arc::clone(&self.source), self.application.clone());
+        let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
+        let session = self.session.clone();
+        Self { session, ..Self::new(source, application, &self.slot, tables, traces) }
+    }
+
+    fn rest(&mut self) {
+        if self.used.elapsed() > IDLE {
+            self.session = None;
+        }
+    }
 }
 
-impl PgReader {
+impl Session {
     async fn read_in_transaction(
         &self,
         table: &ReadTable,

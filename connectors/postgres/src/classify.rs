@@ -201,6 +201,12 @@ pub fn classify_server(error: &ServerError, place: &str) -> Error {
              another session: name the server itself in the address",
         );
     }
+    if error.sqlstate == "53300" && code == Code::Unreachable {
+        return refusal.remedy(
+            "all connections are taken: raise max_connections, or the CONNECTION LIMIT of the role or the database, or \
+             end sessions that nobody needs; `regraft check` says how many a pipeline needs",
+        );
+    }
     match &error.hint {
         Some(hint) if words == Words::All => refusal.remedy(hint),
         _ if words == Words::Nothing => refusal.remedy(

@@ -99,10 +99,9 @@ impl Connectors for PgConnectors {
         PgSink::new(clients, &place, self.routes.clone(), fence, self.trusted).await
     }
 
-    async fn reader(&mut self) -> Result<PgReader> {
-        let (client, place) = self.connect("source").await?;
+    fn reader(&mut self) -> PgReader {
         let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
-        PgReader::new(client, &place, &self.slot, tables, traces).await
+        PgReader::new(Arc::clone(&self.source), self.application(), &self.slot, tables, traces)
     }
 
     async fn verifier(&mut self) -> Result<PgVerifier> {

@@ -15,6 +15,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::classify;
+use crate::often::Often;
 
 /// The versions of the schema, in order. Each is applied once, in a transaction of its own.
 const MIGRATIONS: &[&str] = &[
@@ -82,7 +83,13 @@ pub struct PgLedger {
     place: String,
     name: String,
     epoch: i64,
+    keys_to_read: Often,
 }
+
+/// Chunks of keys that are not done, without those that are known.
+const KEYS_TO_READ: &str = "SELECT id, source_schema, source_table, after, upto, keys, trace FROM regraft.chunks \
+                            WHERE pipeline = $1 AND done_at IS NULL AND keys IS NOT NULL AND id <> ALL($2) \
+                            ORDER BY id";
 
 impl PgLedger {
     /// Makes or migrates the schema.
@@ -373,7 +380,8 @@ impl PgLedger {
             return Err(Error::new(Code::PipelineUnknown, what).at(place));
         };
         let epoch = row.get(0);
-        Ok(Self { client, place: place.to_owned(), name: name.to_owned(), epoch })
+        let (place, name) = (place.to_owned(), name.to_owned());
+        Ok(Self { client, place, name, epoch, keys_to_read: Often::new(KEYS_TO_READ) })
     }
 
     /// Takes the pipeline's lock for the session. A session that has just ended may still hold it for
@@ -606,10 +614,11 @@ impl Ledger for PgLedger {
     }
 
     async fn keys_to_read(&mut self, known: &[i64]) -> Result<Vec<PlannedChunk>> {
-        let sql = "SELECT id, source_schema, source_table, after, upto, keys, trace FROM regraft.chunks \
-                   WHERE pipeline = $1 AND done_at IS NULL AND keys IS NOT NULL AND id <> ALL($2) \
-                   ORDER BY id";
-        let rows = self.client.query(sql, &[&self.name, &known]).await;
+        let asked = async {
+            let statement = self.keys_to_read.on(&self.client).await?;
+            self.client.query(&statement, &[&self.name, &known]).await
+        };
+        let rows = asked.await;
         Ok(rows.map_err(|error| self.fail(&error))?.iter().map(chunk).collect())
     }
 

@@ -19,6 +19,7 @@ pub mod endpoint;
 mod given;
 pub mod history;
 pub mod ledger;
+mod often;
 pub mod pgoutput;
 mod raw;
 pub mod replication;

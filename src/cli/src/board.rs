@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use regraft_core::contract::Phase;
 use regraft_core::{Error, Result};
 use regraft_pipeline::{LastError, Progress, Status};
-use regraft_postgres::sessions::Sessions;
+use regraft_postgres::sessions::{Needed, Sessions};
 use regraft_settings::{Http, Settings, format_duration};
 use regraft_telemetry::StatusSource;
 use serde_json::json;
@@ -27,13 +27,18 @@ struct Inner {
     last_error: Mutex<Option<LastError>>,
 }
 
+/// Sessions of a pipeline at the source and at the target.
+pub fn needed(settings: &Settings) -> [Needed; 2] {
+    [Needed::at_source(settings.backfill.readers), Needed::at_target(settings.target.sessions)]
+}
+
 impl Board {
     /// Of a daemon that has not asked anybody yet.
     pub fn new(settings: &Settings) -> Self {
         Self(Arc::new(Inner {
             name: settings.name.clone(),
             limits: settings.http.clone(),
-            sessions: Sessions::default(),
+            sessions: Sessions::needing(needed(settings)),
             progress: Mutex::default(),
             last_error: Mutex::default(),
         }))

@@ -10,6 +10,7 @@ use regraft_settings::Settings;
 use serde_json::json;
 
 use crate::args::CheckArgs;
+use crate::board::needed;
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
 use crate::out::{errln, out, outln};
@@ -76,6 +77,7 @@ async fn look(
     let mut resolution = resolve(&settings, mappers, (&source, &target), &[]).await.map_err(one)?;
     slot_and_publication(&settings, &source, &mut resolution).await.map_err(one)?;
     ledger(&settings, &source, &target, &mut resolution).await.map_err(one)?;
+    room(&settings, [&source, &target], &mut resolution).await.map_err(one)?;
     let mut sampled = None;
     if let (Some(count), Some(resolved)) = (args.sample, &resolution.resolved) {
         let wanted = (count, args.show_values);
@@ -141,6 +143,19 @@ fn print(resolution: &Resolution, sampled: Option<&SampleReport>) {
     let count = |severity| resolution.findings.iter().filter(|f| f.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     outln!("\n{errors} errors, {warnings} warnings");
+}
+
+/// Whether both servers have room for the sessions of the pipeline.
+async fn room(settings: &Settings, sides: [&Side; 2], resolution: &mut Resolution) -> Result<()> {
+    let application = format!("regraft {}", settings.name);
+    for ((role, side), needed) in ["source", "target"].into_iter().zip(sides).zip(needed(settings))
+    {
+        let asked = (&side.client, side.place.as_str());
+        let lacking = needed.lacking(asked, role, &application).await?;
+        let warning = |(what, remedy)| Finding::warning(what, &side.place, remedy);
+        resolution.findings.extend(lacking.into_iter().map(warning));
+    }
+    Ok(())
 }
 
 /// Slot and publication, without making either.

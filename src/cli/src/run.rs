@@ -31,6 +31,8 @@ use crate::watch;
 const HELD_WAIT: Duration = Duration::from_secs(2);
 /// First and longest wait before the set-up is tried again.
 const SET_UP_WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Rows that do not change are compared about once an hour at least, if the rate allows it.
+const DUE: Duration = Duration::from_secs(3600);
 
 /// Runs the pipeline.
 ///
@@ -290,6 +292,8 @@ pub fn options(settings: &Settings, until_caught_up: bool) -> Options {
             chunk_rows: backfill.chunk_rows,
             repairs_per_hour: (settings.verify.repair == Repair::Auto)
                 .then(|| u64::from(settings.verify.repairs_per_hour)),
+            // Early enough that readiness does not fall.
+            due: settings.http.ready_unverified.map_or(DUE, |limit| DUE.min(limit / 2)),
         }),
     }
 }

@@ -136,6 +136,14 @@ pub trait ChunkReader: Send {
     /// [`WATERMARK_PREFIX`] in a transaction of its own, flushed when this returns. Gives the id of
     /// that transaction: every id assigned before it is smaller.
     fn mark(&mut self, watermark: &str) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Another reader on the same connection. Of the two, one at most reads chunks.
+    fn beside(&self) -> Self
+    where
+        Self: Sized;
+
+    /// Closes the connection when it was not needed for a while. It is opened again when it is.
+    fn rest(&mut self);
 }
 
 /// Prefix of the logical messages that regraft emits. The content starts with the pipeline's name
@@ -209,8 +217,8 @@ pub trait Connectors: Send {
     /// Connects the sink.
     fn sink(&mut self) -> impl Future<Output = Result<Self::Sink>> + Send;
 
-    /// Connects one reader.
-    fn reader(&mut self) -> impl Future<Output = Result<Self::Reader>> + Send;
+    /// One reader. It connects when something is asked of it.
+    fn reader(&mut self) -> Self::Reader;
 
     /// Connects to both sides for verification.
     fn verifier(&mut self) -> impl Future<Output = Result<Self::Verifier>> + Send;

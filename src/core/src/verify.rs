@@ -147,6 +147,13 @@ pub struct Sweep {
     pub oldest: Option<SystemTime>,
 }
 
+impl Sweep {
+    /// It has begun, and its last range is still to be compared.
+    pub fn is_under_way(&self) -> bool {
+        self.number > 0 && !self.done
+    }
+}
+
 /// Somebody asked for a verification.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

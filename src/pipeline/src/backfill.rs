@@ -249,6 +249,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
                         self.resumed.notify_one();
                     }
                     self.keys_to_read(&mut state).await?;
+                    self.readers.iter_mut().for_each(ChunkReader::rest);
                     ticks += 1;
                     if ticks % SNAPSHOT_TICKS == 0 {
                         // When the follower is busy, the next one will do.

@@ -118,6 +118,9 @@ pub struct VerifyOptions {
     pub chunk_rows: u64,
     /// Rows that are repaired without being asked, per hour; more stop the pipeline. `None` repairs none.
     pub repairs_per_hour: Option<u64>,
+    /// Rows of which nothing is known to have changed are compared at the full rate once the proof of the
+    /// oldest is older than this.
+    pub due: Duration,
 }
 
 impl VerifyOptions {
@@ -126,8 +129,13 @@ impl VerifyOptions {
     pub(crate) fn pause(&self, rows: u64, source_time: Duration) -> Duration {
         #[allow(clippy::cast_precision_loss, reason = "a pause needs no precision")]
         let by_rows = rows as f64 / self.rows_per_second.max(1) as f64;
-        let by_share = source_time.as_secs_f64() / self.source_share.clamp(0.001, 1.0);
+        let by_share = self.stretched(source_time).as_secs_f64();
         Duration::from_secs_f64(by_rows.max(by_share).min(3600.0))
+    }
+
+    /// The time of which this one is the share that the source may be busy.
+    pub(crate) fn stretched(&self, time: Duration) -> Duration {
+        Duration::from_secs_f64(time.as_secs_f64() / self.source_share.clamp(0.001, 1.0))
     }
 
     /// Changed keys that are looked at per look for them.

@@ -1,6 +1,6 @@
 //! What the pipeline is doing, for the status page, the metrics and the summary.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,6 +21,8 @@ pub struct Progress {
     sources: Vec<TableName>,
     source_of: Vec<usize>,
     complete: Vec<AtomicBool>,
+    /// Changes that the stream brought, of each source table by its index.
+    touched: Vec<AtomicU64>,
     /// Commits of the source wait for this pipeline.
     awaited: AtomicBool,
     /// Keys that changed, of each source table by its index, until they are looked at.
@@ -233,6 +235,7 @@ impl Progress {
             targets: plan.routes.iter().map(|route| route.target.clone()).collect(),
             source_of: plan.routes.iter().map(|r| source_of(r).unwrap_or(0)).collect(),
             complete: sources.iter().map(|_| AtomicBool::new(false)).collect(),
+            touched: sources.iter().map(|_| AtomicU64::new(0)).collect(),
             sources,
             awaited: AtomicBool::new(false),
             recent: Mutex::default(),
@@ -252,8 +255,19 @@ impl Progress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Something of a source table changed: rows of its statements may have, too.
+    pub(crate) fn touch(&self, table: usize) {
+        self.touched[table].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was; it only grows.
+    pub(crate) fn touched(&self, table: usize) -> u64 {
+        self.touched[table].load(Ordering::Relaxed)
+    }
+
     /// Notes a changed key, as long as there is room.
     pub(crate) fn changed(&self, table: usize, key: &Key) {
+        self.touch(table);
         if self.recent_room.load(Ordering::Relaxed) > 0 {
             self.recent_room.fetch_sub(1, Ordering::Relaxed);
             let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -289,6 +303,11 @@ impl Progress {
         let verification = &mut self.state().verification;
         verification.rows += rows;
         verification.stopped = None;
+    }
+
+    /// Some row is known to differ.
+    pub(crate) fn has_findings(&self) -> bool {
+        self.state().verification.findings_open > 0
     }
 
     pub(crate) fn findings(&self, recorded: &Recorded) {

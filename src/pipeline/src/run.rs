@@ -160,20 +160,17 @@ async fn attempt<C: Connectors>(
         let mut ledger = ledger?;
         let mut state = ledger.load().await?;
         let sink = connectors.sink().await?;
-        let mut planner = connectors.reader().await?;
-        let mut readers = Vec::new();
-        for _ in 0..options.readers {
-            readers.push(connectors.reader().await?);
-        }
+        let mut planner = connectors.reader();
+        let readers: Vec<_> = (0..options.readers).map(|_| connectors.reader()).collect();
         let verifier = match options.verify {
-            Some(verify) => {
-                Some((connectors.verifier().await?, connectors.reader().await?, verify))
-            }
+            Some(verify) => Some((connectors.verifier().await?, verify)),
             None => None,
         };
         let stream = connectors.stream(state.position).await?;
         let watermark = watermark(&plan.name);
         let settle_below = planner.mark(&format!("{watermark}{START}")).await?;
+        let verifier = verifier
+            .map(|(verifier, verify)| (verifier, (planner.beside(), connectors.reader()), verify));
         // Before a row moves.
         state.mending.extend(sentinel.look().await?);
         Ok::<_, Error>((
@@ -217,9 +214,10 @@ async fn attempt<C: Connectors>(
         resumed: Arc::clone(&resumed),
         cancel: attempt_over.clone(),
     };
-    let verify = verifier.map(|(verifier, reader, options)| Verify {
+    let verify = verifier.map(|(verifier, (marker, reader), options)| Verify {
         statements: watches(plan, &verifier),
         verifier,
+        marker,
         reader,
         follower: backfill.follower.clone(),
         options,

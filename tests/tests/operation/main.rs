@@ -6,9 +6,11 @@ mod support;
 
 mod faults;
 mod health;
+mod idle;
 mod lifecycle;
 mod network;
 mod observe;
+mod room;
 mod sample;
 mod slow;
 mod start;

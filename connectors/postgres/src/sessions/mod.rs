@@ -7,6 +7,7 @@
 
 mod frames;
 mod look;
+mod room;
 mod socket;
 
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -21,6 +22,7 @@ use self::frames::Requests;
 use self::look::Looks;
 pub(crate) use self::look::guard;
 pub use self::look::stalled;
+pub use self::room::Needed;
 pub(crate) use self::socket::{AsItIs, Watched};
 
 /// A server that is silent for longer is asked why.
@@ -55,6 +57,8 @@ struct Inner {
     /// Places and reasons of the sessions given up last.
     given_up: Mutex<Vec<(String, String, Instant)>>,
     looks: Looks,
+    /// What a pipeline needs at the source and at the target.
+    needed: Option<[Needed; 2]>,
 }
 
 /// Something that is waited for.
@@ -88,6 +92,11 @@ impl std::fmt::Display for Waiting {
 }
 
 impl Sessions {
+    /// Of a pipeline that needs so many at the source, and at the target.
+    pub fn needing(needed: [Needed; 2]) -> Self {
+        Self(Arc::new(Inner { needed: Some(needed), ..Inner::default() }))
+    }
+
     pub(crate) fn open(&self, place: &str) -> Arc<Session> {
         let session = Arc::new(Session {
             place: place.to_owned(),
@@ -113,10 +122,19 @@ impl Sessions {
         waiting
     }
 
-    /// An error of a session that was given up a moment ago says why.
+    /// An error of a session that was given up a moment ago says why, and one that could not be had how many
+    /// there have to be.
     pub fn explain(&self, error: Error) -> Error {
         if error.code() != Code::Unreachable {
             return error;
+        }
+        if let Some(needed) = &self.0.needed
+            && room::is_full(&error)
+        {
+            let at_source = error.place().is_some_and(|place| place.starts_with("source"));
+            let (role, needed) =
+                if at_source { ("source", &needed[0]) } else { ("target", &needed[1]) };
+            return error.remedy(needed.remedy(role));
         }
         let given_up = lock(&self.0.given_up);
         let place = error.place().unwrap_or_default();

@@ -1,10 +1,12 @@
 //! Looks from time to time whether what the mapping stands on is the same.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use regraft_core::contract::Sentinel;
 use regraft_core::{Code, Drifted, Error, Result, TableName};
 use tokio_postgres::Client;
+use tokio_postgres::types::PgLsn;
 
 use super::aside::resumption;
 use super::drift::{Reply, When};
@@ -12,6 +14,7 @@ use super::record::{accept_mending, known, mended};
 use super::{Asked, Drift, Standing};
 use crate::classify;
 use crate::connectors::{Address, of_role, place};
+use crate::often::Often;
 use crate::slot::Server;
 use crate::writes;
 
@@ -31,6 +34,25 @@ struct AtSource {
     client: Client,
     place: String,
     server: Server,
+    log_end: Often,
+    /// Where the log ended before it was last seen that the application may write, and when.
+    guarded: Option<(PgLsn, Instant)>,
+}
+
+/// What nothing was written to has changed in nothing: its catalogues are not asked again so soon.
+const TRUSTED: Duration = Duration::from_secs(30);
+const LOG_END: &str =
+    "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn() END";
+
+impl AtSource {
+    /// `None` on a standby.
+    async fn log_end(&self) -> Result<Option<PgLsn>> {
+        let asked = async {
+            let statement = self.log_end.on(&self.client).await?;
+            self.client.query_one(&statement, &[]).await
+        };
+        Ok(asked.await.map_err(|error| classify(&error, &self.place))?.get(0))
+    }
 }
 
 impl PgSentinel {
@@ -54,18 +76,24 @@ impl PgSentinel {
 
     /// Frees the application, should what regraft made keep it from writing. Needs the source only.
     async fn guard_once(&mut self) -> Result<AtSource> {
-        let at_source = match self.at_source.take() {
+        let mut at_source = match self.at_source.take() {
             Some(at_source) => at_source,
             None => {
                 let (client, place) = self.connect("source", &self.source).await?;
                 let server = Server::ask(&client, &place).await?;
-                AtSource { client, place, server }
+                AtSource { client, place, server, log_end: Often::new(LOG_END), guarded: None }
             }
         };
-        let AtSource { client, place, server } = &at_source;
+        let AtSource { client, place, server, .. } = &at_source;
         if self.asked.own_publication {
-            let oids: Vec<_> = self.asked.sources.iter().map(|table| table.oid).collect();
-            writes::withdraw(client, server, place, &self.asked.publication, &oids).await?;
+            let now = Instant::now();
+            let end = at_source.log_end().await?;
+            let same = |(at, when): (PgLsn, Instant)| Some(at) == end && now < when + TRUSTED;
+            if !at_source.guarded.is_some_and(same) {
+                let oids: Vec<_> = self.asked.sources.iter().map(|table| table.oid).collect();
+                writes::withdraw(client, server, place, &self.asked.publication, &oids).await?;
+                at_source.guarded = end.map(|end| (end, now));
+            }
         }
         Ok(at_source)
     }
@@ -76,7 +104,7 @@ impl PgSentinel {
             Some(at_target) => at_target,
             None => self.connect("target", &self.target).await?,
         };
-        let AtSource { client: source, place: source_place, server } = &at_source;
+        let AtSource { client: source, place: source_place, server, .. } = &at_source;
         let (target, target_place) = (&at_target_client, at_target.as_str());
         let asked = Arc::clone(&self.asked);
         let sides = ((source, source_place.as_str()), (target, target_place));

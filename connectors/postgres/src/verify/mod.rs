@@ -35,6 +35,7 @@ use crate::chunks::{KeyColumn, ReadStatement, of_source};
 use crate::classify;
 use crate::connectors::Address;
 use crate::given::{Carried, Given, unnested};
+use crate::often::Often;
 use crate::raw::RawArray;
 
 pub use digests::{Algorithm, KeyDigest};
@@ -96,6 +97,7 @@ pub struct PgVerifier {
     statements: Arc<Vec<VerifyStatement>>,
     /// Findings keep the values of their rows.
     values: bool,
+    next_request: Often,
     /// For each statement: some value may be so large that its digest is compared instead.
     large: Vec<bool>,
 }
@@ -120,8 +122,8 @@ impl PgVerifier {
         let set = source.client.batch_execute(BRIEFLY).await;
         set.map_err(|error| classify(&error, &source.place))?;
         let large = vec![true; statements.len()];
-        let (name, wires) = (name.to_owned(), None);
-        Ok(Self { source, target, wires, name, statements, values, large })
+        let (name, wires, next_request) = (name.to_owned(), None, Often::new(record::NEXT_REQUEST));
+        Ok(Self { source, target, wires, name, statements, values, next_request, large })
     }
 
     fn statement(&self, at: usize) -> Result<&VerifyStatement> {
@@ -245,8 +247,8 @@ impl Verifier for PgVerifier {
         let mut wires = self.begin_range().await?;
         let asked = (self.name.as_str(), self.statement(at)?, self.large[at]);
         let range = wires.read(asked, after, rows, (&self.source.client, into)).await?;
-        // Between tables there may be nothing to do for long.
-        self.wires = range.upto.is_some().then_some(wires);
+        // The next table's: small ones would cost more for connections than for their rows.
+        self.wires = Some(wires);
         Ok(range)
     }
 

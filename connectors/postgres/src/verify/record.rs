@@ -14,6 +14,12 @@ use super::{PgVerifier, VerifyStatement, arrays, parameters};
 /// Owners of open findings that a daemon looks at again; more are left to the sweep.
 const OPEN_MAX: i64 = 100_000;
 
+/// Takes up a request that is not finished.
+pub(super) const NEXT_REQUEST: &str = "UPDATE regraft.verifications SET started_at = now() WHERE id = \
+                                       (SELECT id FROM regraft.verifications WHERE pipeline = $1 \
+                                        AND finished_at IS NULL ORDER BY id LIMIT 1) \
+                                       RETURNING id, request::text";
+
 /// How many findings are open.
 const OPEN: &str = "SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'open'";
 
@@ -218,11 +224,11 @@ impl PgVerifier {
     }
 
     pub(super) async fn next_request(&self) -> Result<Option<(i64, Request)>> {
-        let sql = "UPDATE regraft.verifications SET started_at = now() WHERE id = \
-                   (SELECT id FROM regraft.verifications WHERE pipeline = $1 AND finished_at IS NULL \
-                    ORDER BY id LIMIT 1) RETURNING id, request::text";
-        let row = self.target.client.query_opt(sql, &[&self.name]).await;
-        let row = row.map_err(|error| self.at_target(&error))?;
+        let asked = async {
+            let statement = self.next_request.on(&self.target.client).await?;
+            self.target.client.query_opt(&statement, &[&self.name]).await
+        };
+        let row = asked.await.map_err(|error| self.at_target(&error))?;
         Ok(row.map(|row| (row.get(0), serde_json::from_str(row.get(1)).unwrap_or_default())))
     }
 

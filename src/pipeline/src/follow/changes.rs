@@ -18,9 +18,10 @@ impl<S: ChangeStream> Follower<'_, S> {
         if self.some_unbound {
             self.bind(change)?;
         }
-        let (windows, traced) = (&mut self.windows, &self.traced);
+        let (windows, traced, progress) = (&mut self.windows, &self.traced, &self.progress);
         self.traces.note(change, |trace, value| {
             if let Some(table) = traced[trace] {
+                progress.touch(table);
                 windows.trace(table, trace, value);
             }
         });
@@ -69,6 +70,7 @@ impl<S: ChangeStream> Follower<'_, S> {
                 for relation in relations {
                     if let Some(table) = self.mapped(relation) {
                         self.count(table, ChangeOperation::Truncate);
+                        self.progress.touch(table);
                         self.windows.truncate(table);
                         self.batch.truncate(table);
                     }

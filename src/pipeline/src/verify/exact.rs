@@ -110,7 +110,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         if self.follower.send(message).await.is_err() {
             return Ok(None);
         }
-        self.reader.mark(&format!("{}{token}", self.watermark)).await?;
+        self.marker.mark(&format!("{}{token}", self.watermark)).await?;
         let Ok(watched) = watched.await else { return Ok(None) };
         Ok(Some((seen, watched)))
     }

@@ -22,6 +22,7 @@
 //! All others were the same row all the time: a difference is one.
 
 mod exact;
+mod pace;
 mod pass;
 mod ranges;
 
@@ -37,6 +38,7 @@ use regraft_telemetry::record;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::pace::Pace;
 use self::pass::Pass;
 use self::ranges::RangeLimit;
 use crate::follow::ChunkMessage;
@@ -49,8 +51,10 @@ const LOOK_OWNERS: usize = 500;
 const LOOKS_MAX: usize = 50_000;
 /// A request gives up on an owner that changed so often while it was looked at.
 const TRIES_MAX: u32 = 12;
-/// How often requests and changed keys are looked for.
+/// How often changed keys are looked for.
 const TICK: Duration = Duration::from_millis(250);
+/// How often, in ticks, the ledger is asked for requests.
+const REQUEST_TICKS: u64 = 4;
 /// A changed row is looked at this long after its change, and once more later.
 const RECENT_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// Open findings are looked at again.
@@ -71,7 +75,9 @@ const HELD_MAX: usize = 64 << 20;
 /// See the module.
 pub(crate) struct Verify<V, R> {
     pub(crate) verifier: V,
-    /// Passes over ranges of a sample, follows traces, writes watermarks.
+    /// Writes watermarks.
+    pub(crate) marker: R,
+    /// Passes over ranges of a sample, and follows traces. These wait for locks, and nothing else must.
     pub(crate) reader: R,
     pub(crate) follower: mpsc::Sender<ChunkMessage>,
     pub(crate) options: VerifyOptions,
@@ -105,9 +111,10 @@ struct State {
     begun: Vec<[Option<SystemTime>; 2]>,
     looks: Looks,
     pass: Option<Pass>,
-    /// When the next range may be compared, and the next tick.
-    next_range: Instant,
+    /// When which range may be compared.
+    pace: Pace,
     next_tick: Instant,
+    ticks: u64,
     next_token: u64,
     since: SystemTime,
     /// Statements whose rows without an owner are to be looked at.
@@ -177,11 +184,12 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let oldest = known.sweeps.iter().map(|sweep| [sweep.oldest, sweep.oldest]).collect();
         Ok(State {
             begun: oldest,
+            pace: Pace::new(known.sweeps.len(), now),
             sweeps: known.sweeps,
             looks,
             pass: None,
-            next_range: now,
             next_tick: now,
+            ticks: 0,
             next_token: FIRST_TOKEN,
             since: self.progress.since(),
             ends: Vec::new(),
@@ -207,10 +215,9 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             if state.pass.is_some() && self.pass(state).await? {
                 return Ok(());
             }
-            let sweeps = self.options.enabled && state.next_range <= now;
-            if sweeps
+            if self.options.enabled
                 && state.looks.len() < LOOKS_MAX
-                && let Some(statement) = self.next_sweep(state)
+                && let Some(statement) = self.next_sweep(state, now)
             {
                 return self.sweep(state, statement).await;
             }
@@ -222,20 +229,26 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
     }
 
     async fn tick(&mut self, state: &mut State, now: Instant) -> Result<()> {
-        if state.pass.is_none()
+        self.reader.rest();
+        let asks = state.ticks.is_multiple_of(REQUEST_TICKS);
+        state.ticks += 1;
+        if asks
+            && state.pass.is_none()
             && let Some((id, request)) = self.verifier.request().await?
         {
             state.pass = Some(self.begin(state, id, request).await?);
         }
-        for (at, owner) in self.verifier.under_repair().await? {
-            // What was removed rather than read again is seen with the end of its table.
-            if !owner.0.is_empty() {
-                state.looks.add(at, owner, now);
-            } else if !state.ends.contains(&at) {
-                state.ends.push(at);
+        if self.progress.has_findings() {
+            for (at, owner) in self.verifier.under_repair().await? {
+                // What was removed rather than read again is seen with the end of its table.
+                if !owner.0.is_empty() {
+                    state.looks.add(at, owner, now);
+                } else if !state.ends.contains(&at) {
+                    state.ends.push(at);
+                }
             }
+            self.repair(state, now).await?;
         }
-        self.repair(state, now).await?;
         let recent = self.progress.take_recent(self.options.recent_max());
         for (at, watch) in self.statements.iter().enumerate().filter(|(_, w)| w.owner.is_some()) {
             let keys = recent.iter().filter(|(table, _)| *table == watch.table);

@@ -8,6 +8,7 @@ use regraft_core::{Code, Key, Result};
 use regraft_reconcile::{Comparison, Left};
 
 use super::exact::finding;
+use super::pace::Now;
 use super::{HELD_MAX, START, State, Verify};
 
 /// Owners whose existence is asked for at once.
@@ -56,24 +57,36 @@ pub(super) struct Ends {
 }
 
 impl<V: Verifier, R: ChunkReader> Verify<V, R> {
-    /// The statement whose sweep goes on, or is the next one to begin.
-    pub(super) fn next_sweep(&self, state: &State) -> Option<usize> {
+    /// The statement whose sweep goes on now, or begins: of those that wait for it before those at rest, the
+    /// one that was begun the longest time ago.
+    pub(super) fn next_sweep(&self, state: &State, now: Instant) -> Option<usize> {
         let complete = self.progress.complete();
-        let ready = |&at: &usize| complete.get(self.statements[at].table) == Some(&true);
-        let sweeps = (0..self.statements.len()).filter(ready);
-        sweeps.min_by_key(|&at| {
-            let sweep = &state.sweeps[at];
-            (sweep.done || sweep.number == 0, sweep.number, at)
-        })
+        let time = SystemTime::now();
+        let ready = |at: usize| {
+            let watch = &self.statements[at];
+            let since = state.begun[at][1].unwrap_or(state.since);
+            let is = Now {
+                touched: self.progress.touched(watch.table),
+                age: time.duration_since(since).unwrap_or_default(),
+                under_way: state.sweeps[at].is_under_way(),
+            };
+            let ready = complete.get(watch.table) == Some(&true)
+                && state.pace.may(at, &is, &self.options, now);
+            let waits = state.pace.waits(at, &is, &self.options);
+            ready.then_some((!waits, !is.under_way, state.begun[at][0], at))
+        };
+        (0..self.statements.len()).filter_map(ready).min().map(|(.., at)| at)
     }
 
     /// Compares the next range of a statement's sweep.
     pub(super) async fn sweep(&mut self, state: &mut State, at: usize) -> Result<()> {
         let begun = Instant::now();
         let sweep = &mut state.sweeps[at];
-        if sweep.done || sweep.number == 0 {
+        if !sweep.is_under_way() {
             *sweep = Sweep { number: sweep.number + 1, ..Sweep::default() };
             state.begun[at] = [Some(SystemTime::now()), state.begun[at][0]];
+            let touched = self.progress.touched(self.statements[at].table);
+            state.pace.begins(at, touched, begun);
         }
         let (number, after) = (state.sweeps[at].number, state.sweeps[at].upto.clone());
         let (rows, source_time, upto) = if self.statements[at].owner.is_some() {
@@ -96,9 +109,10 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             self.end_of_table(state, at).await?;
             // From now on the oldest evidence is that of this sweep.
             state.begun[at][1] = state.begun[at][0];
+            state.pace.ends(at);
         }
         state.sweeps[at].upto = upto;
-        state.next_range = begun + self.options.pause(rows, source_time);
+        state.pace.compared(begun, self.options.pause(rows, source_time));
         Ok(())
     }
 
