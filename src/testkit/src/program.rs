@@ -36,10 +36,22 @@ fn build(package: &str, program: &str) -> PathBuf {
     // The folder `debug` is the profile `dev`; the others carry their own name.
     command.arg("--profile").arg(if profile == "debug" { "dev" } else { &profile });
     command.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--target-dir").arg(&target);
+    forget_package(&mut command);
     let output = command.output().unwrap_or_else(|error| panic!("cargo does not run: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the program {program} cannot be built:\n{said}");
     target.join(profile).join(program)
+}
+
+/// Takes away what cargo tells a test of its own package: build scripts that look at it would be run
+/// again, now inside of a test and now outside, and everything above them be built anew each time.
+pub fn forget_package(cargo: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
 }
 
 /// `target` and `debug` from `target/debug/deps/some-test`.
