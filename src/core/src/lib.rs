@@ -10,6 +10,7 @@ pub mod change;
 pub mod chunk;
 pub mod contract;
 pub mod error;
+pub mod fail;
 pub mod key;
 pub mod mapper;
 pub mod oid;

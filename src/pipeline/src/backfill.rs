@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use regraft_core::chunk::{ChunkScope, StatementRows};
 use regraft_core::contract::{ChunkReader, Ledger, LedgerState, Phase, PlannedChunk};
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Error, Result, fail_point};
 use regraft_telemetry::record;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -242,6 +242,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             let upto = self.planner.boundary(name, after.as_deref(), rows).await?;
             let scope = ChunkScope::Range { after, upto: upto.clone() };
             let chunk = self.ledger.plan(name, &scope).await?;
+            fail_point!("chunk.planned");
             table.fully_planned = upto.is_none();
             table.planned_upto = upto;
             table.chunks += 1;
@@ -259,6 +260,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             let size = usize::try_from(self.options.chunk_rows).unwrap_or(usize::MAX).max(1);
             let scopes = keys.chunks(size).map(|keys| ChunkScope::Keys(keys.to_vec())).collect();
             let chunks = self.ledger.split(&chunk, scopes).await?;
+            fail_point!("trace.split");
             state.open.remove(&chunk.id);
             let others = state.waits.remove(&chunk.id).unwrap_or_default();
             for chunk in chunks {
@@ -349,6 +351,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
         };
         let (table, range) = (open.table, open.range);
         let halves = self.ledger.split(&chunk, scopes).await?;
+        fail_point!("chunk.split");
         state.open.remove(&chunk.id);
         if range {
             let table = &mut state.tables[table];
@@ -487,6 +490,7 @@ impl ReadChunk {
         if self.follower.send(open).await.is_err() || is_open.await.is_err() {
             return Ok(None);
         }
+        fail_point!("chunk.opened");
         let data = match reader.read(&chunk.table, &chunk.scope, self.bytes_max).await {
             Ok(data) => data,
             Err(error) => {
@@ -495,12 +499,15 @@ impl ReadChunk {
             }
         };
         self.rows += data.statements.iter().map(source_rows).max().unwrap_or(0);
+        fail_point!("chunk.read");
         let (outcome, joined) = oneshot::channel();
         let message = ChunkMessage::Data { token, chunk: chunk.clone(), data, outcome };
         if self.follower.send(message).await.is_err() {
             return Ok(None);
         }
+        fail_point!("chunk.handed");
         reader.mark(&format!("{}{token}", self.watermark)).await?;
+        fail_point!("chunk.marked");
         Ok(joined.await.ok())
     }
 }

@@ -388,4 +388,4 @@ fn incomplete_without_owner() -> Error {
 
 #[cfg(test)]
 #[path = "batch_tests.rs"]
-mod tests;
+pub(crate) mod tests;
