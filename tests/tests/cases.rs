@@ -295,6 +295,7 @@ cases! {
     foreign_key_tree_strict,
     foreign_key_trusted,
     foreign_key_two_tables,
+    foreign_key_unchanged,
     foreign_key_unique,
     full_deferrable_key,
     full_names_pass,

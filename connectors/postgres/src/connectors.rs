@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regraft_core::contract::Connectors;
 use regraft_core::segment::Route;
-use regraft_core::{Code, Error, Lsn, Position, Result};
+use regraft_core::{Code, Error, Lsn, Position, Result, fail_point};
 
 use crate::apply::PgSink;
 use crate::chunks::{PgReader, ReadTable, ReadTrace};
@@ -124,6 +124,7 @@ impl Connectors for PgConnectors {
     async fn stream(&mut self, from: Position) -> Result<PgStream> {
         let endpoint = (self.source)()?;
         self.continues(endpoint.database(), from.lsn()).await?;
+        fail_point!("stream.proved");
         let connection = endpoint.connect_replication(&self.application()).await;
         let mut connection: WireConnection =
             connection.map_err(|error| of_role("source", error))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use regraft_core::chunk::{ChunkScope, Traced};
 use regraft_core::contract::{Ledger, LedgerState, Phase, PlannedChunk, TableProgress, Written};
 use regraft_core::segment::{Commit, Route};
-use regraft_core::{Code, Error, Key, Lsn, Position, Result, Segment, TableName};
+use regraft_core::{Code, Error, Key, Lsn, Position, Result, Segment, TableName, fail_point};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, Row, Statement};
@@ -364,6 +364,7 @@ impl PgLedger {
     ) -> Result<Self> {
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
         Self::lock(&client, place, name).await?;
+        fail_point!("ledger.locked");
         let registered = Self::registered(&client, place, name).await?;
         let now = registered.iter().flat_map(|registered| &registered.statements);
         if !now.map(|(_, _, fingerprint)| fingerprint).eq(fingerprints) {
@@ -380,6 +381,7 @@ impl PgLedger {
             return Err(Error::new(Code::PipelineUnknown, what).at(place));
         };
         let epoch = row.get(0);
+        fail_point!("epoch.raised");
         let (place, name) = (place.to_owned(), name.to_owned());
         Ok(Self { client, place, name, epoch, keys_to_read: Often::new(KEYS_TO_READ) })
     }
@@ -664,6 +666,7 @@ impl Fence {
         for to_read in &segment.to_read {
             let chunk = Chunk::of(&self.name, &to_read.table, &to_read.scope);
             client.execute(INSERT_CHUNK, &chunk.parameters()).await.map_err(fail)?;
+            fail_point!("keys.recorded");
         }
         for done in &segment.chunks_done {
             // Ranges stay as evidence; keys would only pile up.
@@ -673,6 +676,7 @@ impl Fence {
                        UPDATE regraft.chunks SET done_at = now(), rows = $2, position = $3 \
                        WHERE id = $1 AND keys IS NULL";
             client.execute(sql, &[&done.id, &rows, &position]).await.map_err(fail)?;
+            fail_point!("chunk.noted");
         }
         Ok(())
     }

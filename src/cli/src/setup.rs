@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use regraft_core::segment::Route;
 use regraft_core::sql::{literal, quote};
-use regraft_core::{Code, Drifted, Error, Lsn, Result, Subject, TableName};
+use regraft_core::{Code, Drifted, Error, Lsn, Result, Subject, TableName, fail_point};
 use regraft_pipeline::Plan;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered, Shape};
 use regraft_postgres::slot::{Publication, START_OVER, Server, Slot, names_standby};
@@ -255,6 +255,7 @@ impl Setup<'_> {
         let standing = Standing { publication, ..resolved.standing.clone() };
         let (client, place) = (&target.client, target.place.as_str());
         standing::accept(client, place, &settings.name, &standing).await?;
+        fail_point!("standing.accepted");
         // The pipeline takes it again on the connection of its ledger.
         unlock(target, &settings.name).await?;
         Ok(system)
@@ -441,6 +442,7 @@ impl Setup<'_> {
             }
             accept_writes(&leaves, server, true, place)?;
             Publication::create(client, place, name, &tables, generated).await?;
+            fail_point!("publication.made");
             return self.withdraw(plan).await;
         };
         if !self.settings.makes(name) {
@@ -462,6 +464,7 @@ impl Setup<'_> {
             return found.fit(name, place, &tables);
         }
         Publication::add(client, place, name, &missing).await?;
+        fail_point!("publication.altered");
         self.withdraw(plan).await
     }
 
@@ -475,6 +478,7 @@ impl Setup<'_> {
     async fn create(&self, resolved: &Resolved, anew: &[TableName]) -> Result<String> {
         let Self { settings, source, target, .. } = self;
         let position = self.slot().await?;
+        fail_point!("slot.made");
         let new = NewPipeline {
             name: settings.name.clone(),
             source_system: source.server.system.clone(),
@@ -489,6 +493,7 @@ impl Setup<'_> {
         for table in anew {
             PgLedger::recopy(&target.client, &target.place, &new.name, table, position).await?;
         }
+        fail_point!("pipeline.registered");
         tracing::info!(slot = new.slot, %position, "made the pipeline");
         Ok(new.source_system)
     }
@@ -572,6 +577,7 @@ impl Setup<'_> {
         targets.dedup();
         standing::mend(&target.client, place, name, &[], &targets).await?;
         target.client.batch_execute("COMMIT").await.map_err(|e| self.ledger_refused(&e))?;
+        fail_point!("mapping.accepted");
         Ok(match fresh {
             Some(_) => source.server.system.clone(),
             None => registered.source_system,

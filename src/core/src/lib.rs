@@ -11,6 +11,7 @@ pub mod chunk;
 pub mod contract;
 pub mod drift;
 pub mod error;
+pub mod fail;
 pub mod key;
 pub mod mapper;
 pub mod oid;

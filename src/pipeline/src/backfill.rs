@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use regraft_core::chunk::{ChunkScope, StatementRows};
 use regraft_core::contract::{ChunkReader, Ledger, LedgerState, Phase, PlannedChunk};
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Error, Result, fail_point};
 use regraft_telemetry::record;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -300,6 +300,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             let upto = self.planner.boundary(name, after.as_deref(), None, rows).await?;
             let scope = ChunkScope::Range { after, upto: upto.clone() };
             let chunk = self.ledger.plan(name, &scope).await?;
+            fail_point!("chunk.planned");
             table.fully_planned = upto.is_none();
             table.planned_upto = upto;
             table.chunks += 1;
@@ -317,6 +318,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             let size = usize::try_from(self.options.chunk_rows).unwrap_or(usize::MAX).max(1);
             let scopes = keys.chunks(size).map(|keys| ChunkScope::Keys(keys.to_vec())).collect();
             let chunks = self.ledger.split(&chunk, scopes).await?;
+            fail_point!("trace.split");
             state.open.remove(&chunk.id);
             let others = state.waits.remove(&chunk.id).unwrap_or_default();
             for chunk in chunks {
@@ -442,6 +444,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
         rows: u64,
     ) -> Result<()> {
         let halves = self.ledger.split(chunk, scopes).await?;
+        fail_point!("chunk.split");
         if let Some(open) = state.open.remove(&chunk.id).filter(|open| open.range) {
             state.tables[open.table].open -= 1;
             state.tables[open.table].chunks += 1;
@@ -580,6 +583,7 @@ impl ReadChunk {
         if self.follower.send(open).await.is_err() || is_open.await.is_err() {
             return Ok(None);
         }
+        fail_point!("chunk.opened");
         let data = match reader.read(&chunk.table, &chunk.scope, self.bytes_max).await {
             Ok(data) => data,
             Err(error) => {
@@ -588,12 +592,15 @@ impl ReadChunk {
             }
         };
         self.rows += data.statements.iter().map(source_rows).max().unwrap_or(0);
+        fail_point!("chunk.read");
         let (outcome, joined) = oneshot::channel();
         let message = ChunkMessage::Data { token, chunk: chunk.clone(), data, outcome };
         if self.follower.send(message).await.is_err() {
             return Ok(None);
         }
+        fail_point!("chunk.handed");
         reader.mark(&format!("{}{token}", self.watermark)).await?;
+        fail_point!("chunk.marked");
         Ok(joined.await.ok())
     }
 }

@@ -245,17 +245,29 @@ fn write_together<'a>(
     entry: &Entry,
 ) -> Result<bool, (Error, &'a Route)> {
     let marks: Vec<_> = writers.iter_mut().map(Writer::mark).collect();
-    for at in 0..writers.len() {
-        if writers[at].entry(entry).map_err(|error| (error, writers[at].route))? {
-            continue;
-        }
-        for (writer, mark) in writers.iter_mut().zip(marks) {
-            writer.take_back(mark);
-            writer.leave(entry);
-        }
-        return Ok(false);
+    let mut whole = true;
+    for writer in writers.iter_mut() {
+        whole = whole && writer.entry(entry).map_err(|error| (error, writer.route))?;
     }
-    Ok(true)
+    if whole && !parted(writers, &marks, entry) {
+        return Ok(true);
+    }
+    for (writer, mark) in writers.iter_mut().zip(marks) {
+        writer.take_back(mark);
+        writer.leave(entry);
+    }
+    Ok(false)
+}
+
+/// Rows of one statement may refer to a row of another one that is only patched: it may not be there yet,
+/// or get its new key only after them.
+fn parted(writers: &[Writer<'_>], marks: &[[usize; 4]], entry: &Entry) -> bool {
+    let patched = writers.iter().any(|writer| writer.patched.is_some());
+    let sure = writers.iter().all(|writer| writer.complete) && entry.moved_from.is_none();
+    let comes = |(writer, [.., upserts, fresh]): (&Writer<'_>, &[usize; 4])| {
+        writer.writes.upserts.len() > *upserts || writer.writes.fresh.len() > *fresh
+    };
+    patched && !sure && writers.iter().zip(marks).any(comes)
 }
 
 /// Collects the writes of one statement.
@@ -388,4 +400,4 @@ fn incomplete_without_owner() -> Error {
 
 #[cfg(test)]
 #[path = "batch_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -62,7 +62,7 @@ impl Mapper for Explode {
     }
 }
 
-fn plan(owner: bool, rewrite: bool) -> Plan {
+pub(crate) fn plan(owner: bool, rewrite: bool) -> Plan {
     let source = TableName::new("public", "s");
     let column = |name: &str| RouteColumn {
         name: name.to_owned(),
@@ -100,7 +100,7 @@ fn plan(owner: bool, rewrite: bool) -> Plan {
 }
 
 /// A source row.
-type Value = (Vec<u8>, Option<u8>);
+pub(crate) type Value = (Vec<u8>, Option<u8>);
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -127,13 +127,13 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn key(key: u8) -> Key {
+pub(crate) fn key(key: u8) -> Key {
     let mut out = Vec::new();
     put_value(&mut out, &[key]);
     Key(out.into_boxed_slice())
 }
 
-fn image(key: u8, value: &Value) -> Tuple {
+pub(crate) fn image(key: u8, value: &Value) -> Tuple {
     let mut builder = TupleBuilder::with_capacity(3, 8);
     builder.push(Cell::Binary(&[key]));
     builder.push(Cell::Binary(&value.0));

@@ -270,6 +270,16 @@ mod tests {
     }
 
     #[test]
+    fn of_one_key_each_row_is_told() {
+        let mut comparison = Comparison::default();
+        comparison.source(row_of(1, 1));
+        (2..5).for_each(|value| comparison.target(row_of(1, value)));
+        let pairs = comparison.left().pairs(&[0], &[0]);
+        let surplus = pairs.iter().filter(|pair| pair.difference == Difference::Surplus);
+        assert_eq!((pairs.len(), surplus.count()), (3, 2));
+    }
+
+    #[test]
     fn null_is_not_empty() {
         let mut comparison = Comparison::default();
         comparison.source(bytes(&[Some(b"k"), None]));

@@ -142,6 +142,17 @@ impl Installation {
         self.start_command(command)
     }
 
+    /// Starts `regraft` with an environment variable more.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_with(&self, arguments: &[&str], (name, value): (&str, &str)) -> Daemon {
+        let program = self.program.as_deref();
+        let mut command = Command::new(program.unwrap_or_else(|| regraft_binary()));
+        command.args(arguments).env(name, value);
+        self.start_command(command)
+    }
+
     /// Starts `regraft run`.
     ///
     /// # Panics

@@ -13,7 +13,7 @@ mod wait;
 
 pub use certificates::{Certificates, certificates};
 pub use daemon::{Daemon, Finished, Installation, Setup};
-pub use program::{example_binary, regraft_binary};
+pub use program::{example_binary, fail_points_binary, forget_package, regraft_binary};
 pub use proxy::{Proxy, Way};
 pub use regraft_throwaway::{
     Auth, Binaries, Cluster, ClusterOptions, Comparison, Example, MappedTable, StopMode, TlsFiles,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regraft_core::contract::Written;
 use regraft_core::segment::{Commit, Route};
-use regraft_core::{Code, Error, Lsn, Position, Result, Segment};
+use regraft_core::{Code, Error, Lsn, Position, Result, Segment, fail_point};
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Statement};
 
@@ -113,6 +113,7 @@ impl Lane {
     ) -> Result<Outcome> {
         if !self.open {
             self.begin().await?;
+            fail_point!("batch.begun");
         }
         let before = self.written.clone();
         let chunk = segment.chunks_done.first().map(|chunk| chunk.id);
@@ -121,7 +122,9 @@ impl Lane {
             None => error,
         };
         self.write_segment(segment).await.map_err(in_chunk)?;
+        fail_point!("batch.written");
         self.fence.note(&self.client, segment).await?;
+        fail_point!("batch.noted");
         let written = self
             .written
             .iter()
@@ -192,11 +195,13 @@ impl Lane {
         let written = std::mem::take(&mut self.written);
         let record = self.prepare(Fence::RECORD, "ledger").await?;
         self.fence.record(&self.client, &record, commit, &written).await?;
+        fail_point!("batch.recorded");
         if commit.awaited {
             // The disk is waited for here, rather than the writer of the log, which comes by now and then.
             self.execute_text("SET LOCAL synchronous_commit = local").await?;
         }
         self.execute_text("COMMIT").await?;
+        fail_point!("batch.committed");
         self.open = false;
         let [recorded, flushed] = self.log_positions().await?;
         Ok(Committed { position: commit.position, recorded: end_of_record(recorded), flushed })

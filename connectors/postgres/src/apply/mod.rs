@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use regraft_core::contract::{Sink, Written};
 use regraft_core::segment::Route;
-use regraft_core::{Code, Error, Lsn, Position, Result, Segment};
+use regraft_core::{Code, Error, Lsn, Position, Result, Segment, fail_point};
 use tokio::sync::oneshot;
 use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
@@ -128,6 +128,7 @@ impl PgSink {
             if lsn > flushed {
                 break;
             }
+            fail_point!("batch.durable", exit);
             self.durable = self.durable.max(Some(position));
             self.in_flight.pop_front();
         }

@@ -6,7 +6,7 @@ use regraft_core::sql::literal;
 use regraft_core::verify::{
     Finding, Outcome, Recorded, Request, Settled, Sweep, Verified, VerifyState,
 };
-use regraft_core::{Key, Position, Result};
+use regraft_core::{Key, Position, Result, fail_point};
 use tokio_postgres::types::{PgLsn, ToSql};
 
 use super::{PgVerifier, VerifyStatement, arrays, parameters};
@@ -119,6 +119,7 @@ impl PgVerifier {
         let row = self.target.client.query_one(OPEN, &[&self.name]).await;
         let row = row.map_err(|error| self.at_target(&error))?;
         recorded.open = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+        fail_point!("findings.recorded");
         self.end_target().await?;
         Ok(recorded)
     }

@@ -2,7 +2,7 @@
 //! its stream: at one position, missing, surplus and different rows alike.
 
 use regraft_core::sql::quote;
-use regraft_core::{Key, Result};
+use regraft_core::{Key, Result, fail_point};
 use tokio_postgres::types::ToSql;
 
 use super::sql::{found_at, numbered, owner_arrays};
@@ -32,6 +32,7 @@ impl PgVerifier {
                        AND (repair_at IS NULL OR last_seen > repair_at) RETURNING owner, row_key";
             let rows = self.target.client.query(sql, &[&self.name, &statement.fingerprint]).await;
             let rows = rows.map_err(|error| self.at_target(&error))?;
+            fail_point!("repair.asked");
             asked += rows.len() as u64;
             let key =
                 |row: &tokio_postgres::Row, at| Key(row.get::<_, Vec<u8>>(at).into_boxed_slice());
@@ -53,6 +54,7 @@ impl PgVerifier {
                     [&self.name, &source.schema, &source.name, &keys];
                 let done = self.target.client.execute(sql, &parameters).await;
                 done.map_err(|error| self.at_target(&error))?;
+                fail_point!("repair.written");
             }
         }
         self.end_target().await?;

@@ -3,7 +3,7 @@
 use regraft_core::chunk::{ChunkData, ChunkScope};
 use regraft_core::contract::{ChangeStream, PlannedChunk};
 use regraft_core::segment::{ChunkDone, Commit, KeysToRead, TableWrites};
-use regraft_core::{Key, Position, Result, Segment, Snapshot};
+use regraft_core::{Key, Position, Result, Segment, Snapshot, fail_point};
 use regraft_telemetry::record;
 use tokio::sync::oneshot;
 
@@ -157,6 +157,7 @@ impl<S: ChangeStream> Follower<'_, S> {
             awaited: false,
         });
         let sent = self.send(segment).await;
+        fail_point!("chunk.joined");
         outcome.send(Joined::Joined).ok();
         Ok(sent)
     }

@@ -10,6 +10,8 @@
 
 mod changes;
 mod chunks;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use regraft_core::contract::{ChangeStream, LedgerState, PlannedChunk, WATERMARK_
 use regraft_core::segment::Commit;
 use regraft_core::{
     Code, Error, Event, Lsn, Oid, Position, Relation, Result, Segment, Snapshot, Transaction,
+    fail_point,
 };
 use regraft_telemetry::metrics::ChangeOperation;
 use regraft_telemetry::record;
@@ -342,6 +345,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     fn acknowledge(&mut self) {
         if let Some(position) = *self.ports.durable.borrow_and_update() {
             self.stream.acknowledge(position);
+            fail_point!("batch.acknowledged", exit);
         }
     }
 

@@ -1,0 +1,4 @@
+//! What the laws of docs/architecture.md promise, where nothing but a crash would tell.
+
+mod fail_points;
+mod laws;
