@@ -14,11 +14,12 @@ const CHUNK: usize = 1_000;
 impl PgVerifier {
     /// Asks the pipeline to repair the open findings for which it was not asked yet, of the targets
     /// named, or of all without names. Gives their number. Those of statements without owner columns are
-    /// left alone: their rows cannot be told apart by key.
+    /// left alone: their rows cannot be told apart by key. Rows that were the same after a repair are left
+    /// alone, too, save `again`.
     ///
     /// # Errors
     /// When a server cannot be asked.
-    pub async fn repair(&self, targets: &[String]) -> Result<u64> {
+    pub async fn repair(&self, targets: &[String], again: bool) -> Result<u64> {
         let mut asked = 0;
         self.begin_findings().await?;
         for statement in self.statements.iter() {
@@ -28,9 +29,11 @@ impl PgVerifier {
                 continue;
             }
             let sql = "UPDATE regraft.findings SET repair_at = now() WHERE pipeline = $1 \
-                       AND fingerprint = $2 AND state = 'open' AND repair_at IS NULL \
+                       AND fingerprint = $2 AND state = 'open' \
+                           AND (repair_at IS NULL OR $3 AND repair_at = 'infinity') \
                        RETURNING owner, row_key";
-            let rows = self.target.client.query(sql, &[&self.name, &statement.fingerprint]).await;
+            let rows =
+                self.target.client.query(sql, &[&self.name, &statement.fingerprint, &again]).await;
             let rows = rows.map_err(|error| self.at_target(&error))?;
             asked += rows.len() as u64;
             let key =
@@ -159,11 +162,12 @@ impl PgVerifier {
         }
     }
 
-    /// Owners of findings whose repair was asked for and is not seen yet, by statement.
-    pub(super) async fn under_repair(&self) -> Result<Vec<(usize, Key)>> {
+    /// Owners of open findings, by statement; with `under_repair`, of those whose repair was asked for and is
+    /// not seen yet.
+    pub(super) async fn open(&self, under_repair: bool) -> Result<Vec<(usize, Key)>> {
         let sql = "SELECT DISTINCT fingerprint, owner FROM regraft.findings WHERE pipeline = $1 \
-                   AND state = 'open' AND repair_at IS NOT NULL LIMIT 10000";
-        let rows = self.target.client.query(sql, &[&self.name]).await;
+                   AND state = 'open' AND (repair_at < 'infinity' OR NOT $2) LIMIT 10000";
+        let rows = self.target.client.query(sql, &[&self.name, &under_repair]).await;
         let rows = rows.map_err(|error| self.at_target(&error))?;
         let of = |row: &tokio_postgres::Row| {
             let print: &str = row.get(0);

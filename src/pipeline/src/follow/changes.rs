@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use regraft_core::contract::ChangeStream;
-use regraft_core::{Change, Code, Error, Key, Relation, Result, Tuple};
+use regraft_core::{Change, Code, Error, Key, Relation, ReplicaIdentity, Result, Tuple};
 use regraft_telemetry::metrics::ChangeOperation;
 
 use super::Follower;
@@ -189,7 +189,14 @@ impl<S: ChangeStream> Follower<'_, S> {
     /// Refuses a replica identity whose old images lack what the mapping relies on.
     fn identified(&self, table: usize, relation: &Relation) -> Result<()> {
         let planned = &self.plan.tables[table];
-        if identifies(relation, planned.identity, &planned.key) {
+        // Where each statement copies the key, whole old rows are more than it needs.
+        let mut statements = planned.statements.iter();
+        let by_key = statements.all(|&at| self.plan.routes[at].owner.is_some());
+        let needs = match planned.identity {
+            ReplicaIdentity::Full if by_key => ReplicaIdentity::Default,
+            identity => identity,
+        };
+        if identifies(relation, needs, &planned.key) {
             return Ok(());
         }
         let what = format!(
@@ -216,11 +223,26 @@ impl<S: ChangeStream> Follower<'_, S> {
             return Err(Error::new(Code::ShapeChanged, what).at(format!("{}{at}", relation.table)));
         };
         for &statement in &planned.statements {
-            self.plan.mappers[statement].bind(&relation).map_err(|error| {
-                let place = error.place().unwrap_or(&self.plan.routes[statement].place);
-                let place = format!("{place}{at}");
-                error.at(place)
-            })?;
+            let mapper = &mut self.plan.mappers[statement];
+            let Err(error) = mapper.bind(&relation) else { continue };
+            let place = error.place().unwrap_or(&self.plan.routes[statement].place);
+            let place = format!("{place}{at}");
+            let reads = mapper.declaration().reads;
+            let missing = reads.iter().find(|input| relation.column(&input.name).is_none());
+            let Some(missing) = missing.filter(|_| !self.reached_start) else {
+                return Err(error.at(place));
+            };
+            // It was there when the mapping was resolved, which is later than what comes now.
+            let (name, table) = (&missing.name, &planned.table);
+            let what = format!(
+                "changes of {table} that are still to be applied have no column \"{name}\", which the mapping \
+                 reads: it is not there yet at this position"
+            );
+            let remedy = format!(
+                "`regraft run --recopy {table}` copies what is there now, and lets go of these changes; or go \
+                 on under a mapping without the column until they are applied"
+            );
+            return Err(Error::new(Code::ShapeChanged, what).at(place).remedy(remedy));
         }
         self.tables[table].key = key;
         self.tables[table].unbound = false;
