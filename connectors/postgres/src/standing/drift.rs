@@ -180,30 +180,32 @@ fn source(
     found: &mut Vec<Drift>,
 ) {
     let name = &before.table;
-    let mut hold = |what: String| {
-        found.push(hold(asked, what, "because the target's rows fit already"));
-    };
+    let fits = "because the target's rows fit already";
     let Some(after) = now.sources.iter().find(|table| table.table == *name) else {
-        return hold(format!("the source table {name} does not exist any more"));
+        let what = format!("the source table {name} does not exist any more");
+        return found.push(hold(asked, what, fits));
     };
     if before.oid != after.oid {
-        return hold(format!(
+        let what = format!(
             "{name} is another table than the one that was copied: that one was renamed, moved or dropped"
-        ));
+        );
+        return found.push(hold(asked, what, fits));
     }
     if after.inherited && !before.inherited {
-        return hold(format!(
+        let what = format!(
             "other tables inherit from {name} now: a SELECT gives their rows, and the stream tells them apart"
-        ));
+        );
+        return found.push(hold(asked, what, fits));
     }
     let unlogged = |part: &&PartIs| {
         part.unlogged && !before.parts.iter().any(|was| was.oid == part.oid && was.unlogged)
     };
     if let Some(part) = after.parts.iter().find(unlogged) {
-        return hold(format!(
+        let what = format!(
             "{} is UNLOGGED, or a foreign table: its changes are not in the log",
             part.table
-        ));
+        );
+        return found.push(hold(asked, what, fits));
     }
     let mut maybe_rewritten = Vec::new();
     for column in &before.columns {
@@ -212,13 +214,19 @@ fn source(
             continue;
         };
         if let Some(what) = column_drift(column, is, when) {
-            hold(format!("the column {} of {name} {what}", column.name));
+            // What is still in the stream may be from a time without such a column: it cannot be followed.
+            let resync = column.number == is.number && asked.mended_by_key;
+            let what = format!("the column {} of {name} {what}", column.name);
+            found.push(Drift { remedy: remedy(asked, fits, resync), ..hold(asked, what, fits) });
         } else if column.altered != is.altered {
             match rewritten(before, after, (column, is)) {
-                Rewritten::Yes => hold(format!(
-                    "ALTER TABLE has rewritten values of the column {} of {name}, which no stream carries",
-                    column.name
-                )),
+                Rewritten::Yes => {
+                    let what = format!(
+                        "ALTER TABLE has rewritten values of the column {} of {name}, which no stream carries",
+                        column.name
+                    );
+                    found.push(hold(asked, what, fits));
+                }
                 Rewritten::Perhaps => maybe_rewritten.push(column.name.as_str()),
                 Rewritten::No => {}
             }
@@ -352,29 +360,32 @@ fn everything(asked: &AskedTable, what: String, code: Code) -> Drift {
 
 /// A drift that a person has to answer.
 fn hold(asked: &AskedTable, what: String, because: &str) -> Drift {
-    let options = |option: &str| {
-        let tables = asked.copies.iter().map(|table| format!("{option} {table}"));
-        tables.collect::<Vec<_>>().join(" ")
-    };
-    let resync = if asked.mended_by_key {
-        format!(
-            "`regraft run {}` compares its rows and mends those that differ; ",
-            options("--resync")
-        )
-    } else {
-        String::new()
-    };
-    let remedy = format!(
-        "{resync}`regraft run {}` clears the rows in the target and copies them anew; `regraft run \
-         --accept-mapping` goes on {because}",
-        options("--recopy"),
-    );
     Drift {
         copies: asked.copies.clone(),
         targets: asked.targets.clone(),
         what,
-        remedy,
+        remedy: remedy(asked, because, asked.mended_by_key),
         reply: Reply::Hold,
         code: Code::StandsOnOther,
     }
+}
+
+/// What a person can do; with `resync`, a comparison is enough.
+fn remedy(asked: &AskedTable, because: &str, resync: bool) -> String {
+    let options = |option: &str| {
+        let tables = asked.copies.iter().map(|table| format!("{option} {table}"));
+        tables.collect::<Vec<_>>().join(" ")
+    };
+    let resync = match resync {
+        true => format!(
+            "`regraft run {}` compares its rows and mends those that differ; ",
+            options("--resync")
+        ),
+        false => String::new(),
+    };
+    format!(
+        "{resync}`regraft run {}` clears the rows in the target and copies them anew; `regraft run \
+         --accept-mapping` goes on {because}",
+        options("--recopy"),
+    )
 }
