@@ -53,7 +53,8 @@ CREATE TABLE regraft.findings (
     source_digest bytea,
     target_digest bytea,
     after_digest  bytea,
-    -- When a repair of it was asked for.
+    -- When a repair of it was asked for; infinity when the row was the same after it: the target itself changes
+    -- what is written.
     repair_at     timestamptz,
     -- Only where they are asked for: the two rows, as objects of texts.
     source_row    jsonb,

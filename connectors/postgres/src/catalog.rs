@@ -40,6 +40,8 @@ pub struct Table {
     pub owned: bool,
     /// Number of foreign keys, of whatever tables, that reference the table.
     pub references_to: i64,
+    /// How it is partitioned (`LIST (region)`), and its partitions in turn; empty where it is not.
+    pub partitioned_by: Vec<String>,
     /// The columns that they reference.
     pub referenced: Vec<String>,
     /// Other tables inherit from it, or are partitions of it.
@@ -416,6 +418,7 @@ impl<'a> Catalog<'a> {
                 owned: row.get("owned"),
                 references_to: row.get("references_to"),
                 referenced: row.get("referenced"),
+                partitioned_by: row.get("partitioned_by"),
                 has_exclusions: row.get("has_exclusions"),
                 exclusions: Vec::new(),
                 late_exclusions: Vec::new(),
@@ -608,6 +611,8 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
                  (SELECT unnest(k.confkey) FROM pg_constraint k
                   WHERE k.confrelid = c.oid AND k.contype = 'f')
              ORDER BY a.attnum) AS referenced,
+       ARRAY(SELECT DISTINCT pg_get_partkeydef(p.relid) FROM pg_partition_tree(c.oid) AS p
+             WHERE NOT p.isleaf ORDER BY 1) AS partitioned_by,
        EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'x')
            AS has_exclusions,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,

@@ -104,13 +104,13 @@ pub struct StatusArgs {
 }
 
 /// `regraft verify`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(group(clap::ArgGroup::new("audits").multiple(true)))]
 pub struct VerifyArgs {
     /// The configuration file.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Only these target tables.
+    /// Only these target tables; the name of a source table means all that its rows fill.
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
     pub tables: Vec<String>,
     /// Only the rows of these source keys, as text; of several columns as '["a", "b"]'. May be given
@@ -182,12 +182,12 @@ pub struct ResumeArgs {
 }
 
 /// `regraft repair`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct RepairArgs {
     /// The configuration file.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Only these target tables.
+    /// Only these target tables; the name of a source table means all that its rows fill.
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
     pub tables: Vec<String>,
     /// Do it; without, only say what would be repaired.

@@ -14,7 +14,7 @@ use crate::load;
 use crate::mappers::Mappers;
 use crate::out::outln;
 use crate::resolve::{Side, resolve};
-use crate::verify::{Until, drive, findings, known_tables, ledger, print_findings};
+use crate::verify::{Until, drive, findings, is_repairable, known_tables, ledger, print_findings};
 
 /// Findings that are listed.
 const LISTED: i64 = 10_000;
@@ -34,25 +34,34 @@ pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
     crate::init_logging(&settings.log);
     let one = |error| vec![error];
     let target = ledger(&settings).await.map_err(one)?;
-    known_tables(&target, &settings.name, &args.tables).await.map_err(one)?;
-    let open = findings(&target, &settings.name, &args.tables, LISTED).await.map_err(one)?;
+    let tables = known_tables(&target, &settings.name, &args.tables).await.map_err(one)?;
+    let args = &RepairArgs { tables, ..args.clone() };
+    let open = findings(&target, &settings, &args.tables, LISTED).await.map_err(one)?;
     let mut asked = 0;
     if args.apply && !open.is_empty() {
         asked = ask_again(&settings, mappers, &args.tables).await?;
         drive((&settings, mappers), &target, &args.config.config, Until::Repaired).await?;
     }
     let left = match args.apply {
-        true => findings(&target, &settings.name, &args.tables, LISTED).await.map_err(one)?,
+        true => findings(&target, &settings, &args.tables, LISTED).await.map_err(one)?,
         false => open.clone(),
     };
     if args.json {
         outln!("{:#}", json!({ "found": open.len(), "asked": asked, "open": left }));
     } else if !args.apply {
-        outln!("would repair {} rows; --apply does it", open.len());
-        print_findings(&open[..open.len().min(PRINTED)]);
+        // It is asked for again by name: what keeps such rows may be gone.
+        let repairable = open.iter().filter(|finding| finding["by_key"] == true).count();
+        outln!(
+            "would repair {repairable} rows{}",
+            if repairable > 0 { "; --apply does it" } else { "" }
+        );
+        print_findings(&open[..open.len().min(PRINTED)], false);
     } else {
-        outln!("repaired {asked} rows, {} are left", left.len());
-        print_findings(&left[..left.len().min(PRINTED)]);
+        outln!("repaired {} rows, {} are left", open.len().saturating_sub(left.len()), left.len());
+        print_findings(&left[..left.len().min(PRINTED)], false);
+        if left.iter().any(is_repairable) {
+            outln!("what was found meanwhile is repaired by another `regraft repair --apply`");
+        }
     }
     Ok(u8::from(!left.is_empty()))
 }
@@ -108,5 +117,5 @@ async fn ask(settings: &Settings, mappers: &Mappers, tables: &[String]) -> Resul
     };
     let (source, target) = (side(source), side(target));
     let verifier = PgVerifier::new(source, target, &settings.name, statements, false).await;
-    verifier.map_err(one)?.repair(tables).await.map_err(one)
+    verifier.map_err(one)?.repair(tables, true).await.map_err(one)
 }

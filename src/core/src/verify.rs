@@ -301,6 +301,9 @@ pub trait Verifier: Send {
     /// Owners of findings whose repair was asked for, and that are still open.
     fn under_repair(&mut self) -> impl Future<Output = Result<Vec<(usize, Key)>>> + Send;
 
+    /// Owners of all open findings.
+    fn open_findings(&mut self) -> impl Future<Output = Result<Vec<(usize, Key)>>> + Send;
+
     /// Has all open findings repaired; gives their number. `None`, and nothing is done, when they are
     /// more than `max`.
     fn repair(&mut self, max: u64) -> impl Future<Output = Result<Option<u64>>> + Send;

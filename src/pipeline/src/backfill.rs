@@ -277,7 +277,9 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             }
         }
         self.refusals.retain(|chunk| state.open.contains_key(&chunk));
-        self.progress.set_refusing(!self.refusals.is_empty());
+        if !self.refusals.is_empty() {
+            self.progress.set_refusing(true);
+        }
         Ok(())
     }
 

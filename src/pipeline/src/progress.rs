@@ -371,7 +371,10 @@ impl Progress {
     }
 
     pub(crate) fn set_refusing(&self, refusing: bool) {
-        self.state().refusing = refusing;
+        let mut state = self.state();
+        if std::mem::replace(&mut state.refusing, refusing) && !refusing {
+            state.recovered |= state.last_error.take().is_some();
+        }
     }
 
     pub(crate) fn set_awaited(&self, awaited: bool) {

@@ -49,6 +49,9 @@ const CHANGES: &[&str] = &[
      UPDATE parents SET id = 6 WHERE id = -1; COMMIT",
     "BEGIN; UPDATE parents SET id = 15 WHERE id = 5; DELETE FROM parents WHERE id = 15; COMMIT",
     "BEGIN; UPDATE parents SET id = 31 WHERE id = 11; UPDATE parents SET id = 11 WHERE id = 31; COMMIT",
+    "BEGIN; UPDATE parents SET id = 41 WHERE id = 11; TRUNCATE parents CASCADE;
+     INSERT INTO parents VALUES (11, 'again', repeat('b', 5000)), (41, 'other', repeat('c', 5000));
+     INSERT INTO kids VALUES (50, 'n', 11), (51, 'm', 41); UPDATE parents SET id = 42 WHERE id = 41; COMMIT",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

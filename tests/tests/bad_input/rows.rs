@@ -324,3 +324,36 @@ async fn a_trigger_that_suppresses_a_change_in_part_is_named() {
     case.assert_equal().await;
     stop(daemon).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_partition_is_told_by_the_keys_of_both_sides() {
+    let target =
+        "CREATE TABLE goods (id bigint, name text, amount integer, PRIMARY KEY (id, amount))
+                      PARTITION BY LIST (amount);
+                  CREATE TABLE goods_few PARTITION OF goods FOR VALUES IN (1, 2, 3)
+                      PARTITION BY HASH (id);
+                  CREATE TABLE goods_few_all PARTITION OF goods_few
+                      FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+                  CREATE TABLE goods_some PARTITION OF goods
+                      FOR VALUES IN (4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)";
+    let case = Case::of(Given { target, ..Given::default() }).await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    case.at_source("UPDATE items SET amount = 4711 WHERE id = 5").await;
+    let error = case.held(&daemon, "RG4001").await;
+    let said = format!("{} {}", error["what"].as_str().unwrap(), error["remedy"].as_str().unwrap());
+    for part in [
+        "into public.goods",
+        "public.items by key id",
+        "23514",
+        "HASH (id), LIST (amount)",
+        "DEFAULT partition",
+    ] {
+        assert!(said.contains(part), "{part}: {error:#}");
+    }
+    assert!(!said.contains("4711"), "{error:#}");
+    case.at_target("CREATE TABLE goods_rest PARTITION OF goods DEFAULT").await;
+    case.settled().await;
+    case.assert_equal().await;
+    stop(daemon).await;
+}

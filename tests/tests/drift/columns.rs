@@ -248,3 +248,79 @@ async fn an_identity_that_changes_under_a_running_daemon_holds_it() {
     case.at_source("ALTER TABLE items REPLICA IDENTITY DEFAULT; DROP INDEX other_idx").await;
     copied_anew(&case).await;
 }
+
+/// The stream has rows from when the column was not there: they have no value for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_from_between_a_drop_and_an_add() {
+    let alter = "ALTER TABLE items DROP COLUMN grade;
+        INSERT INTO items (id, state) VALUES (101, 'bad'); UPDATE items SET state = 'bad' WHERE id = 2;
+        DELETE FROM items WHERE id = 4; ALTER TABLE items ADD COLUMN grade int;
+        INSERT INTO items (id, grade, state) VALUES (102, 7, 'ok'); UPDATE items SET grade = 8 WHERE id = 3";
+    let stopped = case().await;
+    stopped.at_source(alter).await;
+    let finished = stopped.run_once().await;
+    let parts = ["column grade of public.items", "another column", "--recopy public.items"];
+    assert_says(&finished, 3, "RG3018", &parts);
+    mended(&stopped, "--recopy").await;
+    // Changes from before are let go of by a comparison, too.
+    let compared = self::case().await;
+    compared.at_source(alter).await;
+    mended(&compared, "--resync").await;
+
+    // The daemon comes to it much later.
+    let running = case().await;
+    running.at_target("ALTER TABLE goods ADD CONSTRAINT held CHECK (grade < 900)").await;
+    let mut daemon = running.installation.run();
+    ready(&mut daemon).await;
+    running.at_source("INSERT INTO items (id, grade, state) VALUES (99, 999, 'ok')").await;
+    running.held(&daemon, "RG4001").await;
+    running.at_source(alter).await;
+    let error = running.held(&daemon, "RG3018").await;
+    let remedy = error["remedy"].as_str().unwrap();
+    assert!(remedy.contains("--recopy public.items"), "{error:#}");
+    stop(daemon).await;
+    running.at_target("ALTER TABLE goods DROP CONSTRAINT held").await;
+    mended(&running, "--recopy").await;
+}
+
+async fn mended(case: &Case, option: &str) {
+    let mut daemon = case.installation.start(&["run", option, "public.items"]);
+    ready(&mut daemon).await;
+    let (source, target) = (&case.databases.source, &case.databases.target);
+    regraft_testkit::wait_until("both sides to be equal", regraft_tests::DEADLINE, async || {
+        let rows = "SELECT sum(hashtext(ROW(id, grade, state)::text))::text FROM";
+        let of = async |client: &tokio_postgres::Client, table: &str| -> Option<String> {
+            client.query_one(&format!("{rows} {table}"), &[]).await.unwrap().get(0)
+        };
+        let (wanted, found) = (of(source, "items").await, of(target, "goods").await);
+        if wanted == found { Ok(()) } else { Err(daemon.log()) }
+    })
+    .await;
+    stop(daemon).await;
+    case.assert_equal().await;
+    case.at_source("UPDATE items SET grade = grade + 1 WHERE id < 4").await;
+    case.catch_up().await;
+    case.assert_equal().await;
+}
+
+/// A column that is new in the mapping is newer than rows that are still in the stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_is_not_there_yet_is_not_called_dropped() {
+    let case = case().await;
+    case.at_source(
+        "UPDATE items SET grade = 50 WHERE id = 5; ALTER TABLE items ADD COLUMN extra int DEFAULT 3;
+         UPDATE items SET extra = 4 WHERE id = 6",
+    )
+    .await;
+    case.at_target("ALTER TABLE goods ADD COLUMN extra int").await;
+    let mapping = MAPPING.replace("state::text", "state::text, extra");
+    case.installation.write_mapping(&mapping);
+    let finished = case.regraft(&["run", "--until-caught-up", "--accept-mapping"]).await;
+    let parts = ["\"extra\"", "public.items", "not there yet", "--recopy public.items"];
+    assert_says(&finished, 4, "RG3008", &parts);
+    assert!(!finished.stderr.contains("dropped"), "{}", finished.stderr);
+    let finished = case.regraft(&["run", "--until-caught-up", "--recopy", "public.items"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let (source, target) = (&case.databases.source, &case.databases.target);
+    regraft_testkit::assert_equal_mapping(source, target, &mapping).await;
+}

@@ -163,6 +163,10 @@ async fn tables_keys_and_samples_are_taken_as_asked() {
     assert_eq!((code, counts(&one)), (1, vec![[1, 1, 1, 0]]), "{one:#}\n{}", daemon.log());
     let (code, none) = run(&site, &["verify", "--keys", "8", "--keys", "77777", "--json"]).await;
     assert_eq!((code, counts(&none)), (0, vec![[1, 0, 0, 0], [2, 0, 0, 0]]), "{none:#}");
+    // A source table is all that its rows fill.
+    let of_source = &["verify", "--tables", "public.items", "--keys", "7", "--json"];
+    let (code, both) = run(&site, of_source).await;
+    assert_eq!((code, counts(&both)), (1, vec![[1, 0, 0, 0], [1, 1, 1, 0]]), "{both:#}");
     // Seven ranges of 300 source rows: half of them are compared, about.
     let (_, half) =
         run(&site, &["verify", "--tables", "public.goods", "--sample", "50", "--json"]).await;
@@ -175,7 +179,7 @@ async fn tables_keys_and_samples_are_taken_as_asked() {
         assert!(compared.min() > Some(0), "{least:#}");
     }
     for (arguments, says) in [
-        (&["verify", "--tables", "items"][..], "fills no table items"),
+        (&["verify", "--tables", "goods,thing"][..], "fills no table thing"),
         (&["verify", "--keys", "seven"], "no statement has a source key of this form"),
         (&["verify", "--keys", "[1, 2]"], "no statement has a source key of this form"),
         (&["verify", "--keys", "[1"], "no JSON array"),
@@ -204,4 +208,102 @@ async fn a_report_is_for_people() {
     let dry = site.installation.command(&["repair"], DEADLINE).await;
     assert_eq!(dry.code(), 1, "{}", dry.stderr);
     assert!(dry.stdout.contains("would repair 10 rows; --apply does it"), "{}", dry.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finding_that_is_over_is_not_reported() {
+    let site = site().await;
+    let daemon = site.run();
+    let target = site.at_target().await;
+    target.batch_execute("UPDATE goods SET title = 'x' WHERE id IN (301, 302)").await.unwrap();
+    let (code, report) = run(&site, &["verify", "--json"]).await;
+    assert_eq!((code, report["findings"].as_array().unwrap().len()), (1, 2), "{report:#}");
+    // One by hand, and one by the application.
+    target.batch_execute("UPDATE goods SET title = 'ITEM 301' WHERE id = 301").await.unwrap();
+    let source = site.at_source().await;
+    source.batch_execute("UPDATE items SET amount = 1 WHERE id = 302").await.unwrap();
+    wait_until("the row", DEADLINE, async || {
+        let sql = "SELECT count(*) FROM goods WHERE id = 302 AND title = 'ITEM 302'";
+        if number(&target, sql).await == 1 { Ok(()) } else { Err(daemon.log()) }
+    })
+    .await;
+    let (code, report) = run(&site, &["verify", "--json"]).await;
+    assert_eq!((code, &report["findings"]), (0, &json!([])), "{report:#}");
+}
+
+/// What is made of whole old rows only cannot be read by key: a repair leaves it alone, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_of_statements_with_and_without_the_key() {
+    let source = "CREATE TABLE s (id int PRIMARY KEY, a text, b text);
+                  ALTER TABLE s REPLICA IDENTITY FULL;
+                  INSERT INTO s SELECT n, 'a' || n, 'b' || n FROM generate_series(1, 50) AS n";
+    let target = "CREATE TABLE t (kind text, id text, v text, PRIMARY KEY (kind, id)); CREATE INDEX ON t (id)";
+    let mapping = "INSERT INTO t (kind, id, v) SELECT 'a', id, a FROM s;
+                   INSERT INTO t (kind, id, v) SELECT 'b', id::text, b FROM s;";
+    let options = SiteOptions { extra: SMALL.to_owned(), ..SiteOptions::default() };
+    let site = Site::with(options, &[source], target, mapping).await;
+    site.catch_up().await;
+    let broken = "UPDATE t SET v = 'x' WHERE id = '3'; DELETE FROM t WHERE id = '4';
+                  INSERT INTO t VALUES ('a', '77', 'y'), ('b', '77', 'y')";
+    site.at_target().await.batch_execute(broken).await.unwrap();
+    let (code, report) = run(&site, &["verify", "--json"]).await;
+    assert_eq!((code, counts(&report)), (1, vec![[48, 1, 1, 1], [48, 1, 1, 1]]), "{report:#}");
+    let dry = site.installation.command(&["repair"], DEADLINE).await;
+    let repaired = site.installation.command(&["repair", "--apply"], DEADLINE).await;
+    for (finished, says) in
+        [(dry, "would repair 3 rows"), (repaired, "repaired 3 rows, 3 are left")]
+    {
+        let said = format!("{}\n{}", finished.stdout, finished.stderr);
+        assert_eq!(finished.code(), 1, "{said}");
+        assert!(said.contains(says) && said.contains("`regraft run --recopy public.s`"), "{said}");
+        assert!(!said.contains("`regraft repair"), "{said}");
+    }
+    let arguments = ["run", "--until-caught-up", "--recopy", "public.s"];
+    let finished = site.installation.command(&arguments, DEADLINE).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let (code, report) = run(&site, &["verify", "--json"]).await;
+    assert_eq!((code, counts(&report)), (0, vec![[50, 0, 0, 0], [50, 0, 0, 0]]), "{report:#}");
+    assert_eq!(report["findings"], json!([]), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_that_changes_keeps_nothing_from_being_verified() {
+    for (running, identities) in
+        [(true, ["FULL", "DEFAULT"]), (true, ["DEFAULT", "FULL"]), (false, ["FULL", "DEFAULT"])]
+    {
+        let site = site().await;
+        let source = site.at_source().await;
+        if identities[0] == "DEFAULT" {
+            source.batch_execute("ALTER TABLE items REPLICA IDENTITY FULL").await.unwrap();
+        }
+        let daemon = running.then(|| site.run());
+        if let Some(daemon) = &daemon {
+            wait_until("the daemon to be ready", DEADLINE, async || {
+                let (status, body) = daemon.http("/readyz").await?;
+                if status == 200 { Ok(()) } else { Err(body) }
+            })
+            .await;
+        }
+        for identity in identities {
+            let alter = format!(
+                "ALTER TABLE items REPLICA IDENTITY {identity}; UPDATE items SET amount = 3 WHERE id = 9"
+            );
+            source.batch_execute(&alter).await.unwrap();
+            let finished = site.installation.command(&["verify", "--json"], DEADLINE).await;
+            let log = daemon.as_ref().map(|daemon| daemon.log()).unwrap_or_default();
+            assert_eq!(
+                finished.code(),
+                0,
+                "{identity}: {}{}\n{log}",
+                finished.stdout,
+                finished.stderr
+            );
+            assert_eq!(counts(&finished.json()), WHOLE.to_vec());
+        }
+        break_rows(&site).await;
+        let (code, repaired) = run(&site, &["verify", "--json"]).await;
+        assert_eq!(code, 1, "{repaired:#}");
+        let (code, repaired) = run(&site, &["repair", "--apply", "--json"]).await;
+        assert_eq!(code, 0, "{repaired:#}");
+    }
 }

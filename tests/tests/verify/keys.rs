@@ -148,3 +148,56 @@ async fn that_the_source_cannot_have() {
     let found = [told(&report, 0), told(&report, 1)];
     assert_eq!((code, found), (0, [[30, 0, 0, 0], [30, 0, 0, 0]]), "{report:#}");
 }
+
+/// Keys for which one side, or both, take texts for equal that are not.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_collations_that_take_texts_for_equal() {
+    let folds = "CREATE COLLATION folds (provider = icu, locale = 'und-u-ks-level1', deterministic = false)";
+    for [source, target] in [["\"C\"", "folds"], ["folds", "folds"], ["folds", "\"C\""]] {
+        let source = format!(
+            "{folds}; CREATE TABLE texts (k text COLLATE {source}, a int, v int, PRIMARY KEY (k, a));
+             INSERT INTO texts SELECT chr(65 + n % 26 + 32 * (n / 26 % 2)) || '-ä ' || n, n % 3, n
+             FROM generate_series(1, 400) AS n"
+        );
+        let target = format!(
+            "{folds}; CREATE TABLE texts (k varchar(40) COLLATE {target}, a bigint, v int, PRIMARY KEY (k, a))"
+        );
+        let options = SiteOptions {
+            extra: "[backfill]\nchunk_rows = 37\n".to_owned(),
+            ..SiteOptions::default()
+        };
+        let mapping = "INSERT INTO texts (k, a, v) SELECT k, a, v FROM texts";
+        let site = Site::with(options, &[&source], &target, mapping).await;
+        site.catch_up().await;
+        let (code, report) = verify(&site).await;
+        assert_eq!((code, differences(&report)), (0, vec![]), "{report:#}");
+        // The same key, written in another way.
+        site.at_source()
+            .await
+            .batch_execute(
+                "UPDATE texts SET k = lower(k) WHERE v % 5 = 0; UPDATE texts SET k = upper(k) WHERE v % 7 = 0;
+                 DELETE FROM texts WHERE v % 11 = 0; INSERT INTO texts VALUES ('Éa', 1, 1000)",
+            )
+            .await
+            .unwrap();
+        site.catch_up().await;
+        site.assert_equal().await;
+        let (code, report) = verify(&site).await;
+        assert_eq!((code, differences(&report)), (0, vec![]), "{report:#}");
+        site.at_target()
+            .await
+            .batch_execute(
+                "INSERT INTO texts VALUES ('zz nobody', 1, 1), (' ', 0, 1); DELETE FROM texts WHERE v = 3;
+                 UPDATE texts SET v = -1 WHERE v = 4; UPDATE texts SET k = lower(k) WHERE v = 42",
+            )
+            .await
+            .unwrap();
+        let (code, report) = verify(&site).await;
+        assert_eq!(code, 1, "{report:#}");
+        let repaired = site.installation.command(&["repair", "--apply"], DEADLINE).await;
+        assert_eq!(repaired.code(), 0, "{}{}", repaired.stdout, repaired.stderr);
+        site.assert_equal().await;
+        let (code, report) = verify(&site).await;
+        assert_eq!((code, differences(&report)), (0, vec![]), "{report:#}");
+    }
+}

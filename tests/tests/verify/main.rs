@@ -5,6 +5,7 @@ mod automatic;
 mod checksum;
 mod commands;
 mod faults;
+mod kept;
 mod keys;
 mod large;
 mod quiet;

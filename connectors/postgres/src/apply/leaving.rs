@@ -183,20 +183,34 @@ impl Lane {
         let conditions = key.iter().map(|(n, column)| format!("t.{} = u.c{n}", name(column)));
         let conditions = conditions.chain([self.is_leaving(at, 1 + given.arrays.len())]);
         let conditions = conditions.collect::<Vec<_>>().join(" AND ");
-        let with = format!("({}) AS u", statements::cast(target, &wanted, &given.select));
+        let rows = statements::cast(target, &wanted, &given.select);
         let (table, keys) = (route.target.quoted(), self.key_texts(at, "t"));
-        let sql = if set.is_empty() {
-            format!("SELECT {keys} FROM {table} AS t, {with} WHERE {conditions} FOR UPDATE OF t")
+        let adopt = if set.is_empty() {
+            format!(
+                "SELECT {keys} FROM {table} AS t, ({rows}) AS u WHERE {conditions} FOR UPDATE OF t"
+            )
         } else {
             let set = set.join(", ");
-            format!("UPDATE {table} AS t SET {set} FROM {with} WHERE {conditions} RETURNING {keys}")
+            format!(
+                "UPDATE {table} AS t SET {set} FROM ({rows}) AS u WHERE {conditions} RETURNING {keys}"
+            )
         };
-        let arrays = given.arrays.iter().map(|array| array as &(dyn ToSql + Sync));
+        let come = key.iter().map(|(n, _)| format!("u.c{n}::text")).collect::<Vec<_>>().join(", ");
+        let come = format!("SELECT {come} FROM ({rows}) AS u");
+        let arrays: Vec<_> =
+            given.arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
         let leaving = leaving.iter().map(|texts| texts as &(dyn ToSql + Sync));
-        let parameters: Vec<_> = arrays.chain(leaving).collect();
-        let adopted = self.keys(&sql, at, &parameters).await?;
-        self.stay_after_all(at, &adopted);
+        let parameters: Vec<_> = arrays.iter().copied().chain(leaving).collect();
+        // A key may be equal to that of a leaving row, and yet not the same.
+        let mut here = self.keys(&adopt, at, &parameters).await?;
+        here.extend(self.keys(&come, at, &arrays).await?);
+        self.stay_after_all(at, &here);
         Ok(())
+    }
+
+    /// All rows of the statement are gone.
+    pub(super) fn forget_leaving(&mut self, at: usize) {
+        self.leaving.retain(|leaving| leaving.statement != at);
     }
 
     /// Before the commit: leaving rows go, those that reference others first.
@@ -219,16 +233,24 @@ impl Lane {
             });
             let names = key.map(|(n, _)| format!("k{n}"));
             let sql = format!(
-                "DELETE FROM {} AS t USING unnest({}) AS v ({}) WHERE {}",
+                "DELETE FROM {} AS t USING unnest({}) AS v ({}) WHERE {} RETURNING {}",
                 route.target.quoted(),
                 text_arrays(target.key.len(), 1),
                 names.collect::<Vec<_>>().join(", "),
                 same.collect::<Vec<_>>().join(" AND "),
+                self.key_texts(at, "t"),
             );
             let texts = by_column(target.key.len(), keys.iter());
             let parameters: Vec<_> =
                 texts.iter().map(|texts| texts as &(dyn ToSql + Sync)).collect();
-            self.rows(&sql, at, &parameters).await?;
+            let gone = self.keys(&sql, at, &parameters).await?;
+            // One that was put aside would come back with its own key.
+            let mut aside = self.parked.iter().filter(|parked| parked.key);
+            if gone.len() < keys.len()
+                && aside.any(|parked| self.shares_target(parked.statement, at))
+            {
+                return Err(self.collision(at));
+            }
         }
         Ok(())
     }

@@ -44,6 +44,8 @@ pub(crate) struct Target {
     pub(crate) referenced: Vec<usize>,
     /// For each output column, the target refuses NULL.
     pub(crate) not_null: Vec<bool>,
+    /// How it is partitioned, for messages.
+    pub(crate) partitioned_by: String,
     /// Triggers that can suppress a row.
     pub(crate) suppressing: Vec<String>,
     /// Some constraint is deferrable.
@@ -155,6 +157,7 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
             || table.unique.iter().any(|index| index.deferrable)
             || !table.late_exclusions.is_empty(),
         referenced: table.referenced.iter().filter_map(output).collect(),
+        partitioned_by: table.partitioned_by.join(", "),
         suppressing: table
             .triggers
             .iter()

@@ -84,6 +84,7 @@ impl Lane {
             if writes.clear {
                 let sql = statements::clear(&self.routes[at]);
                 self.written[at].deleted += self.run(&sql, at, &[]).await?;
+                self.forget_leaving(at);
             }
             self.remove_rows(writes, true, order).await?;
             self.remove_rows(writes, false, order).await?;
@@ -290,7 +291,7 @@ impl Lane {
         let place = self.route_place(at);
         let statement = self.prepare(sql, &place).await?;
         let sink = self.client.copy_in::<_, Bytes>(&statement).await;
-        let mut sink = std::pin::pin!(sink.map_err(|error| self.failed(&error, &place))?);
+        let mut sink = std::pin::pin!(sink.map_err(|error| self.refused(at, &error))?);
         let mut out = BytesMut::from(COPY_HEADER);
         let width = i16::try_from(width).unwrap_or(i16::MAX);
         for row in rows {
@@ -298,12 +299,12 @@ impl Lane {
             out.put_slice(row.0);
             if out.len() > 1 << 18 {
                 let part = out.split().freeze();
-                sink.feed(part).await.map_err(|error| self.failed(&error, &place))?;
+                sink.feed(part).await.map_err(|error| self.refused(at, &error))?;
             }
         }
         out.put_slice(COPY_END);
-        sink.feed(out.freeze()).await.map_err(|error| self.failed(&error, &place))?;
-        sink.finish().await.map_err(|error| self.failed(&error, &place))
+        sink.feed(out.freeze()).await.map_err(|error| self.refused(at, &error))?;
+        sink.finish().await.map_err(|error| self.refused(at, &error))
     }
 
     /// Changes rows in place, save those that were `moved` already: so many.
@@ -349,9 +350,19 @@ impl Lane {
                 "{} of {expected} rows that the stream changed in part are missing in the target",
                 expected.saturating_sub(found)
             );
-            return Err(Error::new(Code::RowMissing, what)
-                .at(self.route_place(at))
-                .remedy("copy the source table anew: `regraft run --recopy TABLE`"));
+            let anew = format!(
+                "copy the source table anew: `regraft run --recopy {}`",
+                self.routes[at].source
+            );
+            let triggers = self.targets[at].suppressing.join(", ");
+            let remedy = match triggers.is_empty() {
+                true => anew,
+                false => format!(
+                    "a trigger may have suppressed them when they came, one of {triggers}: disable it until the \
+                     migration is over, then {anew}"
+                ),
+            };
+            return Err(Error::new(Code::RowMissing, what).at(self.route_place(at)).remedy(remedy));
         }
         Ok(())
     }
@@ -385,7 +396,7 @@ impl Lane {
         let parameters = arrays.iter().map(|array| array as &(dyn ToSql + Sync));
         let done = self.client.execute_raw(&statement, parameters).await;
         done.map_err(|error| {
-            let failed = self.failed(&error, &place);
+            let failed = self.refused(at, &error);
             match Refused::of(&error) {
                 // Two rows of one statement have one key.
                 Some(refused) if failed.code() == Code::DuplicateTargetKey => {
@@ -418,7 +429,23 @@ impl Lane {
         let place = self.route_place(at);
         let statement = self.prepare(sql, &place).await?;
         let rows = self.client.query(&statement, parameters).await;
-        rows.map_err(|error| self.failed(&error, &place))
+        rows.map_err(|error| self.refused(at, &error))
+    }
+
+    /// The error of a statement that wrote rows.
+    fn refused(&self, at: usize, error: &tokio_postgres::Error) -> Error {
+        let failed = self.failed(error, &self.route_place(at));
+        let by = &self.targets[at].partitioned_by;
+        let no_partition = Refused::of(error)
+            .is_some_and(|refused| refused.sqlstate == "23514" && refused.constraint.is_none());
+        if failed.code() != Code::RowRefused || !no_partition || by.is_empty() {
+            return failed;
+        }
+        failed.remedy(format!(
+            "make a partition of {} that takes the row, or a DEFAULT partition: it is partitioned by {by}; the \
+             pipeline then goes on from its position by itself, and nothing is skipped",
+            self.routes[at].target
+        ))
     }
 
     pub(super) fn route_place(&self, at: usize) -> String {

@@ -17,6 +17,7 @@ mod rows;
 mod sql;
 mod statistics;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -100,6 +101,8 @@ pub struct PgVerifier {
     next_request: Often,
     /// For each statement: some value may be so large that its digest is compared instead.
     large: Vec<bool>,
+    /// Rows that differed after their repair was written, with the digests of both sides.
+    repaired: HashMap<(usize, Key), [Option<[u8; 32]>; 2]>,
 }
 
 impl PgVerifier {
@@ -123,7 +126,8 @@ impl PgVerifier {
         set.map_err(|error| classify(&error, &source.place))?;
         let large = vec![true; statements.len()];
         let (name, wires, next_request) = (name.to_owned(), None, Often::new(record::NEXT_REQUEST));
-        Ok(Self { source, target, wires, name, statements, values, next_request, large })
+        let repaired = HashMap::new();
+        Ok(Self { source, target, wires, name, statements, values, next_request, large, repaired })
     }
 
     fn statement(&self, at: usize) -> Result<&VerifyStatement> {
@@ -394,7 +398,11 @@ impl Verifier for PgVerifier {
     }
 
     async fn under_repair(&mut self) -> Result<Vec<(usize, Key)>> {
-        PgVerifier::under_repair(self).await
+        self.open(true).await
+    }
+
+    async fn open_findings(&mut self) -> Result<Vec<(usize, Key)>> {
+        self.open(false).await
     }
 
     async fn repair(&mut self, max: u64) -> Result<Option<u64>> {
@@ -405,12 +413,12 @@ impl Verifier for PgVerifier {
         match u64::try_from(wait) {
             Ok(0) => Ok(Some(0)),
             Ok(wait) if wait > max => Ok(None),
-            _ => PgVerifier::repair(self, &[]).await.map(Some),
+            _ => PgVerifier::repair(self, &[], false).await.map(Some),
         }
     }
 
     async fn repair_targets(&mut self, targets: &[String]) -> Result<u64> {
-        PgVerifier::repair(self, targets).await
+        PgVerifier::repair(self, targets, false).await
     }
 
     async fn report(&mut self, request: i64, outcomes: &[Outcome], finished: bool) -> Result<()> {

@@ -1,12 +1,14 @@
 //! What the ledger keeps of verification: evidence, owners to be looked at, findings, requests.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use regraft_core::sql::literal;
 use regraft_core::verify::{
     Finding, Outcome, Recorded, Request, Settled, Sweep, Verified, VerifyState,
 };
-use regraft_core::{Key, Position, Result, fail_point};
+use regraft_core::{Key, Position, Result, TableName, fail_point};
 use tokio_postgres::types::{PgLsn, ToSql};
 
 use super::{PgVerifier, VerifyStatement, arrays, parameters};
@@ -97,12 +99,15 @@ impl PgVerifier {
     }
 
     pub(super) async fn note_owners(
-        &self,
+        &mut self,
         at: usize,
         settled: &[Settled],
         position: Position,
     ) -> Result<Recorded> {
-        let statement = self.statement(at)?;
+        let statements = Arc::clone(&self.statements);
+        let Some(statement) = statements.get(at) else {
+            return self.statement(at).map(|_| Recorded::default());
+        };
         self.begin_findings().await?;
         let mut recorded = Recorded::default();
         for owner in settled {
@@ -110,6 +115,7 @@ impl PgVerifier {
                 recorded.new += self.found(statement, &owner.owner, finding, position).await?;
             }
         }
+        self.kept_by_target((at, statement), settled).await?;
         (recorded.gone, recorded.repaired) = self.over(statement, settled).await?;
         let owners: Vec<_> = settled.iter().map(|owner| owner.owner.0.as_ref()).collect();
         let sql = "DELETE FROM regraft.unsettled WHERE pipeline = $1 AND fingerprint = $2 AND owner = ANY($3)";
@@ -158,7 +164,11 @@ impl PgVerifier {
                        difference = excluded.difference, columns = excluded.columns, last_seen = now(), \
                        position = excluded.position, source_digest = excluded.source_digest, \
                        target_digest = excluded.target_digest, owner = excluded.owner, \
-                       source_row = excluded.source_row, target_row = excluded.target_row \
+                       source_row = excluded.source_row, target_row = excluded.target_row, \
+                       repair_at = CASE WHEN f.repair_at = 'infinity' \
+                           AND (f.source_digest, f.target_digest) \
+                               IS DISTINCT FROM (excluded.source_digest, excluded.target_digest) \
+                           THEN NULL ELSE f.repair_at END \
                    RETURNING (xmax = 0)";
         let parameters: [&(dyn ToSql + Sync); 14] = [
             &self.name,
@@ -178,6 +188,58 @@ impl PgVerifier {
         ];
         let row = self.target.client.query_one(sql, &parameters).await;
         Ok(u64::from(row.map_err(|error| self.at_target(&error))?.get::<_, bool>(0)))
+    }
+
+    /// Rows that were written by a repair, and differ as before whenever they are looked at: the target
+    /// itself changes them, and no further repair is asked for.
+    async fn kept_by_target(
+        &mut self,
+        (at, statement): (usize, &VerifyStatement),
+        settled: &[Settled],
+    ) -> Result<()> {
+        let found = || settled.iter().flat_map(|owner| &owner.found);
+        let keys: Vec<_> = found().map(|finding| finding.key.0.as_ref()).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let sql = "SELECT row_key FROM regraft.findings WHERE pipeline = $1 AND fingerprint = $2 \
+                   AND state = 'open' AND repair_at < 'infinity' AND row_key = ANY($3) \
+                   AND NOT EXISTS (SELECT FROM regraft.chunks c WHERE c.pipeline = $1 \
+                       AND (c.source_schema, c.source_table) = ($4, $5) \
+                       AND c.keys IS NOT NULL AND c.done_at IS NULL)";
+        let TableName { schema, name } = &statement.source;
+        let parameters: [&(dyn ToSql + Sync); 5] =
+            [&self.name, &statement.fingerprint, &keys, schema, name];
+        let written = self.target.client.query(sql, &parameters).await;
+        let written = written.map_err(|error| self.at_target(&error))?;
+        let written: HashSet<&[u8]> = written.iter().map(|row| row.get(0)).collect();
+        let mut kept = Vec::new();
+        for finding in found().filter(|finding| written.contains(finding.key.0.as_ref())) {
+            // What is seen once may have been read before the repair was written.
+            let digests = [finding.source, finding.target];
+            let before = self.repaired.insert((at, finding.key.clone()), digests);
+            if before == Some(digests) {
+                self.repaired.remove(&(at, finding.key.clone()));
+                kept.push(finding.key.0.as_ref());
+            }
+        }
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let sql = "UPDATE regraft.findings SET repair_at = 'infinity' WHERE pipeline = $1 \
+                   AND fingerprint = $2 AND state = 'open' AND row_key = ANY($3)";
+        let done =
+            self.target.client.execute(sql, &[&self.name, &statement.fingerprint, &kept]).await;
+        done.map_err(|error| self.at_target(&error))?;
+        let key = statement.target_key.iter().map(|&at| statement.columns[at].name.as_str());
+        tracing::warn!(
+            target_table = %statement.target,
+            key = key.collect::<Vec<_>>().join(", "),
+            rows = kept.len(),
+            "the target changes or suppresses by itself what is written to it: rows differ as before after \
+             their repair, which is not tried again; `regraft repair` names the triggers that are enabled"
+        );
+        Ok(())
     }
 
     /// Closes open findings of owners that were looked at and not found again: how many are gone by

@@ -13,12 +13,13 @@ const CHUNK: usize = 1_000;
 
 impl PgVerifier {
     /// Asks the pipeline to repair the open findings for which it was not asked yet, or which were found
-    /// again since, of the targets named, or of all without names. Gives their number. Those of statements without owner columns are
-    /// left alone: their rows cannot be told apart by key.
+    /// again since, of the targets named, or of all without names. Gives their number. Those of statements
+    /// without owner columns are left alone: their rows cannot be told apart by key. Rows that were the same
+    /// after a repair are left alone, too, save `again`.
     ///
     /// # Errors
     /// When a server cannot be asked.
-    pub async fn repair(&self, targets: &[String]) -> Result<u64> {
+    pub async fn repair(&self, targets: &[String], again: bool) -> Result<u64> {
         let mut asked = 0;
         self.begin_findings().await?;
         for statement in self.statements.iter() {
@@ -29,8 +30,10 @@ impl PgVerifier {
             }
             let sql = "UPDATE regraft.findings SET repair_at = now() WHERE pipeline = $1 \
                        AND fingerprint = $2 AND state = 'open' \
-                       AND (repair_at IS NULL OR last_seen > repair_at) RETURNING owner, row_key";
-            let rows = self.target.client.query(sql, &[&self.name, &statement.fingerprint]).await;
+                           AND (repair_at IS NULL OR last_seen > repair_at OR $3 AND repair_at = 'infinity') \
+                       RETURNING owner, row_key";
+            let rows =
+                self.target.client.query(sql, &[&self.name, &statement.fingerprint, &again]).await;
             let rows = rows.map_err(|error| self.at_target(&error))?;
             fail_point!("repair.asked");
             asked += rows.len() as u64;
@@ -161,11 +164,12 @@ impl PgVerifier {
         }
     }
 
-    /// Owners of findings whose repair was asked for and is not seen yet, by statement.
-    pub(super) async fn under_repair(&self) -> Result<Vec<(usize, Key)>> {
+    /// Owners of open findings, by statement; with `under_repair`, of those whose repair was asked for and is
+    /// not seen yet.
+    pub(super) async fn open(&self, under_repair: bool) -> Result<Vec<(usize, Key)>> {
         let sql = "SELECT DISTINCT fingerprint, owner FROM regraft.findings WHERE pipeline = $1 \
-                   AND state = 'open' AND repair_at IS NOT NULL LIMIT 10000";
-        let rows = self.target.client.query(sql, &[&self.name]).await;
+                   AND state = 'open' AND (repair_at < 'infinity' OR NOT $2) LIMIT 10000";
+        let rows = self.target.client.query(sql, &[&self.name, &under_repair]).await;
         let rows = rows.map_err(|error| self.at_target(&error))?;
         let of = |row: &tokio_postgres::Row| {
             let print: &str = row.get(0);

@@ -72,12 +72,11 @@ impl Follower {
             }
             () = tokio::time::sleep(time) => {}
         }
-        self.held = match is_held(target, &self.name).await? {
-            true => Some(self.held.unwrap_or_else(Instant::now)),
-            false => None,
-        };
-        if self.held.is_some_and(|since| since.elapsed() > HELD_MAX) {
-            let what = "an error holds the pipeline, so that nothing can be compared";
+        let held = held(target, &self.name).await?;
+        self.held = held.as_ref().map(|_| self.held.unwrap_or_else(Instant::now));
+        if let Some(error) = held.filter(|_| self.held.is_some_and(|s| s.elapsed() > HELD_MAX)) {
+            let what =
+                format!("an error holds the pipeline, so that nothing can be compared{error}");
             return Err(Error::new(Code::VerificationRefused, what)
                 .at(target.place.clone())
                 .remedy("see `regraft status`; once it is mended, verify again"));
@@ -89,6 +88,8 @@ impl Follower {
                 Error::new(Code::Internal, "the pipeline ended").because(error)
             })??;
         } else if self.here.is_none()
+            // Between two attempts, nobody has the lock.
+            && self.held.is_none()
             && !PgLedger::is_running(&target.client, &target.place, &self.name).await?
         {
             let what = "the daemon ended before it was done";
@@ -108,8 +109,10 @@ impl Follower {
     }
 }
 
-async fn is_held(target: &Side, name: &str) -> Result<bool> {
-    let sql = "SELECT phase = 'held' FROM regraft.pipelines WHERE name = $1";
+/// The error that holds the pipeline, to be put behind a sentence.
+async fn held(target: &Side, name: &str) -> Result<Option<String>> {
+    let sql = "SELECT format(': %s [%s]', last_error ->> 'what', last_error ->> 'code') \
+               FROM regraft.pipelines WHERE name = $1 AND phase = 'held'";
     let row = target.client.query_opt(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
-    Ok(row.is_some_and(|row| row.get(0)))
+    Ok(row.map(|row| row.get(0)))
 }

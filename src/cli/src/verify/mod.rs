@@ -12,6 +12,7 @@ mod rule_file;
 mod rules;
 mod statistics;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,7 +20,7 @@ use regraft_core::verify::{Outcome, Request};
 use regraft_core::{Code, Error, Result};
 use regraft_postgres::classify;
 use regraft_postgres::ledger::PgLedger;
-use regraft_settings::Settings;
+use regraft_settings::{ForeignKeys, Settings};
 use serde_json::{Value, json};
 
 use crate::args::VerifyArgs;
@@ -50,7 +51,8 @@ pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
     let one = |error| vec![error];
     let target = ledger(&settings).await.map_err(one)?;
     let keys = keys(&args.keys).map_err(one)?;
-    known_tables(&target, &settings.name, &args.tables).await.map_err(one)?;
+    let tables = known_tables(&target, &settings.name, &args.tables).await.map_err(one)?;
+    let args = &VerifyArgs { tables, ..args.clone() };
     let sample = args.sample.map(f64::from);
     let request = Request { tables: args.tables.clone(), keys, sample, repair: false };
     let asked = Asked::read(args)?;
@@ -61,7 +63,7 @@ pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
         let bar = (on_terminal() && !args.json).then(bar);
         outcomes = wait(&mut follower, &target, &settings.name, until, bar).await.map_err(one)?;
         let limit = if args.json { REPORTED } else { PRINTED };
-        open = findings(&target, &settings.name, &args.tables, limit).await.map_err(one)?;
+        open = findings(&target, &settings, &args.tables, limit).await.map_err(one)?;
     }
     let audited = asked.carry_out((&settings, mappers), args, &target, &mut follower).await?;
     follower.stop().await;
@@ -128,24 +130,36 @@ fn keys(written: &[String]) -> Result<Vec<Vec<String>>> {
     written.iter().map(key).collect()
 }
 
-/// Refuses names that are no target.
-pub(crate) async fn known_tables(target: &Side, name: &str, tables: &[String]) -> Result<()> {
-    let sql = "SELECT DISTINCT target FROM regraft.statements \
-               WHERE pipeline = $1 AND statement >= 0 ORDER BY 1";
+/// The targets that are meant by names of targets, or of sources, whose rows fill all of theirs.
+pub(crate) async fn known_tables(
+    target: &Side,
+    name: &str,
+    tables: &[String],
+) -> Result<Vec<String>> {
+    let sql = "SELECT DISTINCT target, source FROM regraft.statements \
+               WHERE pipeline = $1 AND statement >= 0 ORDER BY 1, 2";
     let rows = target.client.query(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
-    let known: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    let is_known = |wanted: &str| {
-        known.iter().any(|k| k == wanted || k.split_once('.').is_some_and(|(_, t)| t == wanted))
-    };
-    match tables.iter().find(|wanted| !is_known(wanted)) {
-        None => Ok(()),
-        Some(unknown) => {
-            let what = format!("the mapping fills no table {unknown}");
-            Err(Error::new(Code::VerificationRefused, what)
+    let known: Vec<[String; 2]> = rows.iter().map(|row| [row.get(0), row.get(1)]).collect();
+    let mut meant = BTreeSet::new();
+    for wanted in tables {
+        let is = |known: &str| {
+            known == wanted || known.split_once('.').is_some_and(|(_, table)| table == wanted)
+        };
+        // A name that both sides have is that of the target.
+        let of = |side: usize| known.iter().filter(move |names| is(&names[side]));
+        let side = if of(0).next().is_some() { 0 } else { 1 };
+        let targets: Vec<_> = of(side).map(|names| names[0].clone()).collect();
+        if targets.is_empty() {
+            let what = format!("the mapping fills no table {wanted}, and reads none of that name");
+            let names: BTreeSet<_> = known.iter().flatten().map(String::as_str).collect();
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(Error::new(Code::VerificationRefused, what)
                 .at("--tables")
-                .remedy(format!("name one of {}", known.join(", "))))
+                .remedy(format!("name one of {names}")));
         }
+        meant.extend(targets);
     }
+    Ok(meant.into_iter().collect())
 }
 
 /// What is waited for.
@@ -212,7 +226,7 @@ enum Looked {
 async fn look(target: &Side, name: &str, until: Until) -> Result<Looked> {
     let Until::Verified(id) = until else {
         let sql = "SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'open' \
-                   AND repair_at IS NOT NULL";
+                   AND repair_at < 'infinity'";
         let row = target.client.query_one(sql, &[&name]).await;
         let open: i64 = row.map_err(|error| fail(target, &error))?.get(0);
         return Ok(if open == 0 { Looked::Done(Vec::new()) } else { Looked::Underway(0) });
@@ -233,20 +247,34 @@ async fn look(target: &Side, name: &str, until: Until) -> Result<Looked> {
 /// Open findings, the oldest first.
 pub(crate) async fn findings(
     target: &Side,
-    name: &str,
+    settings: &Settings,
     tables: &[String],
     limit: i64,
 ) -> Result<Vec<Value>> {
+    let enabled = match settings.target.foreign_keys {
+        ForeignKeys::Checked => "O",
+        ForeignKeys::Trusted => "R",
+    };
+    let name = &settings.name;
     let sql = "SELECT jsonb_build_object('target', target, 'source', source, 'difference', difference, \
                    'key', key, 'columns', to_jsonb(columns), 'first_seen', first_seen, \
                    'last_seen', last_seen, 'position', position, 'repair_asked_for', repair_at IS NOT NULL, \
+                   'by_key', owner <> '\\x00', \
+                   'kept_by_target', coalesce(repair_at = 'infinity', false), \
+                   'triggers', CASE WHEN repair_at = 'infinity' THEN ( \
+                       SELECT coalesce(jsonb_agg(t.tgname ORDER BY t.tgname), '[]') \
+                       FROM pg_trigger t JOIN pg_class r ON r.oid = t.tgrelid, \
+                            pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                       WHERE n.nspname || '.' || c.relname = target AND NOT t.tgisinternal \
+                           AND t.tgparentid = 0 AND t.tgenabled::text IN ('A', $4) AND (r.oid = c.oid \
+                           OR r.oid IN (SELECT relid FROM pg_partition_tree(c.oid)))) END, \
                    'source_digest', encode(source_digest, 'hex'), \
                    'target_digest', encode(target_digest, 'hex'), \
                    'source_row', source_row, 'target_row', target_row)::text \
                FROM regraft.findings WHERE pipeline = $1 AND state = 'open' \
                    AND (cardinality($2::text[]) = 0 OR target = ANY($2) OR split_part(target, '.', 2) = ANY($2)) \
                ORDER BY id LIMIT $3";
-    let rows = target.client.query(sql, &[&name, &tables, &limit]).await;
+    let rows = target.client.query(sql, &[name, &tables, &limit, &enabled]).await;
     let rows = rows.map_err(|error| fail(target, &error))?;
     Ok(rows.iter().filter_map(|row| serde_json::from_str(row.get(0)).ok()).collect())
 }
@@ -291,10 +319,11 @@ fn print(outcomes: &[Outcome], findings: &[Value]) {
     if outcomes.iter().any(|outcome| outcome.unsettled > 0) {
         outln!("\nunsettled rows changed whenever they were looked at; verify again later");
     }
-    print_findings(findings);
+    print_findings(findings, true);
 }
 
-pub(crate) fn print_findings(findings: &[Value]) {
+/// Prints findings; with `advice`, what brings them in line, else what a repair leaves alone.
+pub(crate) fn print_findings(findings: &[Value], advice: bool) {
     if findings.is_empty() {
         return;
     }
@@ -307,7 +336,46 @@ pub(crate) fn print_findings(findings: &[Value]) {
             if columns.is_empty() { String::new() } else { format!(" in {}", columns.join(", ")) };
         outln!("{} {} {}{columns}", text("difference"), text("target"), finding["key"]);
     }
-    outln!(
-        "\nall of them are in regraft.findings of the target; `regraft repair` brings them in line"
-    );
+    outln!("\nall of them are in regraft.findings of the target");
+    if advice && findings.iter().any(is_repairable) {
+        outln!("`regraft repair` brings them in line");
+    }
+    let whole = findings.iter().filter(|finding| finding["by_key"] == false);
+    let sources: BTreeSet<_> = whole.filter_map(|finding| finding["source"].as_str()).collect();
+    for source in sources {
+        outln!(
+            "rows of {source} are not found again by their key in such a target: `regraft run --recopy \
+             {source}` makes them anew"
+        );
+    }
+    let kept: BTreeSet<_> = findings.iter().filter_map(kept_by_target).collect();
+    kept.iter().for_each(|text| outln!("{text}"));
+}
+
+/// A repair brings it in line, as far as is known.
+pub(crate) fn is_repairable(finding: &Value) -> bool {
+    finding["by_key"] == true && finding["kept_by_target"] != true
+}
+
+/// What is to be said of a difference that was there again after its repair.
+fn kept_by_target(finding: &Value) -> Option<String> {
+    if finding["kept_by_target"] != true {
+        return None;
+    }
+    let key: Vec<_> = finding["key"].as_object()?.keys().map(String::as_str).collect();
+    let triggers = finding["triggers"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let triggers: Vec<_> = triggers.collect();
+    let by = match triggers.is_empty() {
+        true => "no trigger of it is enabled: look for a rule, or for another session that writes"
+            .to_owned(),
+        false => {
+            format!("triggers {}: disable them until the migration is over", triggers.join(", "))
+        }
+    };
+    Some(format!(
+        "{} changes or suppresses by itself what is written to it: rows that differ (told by {}) are the same \
+         after their repair; {by}; then `regraft repair --apply`",
+        finding["target"].as_str()?,
+        key.join(", "),
+    ))
 }

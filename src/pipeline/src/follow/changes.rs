@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regraft_core::contract::ChangeStream;
 use regraft_core::{
-    Change, Code, Drifted, Error, Key, Relation, Result, Subject, TableName, Tuple,
+    Change, Code, Drifted, Error, Key, Relation, ReplicaIdentity, Result, Subject, TableName, Tuple,
 };
 use regraft_telemetry::metrics::ChangeOperation;
 
@@ -197,7 +197,14 @@ impl<S: ChangeStream> Follower<'_, S> {
     /// Refuses a replica identity whose old images lack what the mapping relies on.
     fn identified(&self, table: usize, relation: &Relation) -> Result<()> {
         let planned = &self.plan.tables[table];
-        if identifies(relation, planned.identity, &planned.key) {
+        // Where each statement copies the key, whole old rows are more than it needs.
+        let mut statements = planned.statements.iter();
+        let by_key = statements.all(|&at| self.plan.routes[at].owner.is_some());
+        let needs = match planned.identity {
+            ReplicaIdentity::Full if by_key => ReplicaIdentity::Default,
+            identity => identity,
+        };
+        if identifies(relation, needs, &planned.key) {
             return Ok(());
         }
         let what = format!(
@@ -228,12 +235,30 @@ impl<S: ChangeStream> Follower<'_, S> {
                 .drifted(drifted));
         };
         for &statement in &planned.statements {
-            if let Err(error) = self.plan.mappers[statement].bind(&relation) {
-                let place = error.place().unwrap_or(&self.plan.routes[statement].place);
-                let place = format!("{place}{at}");
-                let drifted = Drifted::of(Subject::Columns, self.depending(&relation));
+            let mapper = &mut self.plan.mappers[statement];
+            let Err(error) = mapper.bind(&relation) else { continue };
+            let place = error.place().unwrap_or(&self.plan.routes[statement].place);
+            let place = format!("{place}{at}");
+            let reads = mapper.declaration().reads;
+            let drifted = Drifted::of(Subject::Columns, self.depending(&relation));
+            let missing = reads.iter().find(|input| relation.column(&input.name).is_none());
+            let Some(missing) = missing.filter(|_| !self.reached_start) else {
                 return Err(error.at(place).drifted(drifted));
-            }
+            };
+            // It was there when the mapping was resolved, which is later than what comes now.
+            let (name, table) = (&missing.name, &planned.table);
+            let what = format!(
+                "changes of {table} that are still to be applied have no column \"{name}\", which the mapping \
+                 reads: it is not there yet at this position"
+            );
+            let remedy = format!(
+                "`regraft run --recopy {table}` copies what is there now, and lets go of these changes; or go \
+                 on under a mapping without the column until they are applied"
+            );
+            return Err(Error::new(Code::ShapeChanged, what)
+                .at(place)
+                .remedy(remedy)
+                .drifted(drifted));
         }
         self.tables[table].key = key;
         self.tables[table].unbound = false;

@@ -116,6 +116,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         }
         if own == START {
             self.whole = false;
+            self.reached_start = true;
             return Ok(true);
         }
         match own.parse() {
@@ -169,6 +170,11 @@ impl<S: ChangeStream> Follower<'_, S> {
         let Some(table) = self.plan.table(&chunk.table) else { return segment };
         let mut rows = 0;
         for (&statement, read) in self.plan.tables[table].statements.iter().zip(&data.statements) {
+            // Such a statement is streamed, from whole old and new rows: nothing of it is read by key.
+            let by_key = matches!(chunk.scope, ChunkScope::Keys(_));
+            if by_key && self.plan.routes[statement].owner.is_none() {
+                continue;
+            }
             let mut writes = TableWrites { statement, ..TableWrites::default() };
             if let ChunkScope::Keys(keys) = &chunk.scope {
                 let settled = keys.iter().filter(|key| !touched.covers(key));

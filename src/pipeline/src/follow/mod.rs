@@ -93,6 +93,8 @@ pub(crate) struct Follower<'a, S> {
     /// The first batch goes on until the stream reaches the start of this attempt: what held the one
     /// before may be mended by then, in a later transaction.
     whole: bool,
+    /// What comes was written after this attempt began.
+    reached_start: bool,
     /// Chunks read, whose watermark has not been seen.
     waiting: HashMap<u64, (PlannedChunk, ChunkData, oneshot::Sender<Joined>)>,
     /// Windows that have to wait until their table is copied anew.
@@ -170,6 +172,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             ports,
             watermark: start.watermark.to_owned(),
             windows: Windows::new(start.settle_below),
+            reached_start: false,
             by_oid,
             some_unbound: false,
             transaction: None,

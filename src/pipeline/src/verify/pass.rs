@@ -33,6 +33,8 @@ pub(super) struct Pass {
     /// Owners still to be looked at; with the keys of the rows that are still to be counted, or with
     /// none when all of them are.
     waiting: HashMap<(usize, Key), Option<HashSet<Key>>>,
+    /// Everything was compared.
+    ended: bool,
 }
 
 impl<V: Verifier, R: ChunkReader> Verify<V, R> {
@@ -84,6 +86,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             begun: Instant::now(),
             outcomes,
             waiting,
+            ended: false,
         })
     }
 
@@ -93,6 +96,15 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let Some(&at) = pass.todo.last() else {
             if !pass.waiting.is_empty() {
                 return Ok(false);
+            }
+            if !std::mem::replace(&mut pass.ended, true) {
+                // What was found before may be over: it is looked at before the report is given.
+                for (at, owner) in self.verifier.open_findings().await? {
+                    if !owner.0.is_empty() && self.statements[at].owner.is_some() {
+                        state.looks.add(at, owner, Instant::now());
+                    }
+                }
+                return Ok(true);
             }
             let (id, outcomes) = (pass.id, pass.report(&self.progress));
             if pass.request.repair {
