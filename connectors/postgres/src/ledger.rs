@@ -215,29 +215,26 @@ impl PgLedger {
         let count = i32::try_from(routes.len()).unwrap_or(i32::MAX);
         let sql = "DELETE FROM regraft.statements WHERE pipeline = $1 AND statement >= $2";
         client.execute(sql, &[&name, &count]).await.map_err(fail)?;
-        for (at, (route, fingerprint)) in routes.iter().zip(fingerprints).enumerate() {
-            let at = i32::try_from(at).unwrap_or(i32::MAX);
-            let sql = "INSERT INTO regraft.statements (pipeline, statement, source, target, \
-                       fingerprint) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (pipeline, statement) \
-                       DO UPDATE SET source = excluded.source, target = excluded.target, \
-                       fingerprint = excluded.fingerprint";
-            let (source, target) = (route.source.to_string(), route.target.to_string());
-            client
-                .execute(sql, &[&name, &at, &source, &target, &fingerprint])
-                .await
-                .map_err(fail)?;
-        }
-        for (table, shape) in shapes {
-            let shape = serde_json::to_string(shape).unwrap_or_default();
-            let sql = "INSERT INTO regraft.tables (pipeline, source_schema, source_table, shape) \
-                       VALUES ($1, $2, $3, $4::text::jsonb) \
-                       ON CONFLICT (pipeline, source_schema, source_table) \
-                       DO UPDATE SET shape = excluded.shape";
-            client
-                .execute(sql, &[&name, &table.schema, &table.name, &shape])
-                .await
-                .map_err(fail)?;
-        }
+        let numbers: Vec<_> = (0..count).collect();
+        let sources: Vec<_> = routes.iter().map(|route| route.source.to_string()).collect();
+        let targets: Vec<_> = routes.iter().map(|route| route.target.to_string()).collect();
+        let sql = "INSERT INTO regraft.statements (pipeline, statement, source, target, fingerprint) \
+                   SELECT $1, * FROM unnest($2::int[], $3::text[], $4::text[], $5::text[]) \
+                   ON CONFLICT (pipeline, statement) \
+                   DO UPDATE SET source = excluded.source, target = excluded.target, \
+                   fingerprint = excluded.fingerprint";
+        let done = client.execute(sql, &[&name, &numbers, &sources, &targets, &fingerprints]).await;
+        done.map_err(fail)?;
+        let schemas: Vec<_> = shapes.iter().map(|(table, _)| table.schema.as_str()).collect();
+        let tables: Vec<_> = shapes.iter().map(|(table, _)| table.name.as_str()).collect();
+        let shapes = shapes.iter().map(|(_, shape)| serde_json::to_string(shape));
+        let shapes: Vec<_> = shapes.map(Result::unwrap_or_default).collect();
+        let sql = "INSERT INTO regraft.tables (pipeline, source_schema, source_table, shape) \
+                   SELECT $1, s, t, shape::jsonb FROM unnest($2::text[], $3::text[], $4::text[]) AS u(s, t, shape) \
+                   ON CONFLICT (pipeline, source_schema, source_table) \
+                   DO UPDATE SET shape = excluded.shape";
+        let done = client.execute(sql, &[&name, &schemas, &tables, &shapes]).await;
+        done.map_err(fail)?;
         Ok(())
     }
 
