@@ -318,9 +318,9 @@ impl Stage {
              && chown --reference={} {path}/space",
             own.data_folder().display()
         );
+        self.mounted = Some(folder);
         let status = tokio::process::Command::new("sh").arg("-c").arg(&mount).status().await;
         assert!(status.unwrap().success());
-        self.mounted = Some(folder);
         let target = self.superuser(Side::Target);
         target
             .batch_execute(&format!("CREATE TABLESPACE small LOCATION '{path}/space'"))
