@@ -1,6 +1,7 @@
 //! Reads the catalog: shapes of tables, keys, constraints and types, in few queries.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regraft_core::segment::Route;
 use regraft_core::{Code, Column, Error, Oid, ReplicaIdentity, Result, TableName};
@@ -8,6 +9,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use crate::classify;
+use crate::known::{Known, Named};
 
 /// A table as the catalog has it now.
 #[derive(Clone, Debug)]
@@ -331,47 +333,45 @@ impl UniqueIndex {
     }
 }
 
-/// Reads the catalog of one database.
+/// Reads the catalog of one database, and remembers what it was told: for as long as a mapping is resolved
+/// nothing is asked twice. See [`Catalog::learn`].
 pub struct Catalog<'a> {
     client: &'a Client,
     place: &'a str,
     /// Schemas in which a name without one is looked for.
     path: &'a [String],
+    pub(crate) known: Arc<Known>,
 }
 
 impl<'a> Catalog<'a> {
     /// `place` names the server in errors; `path` are schemas in which a name without one is looked for.
     pub fn new(client: &'a Client, place: &'a str, path: &'a [String]) -> Self {
-        Self { client, place, path }
+        Self { client, place, path, known: Arc::default() }
     }
 
-    /// Finds a table as an unqualified or qualified name does in SQL; `None` when it does not exist.
-    ///
-    /// # Errors
-    /// When the server cannot be asked.
-    pub async fn find(&self, schema: Option<&str>, name: &str) -> Result<Option<Oid>> {
-        let one;
-        let path = match schema {
-            Some(schema) => {
-                one = [schema.to_owned()];
-                &one
-            }
-            None => self.path,
-        };
-        let sql = "SELECT c.oid FROM unnest($1::text[]) WITH ORDINALITY AS path(schema, at) \
-                   JOIN pg_namespace n ON n.nspname = path.schema \
-                   JOIN pg_class c ON c.relnamespace = n.oid \
-                   WHERE c.relname = $2 AND c.relkind IN ('r','p','v','m','f') \
-                   ORDER BY path.at LIMIT 1";
-        let row = self.client.query_opt(sql, &[&path, &name]).await;
-        Ok(row.map_err(|error| classify(&error, self.place))?.map(|row| row.get(0)))
+    /// With what was told before.
+    #[must_use]
+    pub fn knowing(self, known: &Arc<Known>) -> Self {
+        Self { known: Arc::clone(known), ..self }
+    }
+
+    /// Finds tables as unqualified or qualified names do in SQL; `None` for one that does not exist.
+    pub(crate) async fn ask_ids(&self, names: &[&Named]) -> Result<Vec<Option<Oid>>> {
+        let schemas: Vec<_> = names.iter().map(|(schema, _)| schema.as_deref()).collect();
+        let tables: Vec<_> = names.iter().map(|(_, name)| name.as_str()).collect();
+        let sql = "SELECT (SELECT c.oid FROM unnest(CASE WHEN w.schema IS NULL THEN $3::text[] \
+                          ELSE ARRAY[w.schema] END) WITH ORDINALITY AS path(schema, at) \
+                          JOIN pg_namespace n ON n.nspname = path.schema \
+                          JOIN pg_class c ON c.relnamespace = n.oid \
+                          WHERE c.relname = w.name AND c.relkind IN ('r','p','v','m','f') \
+                          ORDER BY path.at LIMIT 1) \
+                   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(schema, name, at) ORDER BY w.at";
+        let rows = self.query(sql, &[&schemas, &tables, &self.path]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// User types that the path gives for these names.
-    ///
-    /// # Errors
-    /// When the server cannot be asked.
-    pub async fn meant(&self, names: &[&str]) -> Result<HashMap<String, Oid>> {
+    pub(crate) async fn ask_meant(&self, names: &[&str]) -> Result<Vec<(String, Oid)>> {
         let sql = "SELECT DISTINCT ON (t.typname) t.typname::text, t.oid \
                    FROM unnest($2::text[]) WITH ORDINALITY AS path(schema, at) \
                    JOIN pg_namespace n ON n.nspname = path.schema \
@@ -381,11 +381,15 @@ impl<'a> Catalog<'a> {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
+    /// Whether types of these SQL names exist.
+    pub(crate) async fn ask_types(&self, names: &[&str]) -> Result<Vec<(String, bool)>> {
+        let sql = "SELECT name, to_regtype(name) IS NOT NULL FROM unnest($1::text[]) AS name";
+        let rows = self.query(sql, &[&names]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
     /// Reads tables.
-    ///
-    /// # Errors
-    /// When the server cannot be asked, or a table went away meanwhile.
-    pub async fn tables(&self, oids: &[Oid]) -> Result<BTreeMap<Oid, Table>> {
+    pub(crate) async fn ask_tables(&self, oids: &[Oid]) -> Result<BTreeMap<Oid, Table>> {
         let mut tables = BTreeMap::new();
         for row in self.query(TABLES, &[&oids]).await? {
             let table = Table {
@@ -495,26 +499,8 @@ impl<'a> Catalog<'a> {
         Ok(tables)
     }
 
-    /// One table, by the name that a statement gives.
-    ///
-    /// # Errors
-    /// When it does not exist, with `missing` as the code.
-    pub async fn table(&self, schema: Option<&str>, name: &str, missing: Code) -> Result<Table> {
-        let written = schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"));
-        let absent = || {
-            Error::new(missing, format!("the table {written} does not exist"))
-                .at(self.place)
-                .remedy("check the name, its schema and the role's search_path")
-        };
-        let oid = self.find(schema, name).await?.ok_or_else(absent)?;
-        self.tables(&[oid]).await?.remove(&oid).ok_or_else(absent)
-    }
-
     /// SQL names of types, without modifiers, as this server prints them.
-    ///
-    /// # Errors
-    /// When the server cannot be asked.
-    pub async fn type_names(&self, oids: &[Oid]) -> Result<HashMap<Oid, String>> {
+    pub(crate) async fn ask_type_names(&self, oids: &[Oid]) -> Result<Vec<(Oid, String)>> {
         let sql = "SELECT t.oid, CASE WHEN n.nspname = 'pg_catalog' THEN format_type(t.oid, -1) \
                    WHEN t.typelem <> 0 AND t.typlen = -1 AND e.oid IS NOT NULL \
                    THEN format('%I.%I[]', en.nspname, e.typname) \
@@ -528,10 +514,7 @@ impl<'a> Catalog<'a> {
     }
 
     /// How values of types can travel.
-    ///
-    /// # Errors
-    /// When the server cannot be asked.
-    pub async fn binary_forms(&self, oids: &[Oid]) -> Result<HashMap<Oid, BinaryForm>> {
+    pub(crate) async fn ask_binary_forms(&self, oids: &[Oid]) -> Result<Vec<(Oid, BinaryForm)>> {
         let sql = format!(
             "SELECT t.oid, b.missing, b.broken, b.unread FROM pg_type t \
              CROSS JOIN LATERAL ({BINARY}) AS b WHERE t.oid = ANY($1)"
@@ -545,23 +528,32 @@ impl<'a> Catalog<'a> {
         Ok(rows.iter().map(|row| (row.get(0), form(row))).collect())
     }
 
-    /// The types of a table's columns whose ids are not the same on every server, with those that they refer to.
-    ///
-    /// # Errors
-    /// When the server cannot be asked.
-    pub async fn user_types(&self, table: &Table) -> Result<Vec<UserType>> {
-        let oids: Vec<Oid> = table.columns.iter().map(|column| column.type_oid).collect();
-        let user_type = |row: &tokio_postgres::Row| UserType {
-            oid: row.get(0),
-            schema: row.get(1),
-            name: row.get(2),
-            kind: char_of(row, "kind"),
-            labels: row.get(4),
-            base: row.get(5),
-            modifier: row.get(6),
-            element: row.get(7),
+    /// Those of these types whose ids are not the same on every server, with those that they refer to; each with
+    /// the type of its elements.
+    pub(crate) async fn ask_user_types(&self, oids: &[Oid]) -> Result<Vec<(UserType, Oid)>> {
+        let user_type = |row: &tokio_postgres::Row| {
+            let found = UserType {
+                oid: row.get(0),
+                schema: row.get(1),
+                name: row.get(2),
+                kind: char_of(row, "kind"),
+                labels: row.get(4),
+                base: row.get(5),
+                modifier: row.get(6),
+                element: row.get(7),
+            };
+            (found, row.get(8))
         };
         Ok(self.query(USER_TYPES, &[&oids]).await?.iter().map(user_type).collect())
+    }
+
+    /// That a table is not there, of the name that a statement gives.
+    pub(crate) fn absent(&self, (schema, name): &Named, missing: Code) -> Error {
+        let written =
+            schema.as_ref().map_or_else(|| name.clone(), |schema| format!("{schema}.{name}"));
+        Error::new(missing, format!("the table {written} does not exist"))
+            .at(self.place)
+            .remedy("check the name, its schema and the role's search_path")
     }
 
     async fn query(
@@ -720,6 +712,6 @@ SELECT t.oid, n.nspname::text, t.typname::text, t.typtype AS kind,
        ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid
              ORDER BY e.enumsortorder),
        t.typbasetype, t.typtypmod,
-       CASE WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN t.typelem ELSE 0 END
+       CASE WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN t.typelem ELSE 0 END, t.typelem
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 WHERE t.oid IN (SELECT oid FROM used) AND t.oid >= 10000";

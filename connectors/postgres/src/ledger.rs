@@ -4,6 +4,7 @@
 //! raises the pipeline's *epoch*: every commit of rows checks the epoch that it was started with, so
 //! that a daemon that lost the lock without noticing cannot commit any more.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use regraft_core::chunk::{ChunkScope, Traced};
@@ -224,33 +225,38 @@ impl PgLedger {
                    FROM (SELECT least(min(statement), 0) AS low FROM regraft.statements WHERE pipeline = $1) AS numbers \
                    WHERE pipeline = $1 AND statement >= 0";
         client.execute(sql, &[&name]).await.map_err(fail)?;
-        for (at, (route, fingerprint)) in routes.iter().zip(fingerprints).enumerate() {
-            let at = i32::try_from(at).unwrap_or(i32::MAX);
-            let sql = "INSERT INTO regraft.statements (pipeline, statement, source, target, \
-                       fingerprint, upserted, deleted) VALUES ($1, $2, $3, $4, $5, $6, $7)";
-            let (source, target) = (route.source.to_string(), route.target.to_string());
-            let before = known.iter().find(|row| {
-                (row.get(0), row.get(1), row.get(2))
-                    == (source.as_str(), target.as_str(), fingerprint.as_str())
-            });
-            let (upserted, deleted): (i64, i64) =
-                before.map_or((0, 0), |row| (row.get(3), row.get(4)));
-            client
-                .execute(sql, &[&name, &at, &source, &target, &fingerprint, &upserted, &deleted])
-                .await
-                .map_err(fail)?;
-        }
-        for (table, shape) in shapes {
-            let shape = serde_json::to_string(shape).unwrap_or_default();
-            let sql = "INSERT INTO regraft.tables (pipeline, source_schema, source_table, shape) \
-                       VALUES ($1, $2, $3, $4::text::jsonb) \
-                       ON CONFLICT (pipeline, source_schema, source_table) \
-                       DO UPDATE SET shape = excluded.shape";
-            client
-                .execute(sql, &[&name, &table.schema, &table.name, &shape])
-                .await
-                .map_err(fail)?;
-        }
+        let known: HashMap<(&str, &str, &str), (i64, i64)> = known
+            .iter()
+            .map(|row| ((row.get(0), row.get(1), row.get(2)), (row.get(3), row.get(4))))
+            .collect();
+        let count = i32::try_from(routes.len()).unwrap_or(i32::MAX);
+        let numbers: Vec<_> = (0..count).collect();
+        let sources: Vec<_> = routes.iter().map(|route| route.source.to_string()).collect();
+        let targets: Vec<_> = routes.iter().map(|route| route.target.to_string()).collect();
+        let of = sources.iter().zip(&targets).zip(fingerprints);
+        let rows = of.map(|((source, target), print)| {
+            known
+                .get(&(source.as_str(), target.as_str(), print.as_str()))
+                .copied()
+                .unwrap_or_default()
+        });
+        let (upserted, deleted): (Vec<_>, Vec<_>) = rows.unzip();
+        let sql = "INSERT INTO regraft.statements \
+                       (pipeline, statement, source, target, fingerprint, upserted, deleted) \
+                   SELECT $1, * FROM unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])";
+        let parameters: [&(dyn ToSql + Sync); 7] =
+            [&name, &numbers, &sources, &targets, &fingerprints, &upserted, &deleted];
+        client.execute(sql, &parameters).await.map_err(fail)?;
+        let schemas: Vec<_> = shapes.iter().map(|(table, _)| table.schema.as_str()).collect();
+        let tables: Vec<_> = shapes.iter().map(|(table, _)| table.name.as_str()).collect();
+        let shapes = shapes.iter().map(|(_, shape)| serde_json::to_string(shape));
+        let shapes: Vec<_> = shapes.map(Result::unwrap_or_default).collect();
+        let sql = "INSERT INTO regraft.tables (pipeline, source_schema, source_table, shape) \
+                   SELECT $1, s, t, shape::jsonb FROM unnest($2::text[], $3::text[], $4::text[]) AS u(s, t, shape) \
+                   ON CONFLICT (pipeline, source_schema, source_table) \
+                   DO UPDATE SET shape = excluded.shape";
+        let done = client.execute(sql, &[&name, &schemas, &tables, &shapes]).await;
+        done.map_err(fail)?;
         Ok(())
     }
 

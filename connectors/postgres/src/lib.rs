@@ -18,6 +18,7 @@ mod dsn;
 pub mod endpoint;
 mod given;
 pub mod history;
+pub mod known;
 pub mod ledger;
 mod often;
 pub mod pgoutput;

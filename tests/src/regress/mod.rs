@@ -14,7 +14,7 @@ mod session;
 
 use std::path::{Path, PathBuf};
 
-use regraft::resolve::overloads;
+use regraft::resolve::overloads::Overloads;
 use regraft::sample::{difference, mapped};
 use regraft_mapping::{CompiledMapper, compile, parse};
 use regraft_throwaway::{Cluster, ClusterOptions};
@@ -220,8 +220,8 @@ impl Runner<'_> {
         let [statement] = statements.as_slice() else { return None };
         let mapper = compile(statement, &source.table, &self.session.settings).ok()?;
         let path = self.session.path().await?;
-        let overload = overloads::first(&self.session.client, &path, statement).await.ok()?;
-        overload.is_none().then_some(mapper)
+        let own = Overloads::of(&self.session.client, &path, &statements).await.ok()?;
+        own.first(statement).is_none().then_some(mapper)
     }
 
     /// Compares some items over all rows; false when either side does not take them.

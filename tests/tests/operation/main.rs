@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod catalog;
 mod faults;
 mod health;
 mod idle;

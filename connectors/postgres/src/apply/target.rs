@@ -69,6 +69,11 @@ pub(crate) type Tables = BTreeMap<TableName, Table>;
 /// Reads the tables that the routes go to.
 pub(crate) async fn tables(client: &Client, place: &str, routes: &[Route]) -> Result<Tables> {
     let catalog = Catalog::new(client, place, &[]);
+    let names = routes.iter().map(|route| {
+        let TableName { schema, name } = route.target.clone();
+        (Some(schema), name)
+    });
+    catalog.learn(&names.collect::<Vec<_>>()).await?;
     let mut tables = Tables::new();
     for route in routes {
         if !tables.contains_key(&route.target) {

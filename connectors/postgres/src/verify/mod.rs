@@ -153,18 +153,18 @@ impl PgVerifier {
 
     /// Whether values of the tables are stored out of line on either side.
     async fn look_for_large_values(&mut self) -> Result<()> {
-        let sql = "SELECT coalesce(sum(pg_relation_size(c.reltoastrelid)), 0) > 0 FROM pg_class c \
-                   WHERE c.reltoastrelid <> 0 AND (c.oid = $1::text::regclass OR c.oid IN \
-                   (SELECT relid FROM pg_partition_tree($1::text::regclass)))";
-        let mut large = Vec::new();
-        for statement in self.statements.iter() {
-            let (source, target) = (statement.source.quoted(), statement.target.quoted());
-            let source = self.source.client.query_one(sql, &[&source]).await;
-            let source: bool = source.map_err(|error| self.at_source(&error))?.get(0);
-            let target = self.target.client.query_one(sql, &[&target]).await;
-            let target: bool = target.map_err(|error| self.at_target(&error))?.get(0);
-            large.push(source || target);
-        }
+        let sql = "SELECT ARRAY(SELECT (SELECT coalesce(sum(pg_relation_size(c.reltoastrelid)), 0) > 0 \
+                   FROM pg_class c WHERE c.reltoastrelid <> 0 AND (c.oid = t.name::regclass OR c.oid IN \
+                   (SELECT relid FROM pg_partition_tree(t.name::regclass)))) \
+                   FROM unnest($1::text[]) WITH ORDINALITY AS t(name, at) ORDER BY t.at)";
+        let sources: Vec<_> = self.statements.iter().map(|s| s.source.quoted()).collect();
+        let targets: Vec<_> = self.statements.iter().map(|s| s.target.quoted()).collect();
+        let source = self.source.client.query_one(sql, &[&sources]).await;
+        let source: Vec<bool> = source.map_err(|error| self.at_source(&error))?.get(0);
+        let target = self.target.client.query_one(sql, &[&targets]).await;
+        let target: Vec<bool> = target.map_err(|error| self.at_target(&error))?.get(0);
+        let large =
+            source.into_iter().zip(target).map(|(source, target)| source || target).collect();
         self.large = large;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What the ledger keeps of verification: evidence, owners to be looked at, findings, requests.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,6 +9,7 @@ use regraft_core::verify::{
     Finding, Outcome, Recorded, Request, Settled, Sweep, Verified, VerifyState,
 };
 use regraft_core::{Key, Position, Result, TableName, fail_point};
+use tokio_postgres::Row;
 use tokio_postgres::types::{PgLsn, ToSql};
 
 use super::{PgVerifier, VerifyStatement, arrays, parameters};
@@ -37,32 +38,32 @@ impl PgVerifier {
                    UPDATE regraft.findings SET state = 'gone', closed_at = now() \
                    WHERE pipeline = $1 AND fingerprint <> ALL ($2) AND state = 'open'";
         client.execute(sql, &[&self.name, &prints]).await.map_err(fail)?;
-        for (at, statement) in self.statements.iter().enumerate() {
-            let sql = "SELECT sweep, upto, (SELECT min(verified_at) FROM regraft.verified o \
-                       WHERE (o.pipeline, o.fingerprint) = (v.pipeline, v.fingerprint)) \
-                       FROM regraft.verified v WHERE pipeline = $1 AND fingerprint = $2 \
-                       ORDER BY sweep DESC, id DESC LIMIT 1";
-            let last = client.query_opt(sql, &[&self.name, &statement.fingerprint]).await;
-            state.sweeps.push(last.map_err(fail)?.map_or_else(Sweep::default, |row| {
-                let upto: Option<Vec<String>> = row.get(1);
-                Sweep {
-                    number: u64::try_from(row.get::<_, i64>(0)).unwrap_or_default(),
-                    done: upto.is_none(),
-                    upto,
-                    oldest: row.get::<_, Option<SystemTime>>(2),
-                }
-            }));
-            let sql =
-                "SELECT owner FROM regraft.unsettled WHERE pipeline = $1 AND fingerprint = $2";
-            let rows = client.query(sql, &[&self.name, &statement.fingerprint]).await;
-            let keys = |rows: Vec<tokio_postgres::Row>| -> Vec<Key> {
-                rows.iter().map(|row| Key(row.get::<_, Vec<u8>>(0).into_boxed_slice())).collect()
+        let of: HashMap<_, _> = prints.iter().enumerate().map(|(at, print)| (*print, at)).collect();
+        let at = |row: &Row| of.get(row.get::<_, &str>("fingerprint")).copied();
+        state.sweeps = vec![Sweep::default(); prints.len()];
+        let sql = "SELECT DISTINCT ON (fingerprint) fingerprint, sweep, upto, \
+                   min(verified_at) OVER (PARTITION BY fingerprint) AS oldest \
+                   FROM regraft.verified WHERE pipeline = $1 ORDER BY fingerprint, sweep DESC, id DESC";
+        for row in client.query(sql, &[&self.name]).await.map_err(fail)? {
+            let Some(at) = at(&row) else { continue };
+            let upto: Option<Vec<String>> = row.get("upto");
+            state.sweeps[at] = Sweep {
+                number: u64::try_from(row.get::<_, i64>("sweep")).unwrap_or_default(),
+                done: upto.is_none(),
+                upto,
+                oldest: row.get::<_, Option<SystemTime>>("oldest"),
             };
-            state.unsettled.insert(at, keys(rows.map_err(fail)?));
-            let sql = "SELECT DISTINCT owner FROM regraft.findings WHERE pipeline = $1 \
-                       AND fingerprint = $2 AND state = 'open' AND owner <> '' LIMIT $3";
-            let rows = client.query(sql, &[&self.name, &statement.fingerprint, &OPEN_MAX]).await;
-            state.open.insert(at, keys(rows.map_err(fail)?));
+        }
+        let sql = "SELECT fingerprint, owner FROM regraft.unsettled WHERE pipeline = $1";
+        for row in client.query(sql, &[&self.name]).await.map_err(fail)? {
+            let Some(at) = at(&row) else { continue };
+            state.unsettled.entry(at).or_default().push(owner(&row));
+        }
+        let sql = "SELECT DISTINCT fingerprint, owner FROM regraft.findings WHERE pipeline = $1 \
+                   AND state = 'open' AND owner <> '' LIMIT $2";
+        for row in client.query(sql, &[&self.name, &OPEN_MAX]).await.map_err(fail)? {
+            let Some(at) = at(&row) else { continue };
+            state.open.entry(at).or_default().push(owner(&row));
         }
         let row = client.query_one(OPEN, &[&self.name]).await.map_err(fail)?;
         state.findings = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
@@ -307,6 +308,10 @@ impl PgVerifier {
         let done = self.target.client.execute(sql, &[&request, &outcomes, &finished]).await;
         done.map(drop).map_err(|error| self.at_target(&error))
     }
+}
+
+fn owner(row: &Row) -> Key {
+    Key(row.get::<_, Vec<u8>>("owner").into_boxed_slice())
 }
 
 fn lsn(position: Position) -> PgLsn {

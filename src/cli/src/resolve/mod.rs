@@ -21,20 +21,22 @@ mod writes;
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use regraft_core::mapper::Count;
 use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::{Code, Column, Declaration, Error, Mapper, Oid, Result, TableName};
 use regraft_mapping::{CompiledMapper, KeyedRead, Statement, TableRef};
 use regraft_pipeline::{Plan, PlannedTable, Trace};
-use regraft_postgres::Endpoint;
 use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable, ReadTrace};
 use regraft_postgres::connectors::place as place_of;
 use regraft_postgres::endpoint::{AS_REGRAFT, AS_ROLE};
+use regraft_postgres::known::{Known, Named};
 use regraft_postgres::ledger::Shape;
 use regraft_postgres::slot::Server;
 use regraft_postgres::standing::{Asked, Held, Standing};
 use regraft_postgres::verify::VerifyStatement;
+use regraft_postgres::{Endpoint, classify};
 use regraft_settings::{ForeignKeys, Settings, UrlSource};
 use serde::Serialize;
 use tokio_postgres::Client;
@@ -42,6 +44,7 @@ use tokio_postgres::Client;
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
 pub use ddl::MissingTarget;
+use overloads::Overloads;
 use own::Own;
 pub use source::source_table;
 pub use target::occupied;
@@ -86,6 +89,8 @@ pub struct Side {
     pub place: String,
     /// What the server says of itself.
     pub server: Server,
+    /// What its catalog has told.
+    known: Arc<Known>,
 }
 
 impl Side {
@@ -110,7 +115,7 @@ impl Side {
         })?;
         let place = place_of(role, &endpoint);
         let server = Server::ask(&client, &place).await?;
-        Ok(Side { client, endpoint, place, server })
+        Ok(Side { client, endpoint, place, server, known: Arc::default() })
     }
 }
 
@@ -129,7 +134,7 @@ impl Side {
 
     /// The catalog, with the schemas in which the role finds names.
     fn catalog(&self) -> Catalog<'_> {
-        Catalog::new(&self.client, &self.place, &self.server.path.named)
+        Catalog::new(&self.client, &self.place, &self.server.path.named).knowing(&self.known)
     }
 
     /// Prepares a text of the user, in which names mean what they mean for the role.
@@ -144,6 +149,24 @@ impl Side {
         prepared
     }
 }
+
+impl Side {
+    /// Prepares the SELECTs of all statements, as [`Side::prepare`] does each.
+    ///
+    /// # Errors
+    /// When the server cannot be asked; what it says of each SELECT is its own.
+    async fn prepare_all(&self, statements: &[Statement]) -> Result<Vec<Prepared>> {
+        let fail = |error: tokio_postgres::Error| classify(&error, &self.place);
+        self.client.batch_execute(AS_ROLE).await.map_err(fail)?;
+        let all = statements.iter().map(|statement| self.client.prepare(statement.select_sql()));
+        let prepared = join_all(all).await;
+        self.client.batch_execute(AS_REGRAFT).await.map_err(fail)?;
+        Ok(prepared)
+    }
+}
+
+/// What the server says of a SELECT.
+type Prepared = Result<tokio_postgres::Statement, tokio_postgres::Error>;
 
 /// Reads an address anew.
 ///
@@ -356,21 +379,23 @@ pub async fn resolve(
     let file = settings.mapping.file.display().to_string();
     let (statements, errors) = regraft_mapping::parse_each(&file, &text);
     resolution.findings.extend(errors.iter().map(Finding::from));
+    let statements = statements.into_iter().filter(|statement| !is_of(statement, held));
+    let statements: Vec<_> = statements.collect();
     let trusted = settings.target.foreign_keys == ForeignKeys::Trusted;
-    let mut routes = Vec::new();
-    let mut compiled = Vec::new();
-    for statement in statements.into_iter().filter(|statement| !is_of(statement, held)) {
-        let fingerprint = statement.fingerprint();
-        let mut report = StatementReport {
-            target: written(statement.target()),
-            source: source::written_sources(&statement),
-            file: file.clone(),
-            line: statement.line(),
-            mode: Mode::Refused,
-            message: String::new(),
-        };
-        let sides = (source, target, trusted);
-        match one(sides, mappers, statement, &mut resolution, &mut report).await {
+    learn(source, target, &statements).await?;
+    let own = Overloads::of(&source.client, &source.server.path.all, &statements).await;
+    let own = own.map_err(|error| classify(&error, &source.place))?;
+    // Side by side: what has to be asked for each of them goes out at once.
+    let prepared = source.prepare_all(&statements).await?;
+    let fingerprints: Vec<_> = statements.iter().map(Statement::fingerprint).collect();
+    let all = statements.into_iter().zip(prepared);
+    let all = all.map(|statement| one((source, target, trusted), mappers, &own, statement));
+    let (mut routes, mut compiled) = (Vec::new(), Vec::new());
+    let all = join_all(all).await.into_iter().zip(fingerprints);
+    for (One { mut report, findings, missing, found }, fingerprint) in all {
+        resolution.findings.extend(findings);
+        resolution.missing_targets.extend(missing);
+        match found {
             Ok((statement, route)) => {
                 (report.mode, report.message) = statement.evaluation.describe();
                 compiled.push(statement);
@@ -427,27 +452,63 @@ fn written((schema, name): (Option<&str>, &str)) -> String {
     schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"))
 }
 
+/// Asks for the tables of all statements at once.
+async fn learn(source: &Side, target: &Side, statements: &[Statement]) -> Result<()> {
+    let read = statements.iter().flat_map(Statement::source_tables);
+    let read: Vec<Named> = read.map(|table| (table.schema.clone(), table.name.clone())).collect();
+    let written = statements.iter().map(|statement| {
+        let (schema, name) = statement.target();
+        (schema.map(str::to_owned), name.to_owned())
+    });
+    let written: Vec<Named> = written.collect();
+    let (source, target) = (source.catalog(), target.catalog());
+    tokio::try_join!(source.learn(&read), target.learn(&written)).map(drop)
+}
+
+/// What came of one statement.
+struct One {
+    report: StatementReport,
+    findings: Vec<Finding>,
+    missing: Option<MissingTarget>,
+    found: Result<(Compiled, Route)>,
+}
+
 async fn one(
     (source, target, trusted): (&Side, &Side, bool),
     mappers: &Mappers,
-    statement: Statement,
-    resolution: &mut Resolution,
-    report: &mut StatementReport,
-) -> Result<(Compiled, Route)> {
-    let compiled = source::compile(source, mappers, statement, &mut resolution.findings).await?;
-    report.source = compiled.source.name.to_string();
-    match target::route((source, target), &compiled, trusted, &mut resolution.findings).await {
-        Ok(route) => {
-            report.target = route.target.to_string();
-            Ok((compiled, route))
-        }
-        Err(error) => {
-            if error.code() == Code::TargetMissing {
-                resolution.missing_targets.push(ddl::missing(source, target, &compiled).await?);
+    own: &Overloads,
+    (statement, prepared): (Statement, Prepared),
+) -> One {
+    let mut report = StatementReport {
+        target: written(statement.target()),
+        source: source::written_sources(&statement),
+        file: statement.file().to_owned(),
+        line: statement.line(),
+        mode: Mode::Refused,
+        message: String::new(),
+    };
+    let (mut findings, mut missing) = (Vec::new(), None);
+    let found = async {
+        let prepared = source::prepared(source, &statement, prepared)?;
+        let known = (mappers, own);
+        let statement = (statement, prepared);
+        let compiled = source::compile(source, known, statement, &mut findings).await?;
+        report.source = compiled.source.name.to_string();
+        match target::route((source, target), &compiled, trusted, &mut findings).await {
+            Ok(route) => {
+                report.target = route.target.to_string();
+                Ok((compiled, route))
             }
-            Err(error)
+            Err(error) => {
+                if error.code() == Code::TargetMissing {
+                    missing = Some(ddl::missing(source, target, &compiled).await?);
+                }
+                Err(error)
+            }
         }
-    }
+    };
+    let found = found.await;
+    One { report, findings, missing, found }
 }
 
 fn assemble(

@@ -11,7 +11,7 @@ use tokio_postgres::error::ErrorPosition;
 
 use super::own::Own;
 use super::read::Shape;
-use super::{Compiled, Evaluation, Side, at, overloads, read, stream};
+use super::{Compiled, Evaluation, Overloads, Prepared, Side, at, read, stream};
 use crate::finding::Finding;
 use crate::mappers::Mappers;
 
@@ -23,14 +23,13 @@ pub(super) fn written_sources(statement: &Statement) -> String {
     tables.join(", ")
 }
 
-/// Type-checks, compiles and judges the source of one statement.
+/// Compiles and judges the source of one statement.
 pub(super) async fn compile(
     side: &Side,
-    mappers: &Mappers,
-    statement: Statement,
+    (mappers, overloads): (&Mappers, &Overloads),
+    (statement, prepared): (Statement, tokio_postgres::Statement),
     findings: &mut Vec<Finding>,
 ) -> Result<Compiled> {
-    let prepared = prepare(side, &statement).await?;
     let catalog = side.catalog();
     let Some(written) = statement.source_tables().first() else {
         let what = "the SELECT reads no table, so nothing in the stream can change it";
@@ -66,8 +65,7 @@ pub(super) async fn compile(
     let streamed = regraft_mapping::compile(&statement, &source, &settings);
     let refusal = match streamed {
         Ok(mapper) if mapper.output_types() == server_types => {
-            let own = overloads::first(&side.client, &side.server.path.all, &statement).await;
-            let own = own.map_err(|error| classify(&error, &side.place))?;
+            let own = overloads.first(&statement);
             let own = own.or_else(|| stream::unread(&statement, &prepared, &forms));
             own.map_or(Ok(mapper), Err)
         }
@@ -195,9 +193,13 @@ fn type_names(types: Vec<UserType>) -> TypeNames {
     TypeNames(types.into_iter().map(entry).collect())
 }
 
-/// Lets the source parse and type-check the SELECT; its message and position reach the user.
-async fn prepare(side: &Side, statement: &Statement) -> Result<tokio_postgres::Statement> {
-    side.prepare(statement.select_sql()).await.map_err(|error| {
+/// The source has parsed and type-checked the SELECT; its message and position reach the user.
+pub(super) fn prepared(
+    side: &Side,
+    statement: &Statement,
+    prepared: Prepared,
+) -> Result<tokio_postgres::Statement> {
+    prepared.map_err(|error| {
         let Some(refusal) = error.as_db_error() else {
             return classify(&error, &side.place);
         };

@@ -11,6 +11,9 @@ use regraft_postgres::classify;
 use super::{Compiled, Evaluation, Side, one_key, route_columns, types, written};
 use crate::finding::Finding;
 
+/// Tables that are looked into by one query.
+const AT_ONCE: usize = 100;
+
 /// Finds the target of a statement and judges it.
 pub(super) async fn route(
     (source, side): (&Side, &Side),
@@ -53,7 +56,7 @@ pub(super) async fn route(
     advise(side, compiled, &table, &owner_names, findings);
     findings.extend(triggers(&table, trusted, &compiled.statement.place()));
     findings.extend(one_key::advise(compiled, &names, &table, &key));
-    let mut route = Route {
+    let route = Route {
         source: compiled.source.name.clone(),
         target: table.name.clone(),
         columns,
@@ -66,7 +69,7 @@ pub(super) async fn route(
         only: Vec::new(),
         place,
     };
-    assignable(side, compiled, &table, &mut route).await?;
+    assignable(side, compiled, &table, &route).await?;
     Ok(route)
 }
 
@@ -150,33 +153,20 @@ fn owner(compiled: &Compiled, names: &[String]) -> Result<Option<Vec<usize>>> {
 }
 
 /// Lets the target type-check the assignment, with the types that the SELECT gives.
-async fn assignable(
-    side: &Side,
-    compiled: &Compiled,
-    table: &Table,
-    route: &mut Route,
-) -> Result<()> {
+async fn assignable(side: &Side, compiled: &Compiled, table: &Table, route: &Route) -> Result<()> {
     let names = quote_list(route.columns.iter().map(|column| &column.name));
-    for column in &mut route.columns {
-        let known: bool = side
-            .client
-            .query_one("SELECT to_regtype($1) IS NOT NULL", &[&column.sql_type])
-            .await
-            .map_err(|error| classify(&error, &side.place))?
-            .get(0);
-        if !known {
-            let what = format!(
-                "the type {} of the expression for {} does not exist at the target",
-                column.sql_type,
-                quote(&column.name)
-            );
-            return Err(Error::new(Code::TypeMismatch, what)
-                .at(&route.place)
-                .remedy(
-                    "make the type at the target, in whatever schema the column has it from, or cast the \
-                     expression to a built-in type",
-                ));
-        }
+    let types: Vec<_> = route.columns.iter().map(|column| column.sql_type.clone()).collect();
+    let known = side.catalog().has_types(&types).await?;
+    if let Some((column, _)) = route.columns.iter().zip(known).find(|(_, known)| !known) {
+        let what = format!(
+            "the type {} of the expression for {} does not exist at the target",
+            column.sql_type,
+            quote(&column.name)
+        );
+        return Err(Error::new(Code::TypeMismatch, what).at(&route.place).remedy(
+            "make the type at the target, in whatever schema the column has it from, or cast the \
+             expression to a built-in type",
+        ));
     }
     let values = route.columns.iter().map(|column| format!("NULL::{}", column.sql_type));
     let values = values.collect::<Vec<_>>().join(", ");
@@ -443,12 +433,16 @@ pub(super) fn tell_apart(routes: &mut [Route], compiled: &[Compiled], findings: 
 /// When the target cannot be asked.
 pub async fn occupied(side: &Side, routes: &[Route]) -> Result<Vec<Error>> {
     let mut found = Vec::new();
-    for route in routes {
-        let own = if route.only.is_empty() { "true".to_owned() } else { route.only.join(" AND ") };
-        let table = route.target.quoted();
-        let sql = format!("SELECT EXISTS (SELECT FROM {table} WHERE {own})");
+    for routes in routes.chunks(AT_ONCE) {
+        let rows = routes.iter().map(|route| {
+            let own =
+                if route.only.is_empty() { "true".to_owned() } else { route.only.join(" AND ") };
+            format!("EXISTS (SELECT FROM {} WHERE {own})", route.target.quoted())
+        });
+        let sql = format!("SELECT ARRAY[{}]", rows.collect::<Vec<_>>().join(", "));
         let row = side.client.query_one(&sql, &[]).await;
-        if row.map_err(|error| classify(&error, &side.place))?.get(0) {
+        let holds: Vec<bool> = row.map_err(|error| classify(&error, &side.place))?.get(0);
+        for (route, _) in routes.iter().zip(holds).filter(|(_, holds)| *holds) {
             let what = format!("the target {} of a new pipeline holds rows already", route.target);
             let remedy = format!(
                 "`regraft run --recopy {}` clears them and copies anew; `--accept-mapping` keeps \
