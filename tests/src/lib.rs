@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: a source and a target of their own, and the real daemon between
 //! them.
 
+pub mod fuzz;
 pub mod mutants;
 pub mod page;
 pub mod regress;
