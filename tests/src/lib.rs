@@ -1,9 +1,12 @@
 //! What the end-to-end tests share: a source and a target of their own, and the real daemon between
 //! them.
 
+pub mod fuzz;
 pub mod mutants;
 pub mod page;
 pub mod regress;
+pub mod soak;
+pub mod world;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -103,7 +106,8 @@ impl Site {
         Self::on(clusters, name, lines, source_sql, target_sql, mapping).await
     }
 
-    async fn on(
+    /// Two databases in these clusters.
+    pub async fn on(
         (source, target): (Arc<Cluster>, Arc<Cluster>),
         name: &str,
         (extra, target_lines): (&str, &str),

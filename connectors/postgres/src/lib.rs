@@ -16,6 +16,8 @@ pub mod connectors;
 mod defaults;
 mod dsn;
 pub mod endpoint;
+#[doc(hidden)]
+pub mod fuzzed;
 mod given;
 pub mod history;
 pub mod known;

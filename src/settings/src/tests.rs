@@ -157,6 +157,17 @@ fn all_faults_are_found_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn of_very_many_faults_the_first_ones_are_told() {
+    let twice = "a = 1\n".repeat(20_000);
+    let unknown: String = (0..20_000).map(|n| format!("a{n} = 1\n")).collect();
+    let nameless: String = (0..20_000).map(|n| format!("a{n} = \"${{}}\"\n")).collect();
+    for text in [twice, unknown, nameless] {
+        let errors = Settings::from_toml(&text, "regraft.toml", &|_| None).unwrap_err();
+        assert_eq!(errors.len(), 100);
+    }
+}
+
+#[test]
 fn faults_of_syntax_have_their_place() {
     let found = errors("name = \"ai\"\n[source\nurl = 1\n");
     assert_eq!(found, ["regraft.toml:2:8: unclosed table, expected `]`"]);

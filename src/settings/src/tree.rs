@@ -13,6 +13,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::model::{SettingsFile, json_schema};
 
+/// So many faults are told: nobody reads more, and each has to be found in the text.
+const FAULTS_MAX: usize = 100;
+
 /// Something that is wrong with the file.
 pub(crate) struct Fault {
     /// Path of the key, `backfill.readers`; it leads to the place.
@@ -77,7 +80,7 @@ impl<'i> Tree<'i> {
     /// returned at once.
     pub(crate) fn parse(text: &'i str, file_name: &'i str) -> Result<Self, Vec<Error>> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let faults = errors.into_iter().map(|error| {
+        let faults = errors.into_iter().take(FAULTS_MAX).map(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             Fault::new("", error.message().replace('\n', ", ")).offset(offset)
         });
@@ -109,7 +112,7 @@ impl<'i> Tree<'i> {
     pub(crate) fn read(&mut self) -> Option<SettingsFile> {
         check(self.root.get_mut(), &self.schema, &self.schema, "", &mut self.faults);
         // Each turn ends or takes a value out of the tree.
-        loop {
+        while self.faults.len() <= FAULTS_MAX {
             let root = Spanned::new(self.root.span(), DeValue::Table(self.root.get_ref().clone()));
             let error = match SettingsFile::deserialize(root.into_deserializer()) {
                 Ok(file) => return Some(file),
@@ -124,6 +127,7 @@ impl<'i> Tree<'i> {
                 return None;
             }
         }
+        None
     }
 
     /// The value, or a fault if it was never written.
@@ -167,6 +171,7 @@ impl<'i> Tree<'i> {
             })
             .collect();
         placed.sort_by_key(|(offset, _)| *offset);
+        placed.truncate(FAULTS_MAX);
         let place = |offset: Option<usize>| match offset {
             Some(offset) => {
                 let (line, column) = line_and_column(text, offset);

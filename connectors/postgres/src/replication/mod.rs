@@ -5,7 +5,7 @@
 
 mod connection;
 pub(crate) mod copy;
-mod frame;
+pub(crate) mod frame;
 mod reader;
 pub(crate) mod restful;
 pub(crate) mod socket;
