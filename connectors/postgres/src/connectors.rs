@@ -146,7 +146,7 @@ impl Connectors for PgConnectors {
         if goes_on {
             let tables = drifted.tables.iter().map(ToString::to_string).collect();
             let resume = Resume { how: How::Mend, tables };
-            standing::ask(&client, &place, &self.name, Some(&resume)).await?;
+            standing::ask(&client, &place, &self.name, &resume).await?;
             tracing::warn!("{error:#}; [drift] says to go on");
         }
         if !policy.alone {

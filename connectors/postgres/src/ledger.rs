@@ -12,6 +12,7 @@ use regraft_core::contract::{Ledger, LedgerState, Phase, PlannedChunk, TableProg
 use regraft_core::segment::{Commit, Route};
 use regraft_core::{Code, Error, Key, Lsn, Position, Result, Segment, TableName, fail_point};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, Row, Statement};
 
@@ -65,6 +66,8 @@ pub struct Registered {
     pub source_timeline: Option<u32>,
     /// Code of the error that ended, or holds, the pipeline, and what it says after its place.
     pub last_error: Option<(String, String)>,
+    /// The source tables that have drifted, if that is what the error is about; `all` for every one.
+    pub drifted: Vec<String>,
     /// Source table, target table (both printed) and fingerprint of each statement, in order.
     pub statements: Vec<(String, String, String)>,
     /// Accepted shapes of the source tables.
@@ -147,7 +150,8 @@ impl PgLedger {
         }
         let sql = "SELECT source_system, source_db, slot, publication, position, \
                    (to_jsonb(p) ->> 'source_timeline')::bigint, last_error ->> 'code', \
-                   last_error ->> 'what' \
+                   last_error ->> 'what', \
+                   ARRAY(SELECT jsonb_array_elements_text(last_error -> 'tables')) \
                    FROM regraft.pipelines p WHERE name = $1";
         let Some(row) = client.query_opt(sql, &[&name]).await.map_err(fail)? else {
             return Ok(None);
@@ -170,6 +174,7 @@ impl PgLedger {
             position: lsn(row.get(4)),
             source_timeline: row.get::<_, Option<i64>>(5).and_then(|t| u32::try_from(t).ok()),
             last_error: row.get::<_, Option<String>>(6).zip(row.get(7)),
+            drifted: row.get(8),
             statements: statements.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect(),
             shapes: tables.iter().map(shape).collect(),
         }))
@@ -473,15 +478,20 @@ impl PgLedger {
     }
 }
 
-/// What `regraft status` shows of an error.
+/// What `regraft status` shows of an error, and the source tables that it is about.
 fn error_json(error: &Error) -> serde_json::Value {
     let what = match error.place() {
         Some(place) => format!("{place}: {}", error.what()),
         None => error.what().to_owned(),
     };
-    serde_json::json!({
+    let mut shown = serde_json::json!({
         "code": error.code().as_str(), "what": what, "remedy": error.remedy_text(),
-    })
+    });
+    if let Some(drifted) = error.drift() {
+        let tables: Vec<_> = drifted.tables.iter().map(ToString::to_string).collect();
+        shown["tables"] = if tables.is_empty() { json!(["all"]) } else { json!(tables) };
+    }
+    shown
 }
 
 const INSERT_CHUNK: &str = "

@@ -1,6 +1,6 @@
 //! Which tables are held while the others go on, and what somebody has said of how they go on.
 
-use regraft_core::{Code, Drifted, Error, Result, Subject, TableName};
+use regraft_core::{Code, Drifted, Error, Kind, Result, Subject, TableName};
 use regraft_pipeline::HeldTable;
 use regraft_postgres::ledger::{PgLedger, Registered};
 use regraft_postgres::standing::{self, Held, Policy, Resume, aside, resumption};
@@ -8,7 +8,7 @@ use regraft_settings::Settings;
 
 use crate::args::RunArgs;
 use crate::resolve::standing::policy;
-use crate::resolve::{Resolution, Side, is_text_of};
+use crate::resolve::{Refused, Side, is_text_of};
 use crate::setup::{lock, migrate_existing, unlock};
 
 /// What the ledger says when a plan is made.
@@ -22,7 +22,7 @@ pub(crate) struct Holding<'a> {
     /// The tables without which the plan is made.
     pub(crate) held: Vec<Held>,
     /// Those that were held and are in the plan again.
-    pub(crate) resumed: Vec<TableName>,
+    pub(crate) resumed: Vec<Held>,
     /// How they, and what else has drifted, go on.
     pub(crate) resume: Option<Resume>,
 }
@@ -47,15 +47,22 @@ impl<'a> Holding<'a> {
         let of = |tables: &[String], table: &TableName| {
             tables.iter().any(|t| t == "all" || *t == table.name || *t == table.to_string())
         };
-        let resumes = |table: &TableName| {
-            let asked = resume
+        let asked = |table: &TableName| {
+            let said = resume
                 .as_ref()
                 .is_some_and(|resume| resume.tables.is_empty() || of(&resume.tables, table));
-            asked || of(&args.recopy, table) || of(&args.resync, table)
+            said || of(&args.recopy, table) || of(&args.resync, table)
         };
-        let resumed = held.iter().map(|held| held.table.clone()).filter(|t| resumes(t)).collect();
-        held.retain(|held| !resumes(&held.table));
         let policy = policy(settings);
+        let asked: Vec<_> =
+            held.iter().map(|held| held.table.clone()).filter(|table| asked(table)).collect();
+        let mut resumed = Vec::new();
+        if !asked.is_empty() {
+            // A child does not come back without its parent.
+            let all = standing::closure(client, place, name, &asked, policy.trusted).await?;
+            (resumed, held) =
+                held.into_iter().partition(|held| all.contains(&held.table.to_string()));
+        }
         let alone = policy.alone && !args.until_caught_up;
         let this = Self { settings, target, registered, policy, alone, held, resumed, resume };
         match this.held.first() {
@@ -79,29 +86,59 @@ impl<'a> Holding<'a> {
     ///
     /// # Errors
     /// When the target cannot be asked.
-    pub(crate) async fn refused(&mut self, resolution: &Resolution) -> Result<bool> {
-        let mut tables = Vec::new();
-        for (fingerprint, _) in &resolution.refused {
-            let statements = self.registered.iter().flat_map(|known| &known.statements);
-            let known = statements.filter(|(.., known)| is_text_of(known, fingerprint));
-            let Some(table) = self.table(known.map(|(source, ..)| source.as_str()).next()) else {
-                return Ok(false);
-            };
-            tables.push(table);
+    pub(crate) async fn refused(&mut self, refused: &[Refused]) -> Result<bool> {
+        let mut found = Vec::new();
+        for refused in refused {
+            let Some(table) = self.table(refused) else { return Ok(false) };
+            found.push((table, &refused.error));
         }
-        let Some((_, error)) = resolution.refused.first() else { return Ok(false) };
-        let error = Error::new(error.code(), error.what())
-            .at(error.place().unwrap_or_default())
-            .drifted(Drifted::of(Subject::Columns, tables));
-        self.hold(&error).await
+        let mut held = false;
+        for (table, error) in found {
+            let error = Error::new(error.code(), error.what())
+                .at(error.place().unwrap_or_default())
+                .drifted(Drifted::of(Subject::Columns, vec![table]));
+            if !self.hold(&error).await? {
+                return Ok(held);
+            }
+            held = true;
+        }
+        Ok(held)
     }
 
-    /// The source table of a statement that is registered, or that was held until now.
-    fn table(&self, printed: Option<&str>) -> Option<TableName> {
+    /// The source table of a statement: as it was registered, or held until now.
+    fn table(&self, refused: &Refused) -> Option<TableName> {
+        let mut statements = self.registered.iter().flat_map(|known| &known.statements);
+        let known = statements.find(|(.., known)| is_text_of(known, &refused.fingerprint));
         let shapes = self.registered.iter().flat_map(|known| &known.shapes);
+        let mut shapes = shapes.map(|(table, _)| table);
         let known =
-            shapes.map(|(table, _)| table).find(|table| printed == Some(&table.to_string()));
-        known.or(self.resumed.first()).cloned()
+            known.and_then(|(source, ..)| shapes.find(|table| *source == table.to_string()));
+        let resumed = || {
+            let is_of = |held: &&Held| refused.is_of(held);
+            self.resumed.iter().find(is_of).map(|held| &held.table)
+        };
+        known.or_else(resumed).cloned()
+    }
+
+    /// What was to go on again cannot, for whatever reason: it is held as before, and the rest goes on without
+    /// it. False when nothing was to.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    pub(crate) async fn not_resumed(&mut self, error: &Error) -> Result<bool> {
+        if self.resumed.is_empty() || error.kind() == Kind::Unavailable {
+            return Ok(false);
+        }
+        let tables = self.resumed.iter().map(|held| held.table.clone()).collect();
+        let error = Error::new(error.code(), error.what())
+            .at(error.place().unwrap_or_default())
+            .drifted(Drifted::of(Subject::Tables, tables));
+        let held = self.hold(&error).await?;
+        if held && let Some(resume) = self.resume.take() {
+            let (client, place) = (&self.target.client, self.target.place.as_str());
+            standing::answered(client, place, &self.settings.name, &resume).await?;
+        }
+        Ok(held)
     }
 
     /// Holds what drifted, without the rest; false when the rest cannot go on without it.
@@ -119,8 +156,8 @@ impl<'a> Holding<'a> {
         migrate_existing(self.target).await?;
         // Those that were to go on are held in the ledger to this moment.
         let mut held = standing::connected(client, place, name, tables, trusted).await?;
-        let again: Vec<_> =
-            self.resumed.iter().filter(|table| tables.contains(table)).cloned().collect();
+        let again = self.resumed.iter().map(|held| held.table.clone());
+        let again: Vec<_> = again.filter(|table| tables.contains(table)).collect();
         if !again.is_empty() {
             held.get_or_insert_default().extend(again);
         }
@@ -130,9 +167,10 @@ impl<'a> Holding<'a> {
         if !done? {
             return Ok(false);
         }
-        self.resumed.retain(|table| !held.contains(table));
+        self.resumed.retain(|resumed| !held.contains(&resumed.table));
+        let goes_on = |held: &Held| self.resumed.iter().any(|other| other.table == held.table);
         let known = aside(client, place, name).await?;
-        self.held = known.into_iter().filter(|held| !self.resumed.contains(&held.table)).collect();
+        self.held = known.into_iter().filter(|held| !goes_on(held)).collect();
         Ok(true)
     }
 

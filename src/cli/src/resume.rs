@@ -1,8 +1,8 @@
 //! `regraft resume`: what is held, and how it goes on.
 
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Error, Result, TableName};
 use regraft_postgres::ledger::PgLedger;
-use regraft_postgres::standing::{How, Resume, aside, ask};
+use regraft_postgres::standing::{How, Resume, aside, ask, resumption};
 use regraft_settings::Settings;
 use serde_json::json;
 
@@ -32,18 +32,24 @@ async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
             .remedy("`regraft run` makes it")
     })?;
     let held = aside(client, place, name).await?;
-    let is = |table: &str, wanted: &String| {
-        wanted == "all"
-            || wanted == table
-            || table.split_once('.').is_some_and(|(_, t)| t == wanted)
+    let is = |table: &TableName, wanted: &String| {
+        wanted == "all" || *wanted == table.name || *wanted == table.to_string()
     };
-    let known: Vec<_> = registered.shapes.iter().map(|(table, _)| table.to_string()).collect();
-    let unknown = args.tables.iter().find(|wanted| !known.iter().any(|table| is(table, wanted)));
-    if let Some(unknown) = unknown {
+    let known = || registered.shapes.iter().map(|(table, _)| table);
+    if let Some(unknown) = args.tables.iter().find(|wanted| !known().any(|t| is(t, wanted))) {
         let what = format!("{unknown}: the pipeline {name} has no such source table");
+        let known: Vec<_> = known().map(ToString::to_string).collect();
         return Err(Error::new(Code::UsageInvalid, what)
             .at("command line")
             .remedy(format!("name one of {}, or all", known.join(", "))));
+    }
+    // In full: what is said is about these, and nothing that comes later.
+    let mut tables: Vec<_> = known()
+        .filter(|table| args.tables.iter().any(|wanted| wanted != "all" && is(table, wanted)))
+        .map(ToString::to_string)
+        .collect();
+    if args.tables.iter().any(|wanted| wanted == "all") {
+        tables.clear();
     }
     let shown: Vec<_> = held.iter().map(shown).collect();
     let whole = registered.last_error.as_ref();
@@ -68,15 +74,24 @@ async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
         outln!("nothing is held");
         return Ok(0);
     }
-    let wanted =
-        |table: &str| args.tables.is_empty() || args.tables.iter().any(|wanted| is(table, wanted));
-    if args.as_is
-        && let Some(held) = shown.iter().find(|held| wanted(&held.table))
-    {
-        let what = format!("the other tables went on without {}: its rows are stale", held.table);
-        return Err(Error::new(Code::UsageInvalid, what)
-            .at("command line")
-            .remedy("leave --as-is out: its rows are compared, and mended where they differ"));
+    if args.as_is {
+        let stale = shown.iter().find(|held| tables.is_empty() || tables.contains(&held.table));
+        if let Some(held) = stale {
+            let what =
+                format!("the other tables went on without {}: its rows are stale", held.table);
+            return Err(Error::new(Code::UsageInvalid, what)
+                .at("command line")
+                .remedy("leave --as-is out: its rows are compared, and mended where they differ"));
+        }
+        if tables.is_empty() {
+            tables.clone_from(&registered.drifted);
+        }
+        if tables.is_empty() {
+            let what = "what holds the pipeline is not about tables that have changed";
+            return Err(Error::new(Code::UsageInvalid, what)
+                .at("command line")
+                .remedy("name the tables whose rows fit as they are"));
+        }
     }
     let how = match (args.copy, args.as_is) {
         (true, _) => How::Copy,
@@ -84,8 +99,22 @@ async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
         _ => How::Mend,
     };
     migrate_existing(&target).await?;
-    let resume = Resume { how, tables: args.tables.clone() };
-    ask(client, place, name, Some(&resume)).await?;
+    if let Some(waiting) = resumption(client, place, name).await? {
+        if waiting.how != how {
+            let what = "something else was said before, and the daemon has not seen it yet";
+            return Err(Error::new(Code::UsageInvalid, what)
+                .at("command line")
+                .remedy("say it again in some seconds, or when the daemon runs"));
+        }
+        // None stands for all that is held.
+        match waiting.tables.is_empty() {
+            true => tables.clear(),
+            false if !tables.is_empty() => tables.extend(waiting.tables),
+            false => {}
+        }
+    }
+    let resume = Resume { how, tables };
+    ask(client, place, name, &resume).await?;
     let running = PgLedger::is_running(client, place, name).await?;
     if args.json {
         outln!("{:#}", json!({ "asked": resume, "running": running }));

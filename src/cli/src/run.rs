@@ -185,16 +185,21 @@ async fn set_up(
     let (resolved, source_system) = loop {
         let sides = (&source, &target);
         let resolution = resolve(settings, mappers, sides, &holding.held).await.map_err(one)?;
-        if resolution.resolved.is_none() && holding.refused(&resolution).await.map_err(one)? {
+        if resolution.resolved.is_none()
+            && holding.refused(&resolution.refused).await.map_err(one)?
+        {
             continue;
         }
         let Some(resolved) = resolution.resolved else {
             let errors = resolution.findings.into_iter().filter(|f| f.severity == Severity::Error);
-            return Err(errors
-                .map(|finding| {
-                    Error::new(finding.code, finding.what).at(finding.place).remedy(finding.remedy)
-                })
-                .collect());
+            let errors = errors.map(|finding| {
+                Error::new(finding.code, finding.what).at(finding.place).remedy(finding.remedy)
+            });
+            let errors: Vec<_> = errors.collect();
+            match errors.first() {
+                Some(error) if holding.not_resumed(error).await.map_err(one)? => continue,
+                _ => return Err(errors),
+            }
         };
         let setup = Setup { settings, holding: &holding, args, source: &source, target: &target };
         match setup.register(&resolved).await {
@@ -203,6 +208,7 @@ async fn set_up(
                 break (resolved, system);
             }
             Err(error) if holding.hold(&error).await.map_err(one)? => {}
+            Err(error) if holding.not_resumed(&error).await.map_err(one)? => {}
             Err(error) => return Err(one(error)),
         }
     };

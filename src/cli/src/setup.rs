@@ -302,9 +302,7 @@ impl Setup<'_> {
     /// The slot may be lost, and the source another one: everything starts from here.
     fn starts_over(&self) -> bool {
         let RunArgs { recopy, resync, .. } = self.args;
-        let resume = self.holding.resume.iter().filter(|resume| resume.how != How::AsIs);
-        let resumed = resume.flat_map(|resume| &resume.tables);
-        recopy.iter().chain(resync).chain(resumed).any(|name| name == "all")
+        recopy.iter().chain(resync).any(|name| name == "all")
     }
 
     /// What the command line and a resumption say of tables whose rows are stale.
@@ -321,28 +319,27 @@ impl Setup<'_> {
                 .at(&route.place)
                 .remedy(copy_anew(&route.source)));
         }
-        let mut accepted = Accepted { anew, resynced };
+        let mut accepted = Accepted { anew, resynced, as_is: Vec::new() };
         let resume = self.holding.resume.as_ref();
         let how = resume.map_or(How::Mend, |resume| resume.how);
-        let tables = resolved.plan.tables.iter().map(|planned| &planned.table);
-        let wanted = tables.filter(|table| {
-            let asked = resume.is_some_and(|resume| {
-                let is = |t: &String| t == "all" || *t == table.name || *t == table.to_string();
-                resume.tables.iter().any(is)
+        for planned in &resolved.plan.tables {
+            let table = &planned.table;
+            let printed = table.to_string();
+            let asked = resume
+                .is_some_and(|resume| resume.tables.iter().any(|t| t == "all" || *t == printed));
+            // What was held has missed changes, whatever its rows are made of now: it cannot go on as it is.
+            let mut fills = resolved.plan.routes.iter().filter(|route| route.source == *table);
+            let held = self.holding.resumed.iter().any(|held| {
+                held.table == *table
+                    || fills.any(|route| held.targets.contains(&route.target.to_string()))
             });
-            // What was held has missed changes: it cannot go on as it is.
-            self.holding.resumed.contains(table) || asked && how != How::AsIs
-        });
-        for table in wanted.cloned().collect::<Vec<_>>() {
-            accepted.add(resolved, table, how);
+            match how {
+                How::AsIs if held => accepted.add(resolved, table.clone(), How::Mend),
+                _ if held || asked => accepted.add(resolved, table.clone(), how),
+                _ => {}
+            }
         }
         Ok(accepted)
-    }
-
-    /// Somebody has said that the target's rows fit the mapping as they are.
-    fn as_is(&self) -> bool {
-        let resume = self.holding.resume.as_ref();
-        self.args.accept_mapping || resume.is_some_and(|resume| resume.how == How::AsIs)
     }
 
     /// Refuses to go on over something else than what was accepted, unless it is said how.
@@ -353,8 +350,9 @@ impl Setup<'_> {
         drift: &[Drift],
         accepted: &mut Accepted,
     ) -> Result<()> {
-        // Without names it is about whatever is held.
-        let resume = self.holding.resume.as_ref().filter(|resume| resume.tables.is_empty());
+        // Without names it is about whatever is held; that rows fit is never said of what nobody knew of.
+        let resume = self.holding.resume.as_ref();
+        let resume = resume.filter(|resume| resume.tables.is_empty() && resume.how != How::AsIs);
         loop {
             let all = accepted.all();
             let moved = || other_meaning(resolved, known, &all);
@@ -417,7 +415,7 @@ impl Setup<'_> {
     async fn drifted(&self, resolved: &Resolved) -> Result<Vec<Drift>> {
         let Side { client, place, .. } = self.target;
         let known = standing::known(client, place, &self.settings.name).await?;
-        let known = known.filter(|_| !self.as_is());
+        let known = known.filter(|_| !self.args.accept_mapping);
         Ok(known.map_or_else(Vec::new, |known| {
             known.drift(&resolved.standing, &resolved.asked, When::Start)
         }))
@@ -545,7 +543,7 @@ impl Setup<'_> {
         resolved: &Resolved,
         registered: Registered,
         drift: &[Drift],
-        Accepted { anew, resynced }: &Accepted,
+        Accepted { anew, resynced, .. }: &Accepted,
     ) -> Result<String> {
         let Self { settings, source, target, .. } = self;
         let Resolved { plan, fingerprints, shapes, .. } = resolved;
@@ -555,7 +553,8 @@ impl Setup<'_> {
             self.restart_at(position).await?;
         }
         let (name, place) = (&settings.name, &target.place);
-        standing::release(&target.client, place, name, &self.holding.resumed).await?;
+        let resumed: Vec<_> = self.holding.resumed.iter().map(|held| held.table.clone()).collect();
+        standing::release(&target.client, place, name, &resumed).await?;
         PgLedger::set_statements(&target.client, place, name, &plan.routes, fingerprints, shapes)
             .await?;
         for table in anew {
@@ -568,7 +567,9 @@ impl Setup<'_> {
             PgLedger::resync(&target.client, place, name, table, from).await?;
             tracing::info!(%table, %from, "bringing the table's rows in line");
         }
-        standing::ask(&target.client, place, name, None).await?;
+        if let Some(resume) = &self.holding.resume {
+            standing::answered(&target.client, place, name, resume).await?;
+        }
         // With the position: what is missing before it is found by the comparison.
         let mended = standing::mended(drift);
         standing::mend(&target.client, place, name, drift, &mended).await?;
@@ -610,7 +611,7 @@ impl Setup<'_> {
         registered: &Registered,
         accepted: &[TableName],
     ) -> Option<(Error, Vec<TableName>)> {
-        if self.as_is() {
+        if self.args.accept_mapping {
             return None;
         }
         let tables = resolved.plan.tables.iter().map(|planned| &planned.table);
@@ -653,15 +654,17 @@ struct Accepted {
     anew: Vec<TableName>,
     /// By comparing them, and mending those that differ.
     resynced: Vec<TableName>,
+    /// By nothing: they are.
+    as_is: Vec<TableName>,
 }
 
 impl Accepted {
     fn all(&self) -> Vec<TableName> {
-        [self.anew.as_slice(), &self.resynced].concat()
+        [self.anew.as_slice(), &self.resynced, &self.as_is].concat()
     }
 
     fn contains(&self, table: &TableName) -> bool {
-        self.anew.contains(table) || self.resynced.contains(table)
+        self.anew.contains(table) || self.resynced.contains(table) || self.as_is.contains(table)
     }
 
     /// All rows that a drift has made stale are brought in line.
@@ -679,10 +682,9 @@ impl Accepted {
             return;
         }
         match how {
-            How::Mend | How::AsIs if without_owner(resolved, &table).is_none() => {
-                self.resynced.push(table);
-            }
-            _ => self.anew.push(table),
+            How::AsIs => self.as_is.push(table),
+            How::Mend if without_owner(resolved, &table).is_none() => self.resynced.push(table),
+            How::Mend | How::Copy => self.anew.push(table),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use regraft_core::{Error, Lsn, Result, TableName};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
+use tokio_postgres::{Client, Row};
 
 use crate::classify;
 
@@ -27,6 +27,8 @@ pub struct Held {
     pub remedy: String,
     /// Of its statements.
     pub fingerprints: Vec<String>,
+    /// What they fill, as it is printed.
+    pub targets: Vec<String>,
 }
 
 /// How held tables go on.
@@ -64,6 +66,8 @@ pub async fn aside(client: &Client, place: &str, pipeline: &str) -> Result<Vec<H
     let sql = "SELECT h.source_schema, h.source_table, extract(epoch FROM h.since)::bigint, h.position, \
                h.error ->> 'code', h.error ->> 'what', h.error ->> 'remedy', \
                array(SELECT s.fingerprint FROM regraft.statements s WHERE s.pipeline = h.pipeline \
+                     AND s.source = h.source_schema || '.' || h.source_table), \
+               array(SELECT s.target FROM regraft.statements s WHERE s.pipeline = h.pipeline \
                      AND s.source = h.source_schema || '.' || h.source_table) \
                FROM regraft.held h WHERE h.pipeline = $1 ORDER BY 1, 2";
     let rows = client.query(sql, &[&pipeline]).await.map_err(fail)?;
@@ -78,12 +82,12 @@ pub async fn aside(client: &Client, place: &str, pipeline: &str) -> Result<Vec<H
             what: text(row.get(5)),
             remedy: text(row.get(6)),
             fingerprints: row.get(7),
+            targets: row.get(8),
         })
         .collect())
 }
 
-/// These tables, and those whose rows are connected with theirs: by a common target, or by foreign keys at
-/// the target unless those are `trusted`. `None` when no statement would be left to go on.
+/// The tables to hold with these: see [`closure`]. `None` when no statement would be left to go on.
 ///
 /// # Errors
 /// When the target cannot be asked.
@@ -94,42 +98,57 @@ pub async fn connected(
     tables: &[TableName],
     trusted: bool,
 ) -> Result<Option<Vec<TableName>>> {
-    let fail = |error: tokio_postgres::Error| fail(&error, place);
     let sql = "SELECT source_schema, source_table FROM regraft.tables t WHERE pipeline = $1 \
                AND EXISTS (SELECT FROM regraft.statements s WHERE s.pipeline = t.pipeline \
                            AND s.source = t.source_schema || '.' || t.source_table AND statement >= 0) \
                AND NOT EXISTS (SELECT FROM regraft.held h WHERE (h.pipeline, h.source_schema, h.source_table) \
                                = (t.pipeline, t.source_schema, t.source_table))";
-    let active = client.query(sql, &[&pipeline]).await.map_err(fail)?;
-    let active =
-        active.iter().map(|row| TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)));
-    let active: Vec<_> = active.collect();
-    let sql = "WITH of AS (SELECT s.source, s.target, c.oid \
+    let active = client.query(sql, &[&pipeline]).await.map_err(|error| fail(&error, place))?;
+    let name = |row: &Row| TableName::new(row.get::<_, String>(0), row.get::<_, String>(1));
+    let active: Vec<_> = active.iter().map(name).collect();
+    let found = closure(client, place, pipeline, tables, trusted).await?;
+    let held: Vec<_> =
+        active.iter().filter(|table| found.contains(&table.to_string())).cloned().collect();
+    Ok((!held.is_empty() && held.len() < active.len()).then_some(held))
+}
+
+/// These source tables, as they are printed, and those whose rows are connected with theirs: by a common
+/// target, or by foreign keys at the target unless those are `trusted`; of a partition, those of what it is a
+/// part of.
+///
+/// # Errors
+/// When the target cannot be asked.
+pub async fn closure(
+    client: &Client,
+    place: &str,
+    pipeline: &str,
+    tables: &[TableName],
+    trusted: bool,
+) -> Result<BTreeSet<String>> {
+    let sql = "WITH of AS (SELECT s.source, s.target, coalesce(pg_partition_root(c.oid), c.oid)::oid AS oid \
                    FROM (SELECT DISTINCT source, target FROM regraft.statements WHERE pipeline = $1) s \
                    LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace) \
                    ON n.nspname || '.' || c.relname = s.target AND c.relkind IN ('r', 'p')), \
                refers AS (SELECT coalesce(pg_partition_root(conrelid), conrelid)::oid AS child, \
                    coalesce(pg_partition_root(confrelid), confrelid)::oid AS parent \
                    FROM pg_constraint WHERE contype = 'f' AND NOT $2) \
-               SELECT a.source, b.source FROM of a JOIN of b ON a.target = b.target \
+               SELECT a.source, b.source FROM of a JOIN of b ON a.target = b.target OR a.oid = b.oid \
                UNION SELECT a.source, b.source FROM refers JOIN of a ON a.oid = child JOIN of b ON b.oid = parent";
-    let rows = client.query(sql, &[&pipeline, &trusted]).await.map_err(fail)?;
-    let pairs: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let rows = client.query(sql, &[&pipeline, &trusted]).await;
+    let rows = rows.map_err(|error| fail(&error, place))?;
+    let pairs: Vec<(&str, &str)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let mut found: BTreeSet<String> = tables.iter().map(ToString::to_string).collect();
     loop {
         let before = found.len();
         for (one, other) in &pairs {
-            if found.contains(one) || found.contains(other) {
-                found.extend([one.clone(), other.clone()]);
+            if found.contains(*one) || found.contains(*other) {
+                found.extend([(*one).to_owned(), (*other).to_owned()]);
             }
         }
         if found.len() == before {
-            break;
+            return Ok(found);
         }
     }
-    let held: Vec<_> =
-        active.iter().filter(|table| found.contains(&table.to_string())).cloned().collect();
-    Ok((!held.is_empty() && held.len() < active.len()).then_some(held))
 }
 
 /// Holds these tables because of `error`, which is about the first of `about`, unless another daemon has
@@ -149,6 +168,9 @@ pub async fn set_aside(
         None => error.what().to_owned(),
     };
     let drifted = error.drift().map(|drifted| drifted.tables.as_slice()).unwrap_or_default();
+    let batch = async |sql| client.batch_execute(sql).await.map_err(|error| fail(&error, place));
+    // All of them or none: a parent is not held without its children.
+    batch("BEGIN").await?;
     let mut done = 0;
     for table in tables {
         let what = match drifted.first() {
@@ -162,8 +184,9 @@ pub async fn set_aside(
             "code": error.code().as_str(),
             "what": what,
             "remedy": format!(
-                "`regraft resume --accept {table}` plans again and brings its rows in line, as does a change \
-                 of the mapping before it; until then the other tables go on without it"
+                "`regraft resume --accept {}` plans again and brings its rows in line; change the mapping \
+                 before, if it does not fit any more; until then the other tables go on without it",
+                shell(&table.to_string())
             ),
         });
         let sql = "WITH held AS (INSERT INTO regraft.held (pipeline, source_schema, source_table, position, \
@@ -179,6 +202,7 @@ pub async fn set_aside(
         done += held.map_err(|error| fail(&error, place))?;
         tracing::warn!(%table, code = error.code().as_str(), "the table is held, and the others go on: {what}");
     }
+    batch("COMMIT").await?;
     Ok(done > 0)
 }
 
@@ -212,20 +236,35 @@ pub async fn resumption(client: &Client, place: &str, pipeline: &str) -> Result<
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
-/// Says how held tables go on, or that it was done. False when there is no such pipeline.
+/// Says how held tables go on. False when there is no such pipeline.
 ///
 /// # Errors
 /// When the target refuses.
-pub async fn ask(
-    client: &Client,
-    place: &str,
-    pipeline: &str,
-    resume: Option<&Resume>,
-) -> Result<bool> {
-    let text = resume.map(|resume| serde_json::to_string(resume).unwrap_or_default());
+pub async fn ask(client: &Client, place: &str, pipeline: &str, resume: &Resume) -> Result<bool> {
+    let text = serde_json::to_string(resume).unwrap_or_default();
     let sql = "UPDATE regraft.pipelines SET resume = $2::text::jsonb WHERE name = $1";
     let done = client.execute(sql, &[&pipeline, &text]).await;
     done.map(|rows| rows > 0).map_err(|error| fail(&error, place))
+}
+
+/// What was said is done; another word that came meanwhile stays.
+///
+/// # Errors
+/// When the target refuses.
+pub async fn answered(client: &Client, place: &str, pipeline: &str, resume: &Resume) -> Result<()> {
+    let text = serde_json::to_string(resume).unwrap_or_default();
+    let sql =
+        "UPDATE regraft.pipelines SET resume = NULL WHERE name = $1 AND resume = $2::text::jsonb";
+    let done = client.execute(sql, &[&pipeline, &text]).await;
+    done.map(drop).map_err(|error| fail(&error, place))
+}
+
+/// A name as a shell takes it.
+fn shell(name: &str) -> String {
+    if name.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c)) {
+        return name.to_owned();
+    }
+    format!("'{}'", name.replace('\'', "'\\''"))
 }
 
 fn fail(error: &tokio_postgres::Error, place: &str) -> Error {

@@ -14,7 +14,9 @@ mod sentinel;
 use regraft_core::{Drifted, Oid, Subject, TableName};
 use serde::{Deserialize, Serialize};
 
-pub use self::aside::{Held, How, Resume, aside, ask, connected, release, resumption, set_aside};
+pub use self::aside::{
+    Held, How, Resume, answered, aside, ask, closure, connected, release, resumption, set_aside,
+};
 pub use self::drift::{Drift, Reply, When};
 pub use self::record::{accept, known, mend, mended};
 pub use self::sentinel::{PgSentinel, held};

@@ -6,6 +6,7 @@
 
 pub(crate) mod ddl;
 mod foreign_keys;
+mod names;
 mod one_key;
 pub mod overloads;
 mod own;
@@ -44,6 +45,8 @@ use tokio_postgres::Client;
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
 pub use ddl::MissingTarget;
+use names::Names;
+pub(crate) use names::is_text_of;
 use overloads::Overloads;
 use own::Own;
 pub use source::source_table;
@@ -206,10 +209,26 @@ pub struct Resolution {
     pub findings: Vec<Finding>,
     /// Statements whose target does not exist, with what a table for them needs.
     pub missing_targets: Vec<MissingTarget>,
-    /// Fingerprints of the statements that are not in order, and why.
-    pub refused: Vec<(String, Error)>,
+    /// Statements that are not in order.
+    pub refused: Vec<Refused>,
     /// Present when nothing found is an error.
     pub resolved: Option<Resolved>,
+}
+
+/// A statement that is not in order.
+pub struct Refused {
+    /// Of its text.
+    pub fingerprint: String,
+    names: Names,
+    /// Why.
+    pub error: Error,
+}
+
+impl Refused {
+    /// It is over a table that is held, or fills what its statements fill.
+    pub(crate) fn is_of(&self, held: &Held) -> bool {
+        self.names.is_of(held, &self.fingerprint)
+    }
 }
 
 impl Resolution {
@@ -379,8 +398,14 @@ pub async fn resolve(
     let file = settings.mapping.file.display().to_string();
     let (statements, errors) = regraft_mapping::parse_each(&file, &text);
     resolution.findings.extend(errors.iter().map(Finding::from));
-    let statements = statements.into_iter().filter(|statement| !is_of(statement, held));
-    let statements: Vec<_> = statements.collect();
+    let names = names::meant(source, target, &statements).await?;
+    let statements = statements.into_iter().zip(names);
+    let is_of = |(statement, names): &(Statement, Names)| {
+        let fingerprint = statement.fingerprint();
+        held.iter().any(|held| names.is_of(held, &fingerprint))
+    };
+    let statements = statements.filter(|statement| !is_of(statement));
+    let (statements, names): (Vec<_>, Vec<_>) = statements.unzip();
     let trusted = settings.target.foreign_keys == ForeignKeys::Trusted;
     learn(source, target, &statements).await?;
     let own = Overloads::of(&source.client, &source.server.path.all, &statements).await;
@@ -391,8 +416,8 @@ pub async fn resolve(
     let all = statements.into_iter().zip(prepared);
     let all = all.map(|statement| one((source, target, trusted), mappers, &own, statement));
     let (mut routes, mut compiled) = (Vec::new(), Vec::new());
-    let all = join_all(all).await.into_iter().zip(fingerprints);
-    for (One { mut report, findings, missing, found }, fingerprint) in all {
+    let all = join_all(all).await.into_iter().zip(fingerprints).zip(names);
+    for ((One { mut report, findings, missing, found }, fingerprint), names) in all {
         resolution.findings.extend(findings);
         resolution.missing_targets.extend(missing);
         match found {
@@ -405,7 +430,7 @@ pub async fn resolve(
             Err(error) => {
                 report.message = error.what().to_owned();
                 resolution.findings.push(Finding::from(&error));
-                resolution.refused.push((fingerprint, error));
+                resolution.refused.push(Refused { fingerprint, names, error });
             }
         }
         resolution.statements.push(report);
@@ -428,24 +453,6 @@ pub async fn resolve(
         }
     }
     Ok(resolution)
-}
-
-/// Whether a statement is one over these tables: as it was, or as its text was changed since.
-fn is_of(statement: &Statement, held: &[Held]) -> bool {
-    let fingerprint = statement.fingerprint();
-    let first = statement.source_tables().first();
-    held.iter().any(|held| {
-        let named = first.is_some_and(|written| {
-            written.name == held.table.name
-                && written.schema.as_ref().is_none_or(|schema| *schema == held.table.schema)
-        });
-        named || held.fingerprints.iter().any(|known| is_text_of(known, &fingerprint))
-    })
-}
-
-/// Whether a fingerprint in the ledger is of this text, whoever evaluates it.
-pub(crate) fn is_text_of(known: &str, text: &str) -> bool {
-    known.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with(" by "))
 }
 
 fn written((schema, name): (Option<&str>, &str)) -> String {
