@@ -1,6 +1,7 @@
 //! Reads chunks of source tables: PostgreSQL evaluates the user's SELECTs for a range of keys, all of
 //! them in one snapshot. Of a statement that a mapper of the program evaluates, it reads the source rows.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
@@ -8,11 +9,11 @@ use regraft_core::chunk::{ChunkData, ChunkScope, Snapshot, StatementRows};
 use regraft_core::contract::{ChunkReader, SourceState, WATERMARK_PREFIX};
 use regraft_core::sql::quote;
 use regraft_core::{
-    Cell, Code, Error, Key, Lsn, Mapped, Mapper, Position, Result, TableName, Traced, TupleBuilder,
-    row,
+    Cell, Code, Error, Key, Lsn, Mapped, Mapper, Position, Result, Rows, TableName, Traced,
+    TupleBuilder, row,
 };
-use tokio_postgres::Client;
 use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::{Client, RowStream};
 
 use crate::classify;
 use crate::given::{Carried, Given};
@@ -110,7 +111,22 @@ pub struct PgReader {
     slot: String,
     tables: Arc<Vec<ReadTable>>,
     traces: Arc<Vec<ReadTrace>>,
+    copy: Option<Copy>,
 }
+
+/// How far the copy of a table is.
+#[derive(Default)]
+struct Copy {
+    /// The place of the statement that is read.
+    statement: usize,
+    /// Its cursor is open.
+    declared: bool,
+    /// What was fetched and is not read to its end, and whether there was anything.
+    fetched: Option<(Pin<Box<RowStream>>, bool)>,
+}
+
+/// Rows per FETCH: each is a short request, however long the copy takes.
+const FETCH: &str = "FETCH FORWARD 5000 FROM regraft_copy";
 
 impl PgReader {
     /// A reader on a connection of its own; `slot` is the pipeline's.
@@ -130,7 +146,14 @@ impl PgReader {
             .batch_execute("SET synchronous_commit = local; SET row_security = off")
             .await
             .map_err(|error| classify(&error, place))?;
-        Ok(Self { client, place: place.to_owned(), slot: slot.to_owned(), tables, traces })
+        Ok(Self {
+            client,
+            place: place.to_owned(),
+            slot: slot.to_owned(),
+            tables,
+            traces,
+            copy: None,
+        })
     }
 
     fn table(&self, name: &TableName) -> Result<&ReadTable> {
@@ -306,6 +329,38 @@ impl ChunkReader for PgReader {
         Ok(data)
     }
 
+    async fn begin_copy(&mut self, name: &TableName) -> Result<Snapshot> {
+        let table = self.table(name)?.clone();
+        // The lock comes before the snapshot: to one that is older than a TRUNCATE, or an ALTER TABLE that rewrites
+        // the rows, the table would be empty.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE {} IN ACCESS SHARE MODE",
+            table.table.quoted()
+        );
+        self.client.batch_execute(&begin).await.map_err(|e| self.error(&e, &table))?;
+        // Nobody fetches while the target writes.
+        let sql = "SELECT pg_current_snapshot()::text, (SELECT count(set_config(name, '0', true)) FROM pg_settings                    WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout'))";
+        let row = self.client.query_one(sql, &[]).await.map_err(|e| self.error(&e, &table))?;
+        self.copy = Some(Copy::default());
+        parse_snapshot(row.get(0))
+    }
+
+    async fn copy(&mut self, name: &TableName, bytes_max: usize) -> Result<Option<(usize, Rows)>> {
+        let table = self.table(name)?.clone();
+        let mut copy = self.copy.take().unwrap_or_default();
+        let part = self.part(&table, &mut copy, bytes_max).await;
+        self.copy = Some(copy);
+        part
+    }
+
+    async fn end_copy(&mut self) -> Result<()> {
+        if self.copy.take().is_none() {
+            return Ok(());
+        }
+        let end = self.client.batch_execute("ROLLBACK").await;
+        end.map_err(|error| classify(&error, &self.place))
+    }
+
     async fn traced(&mut self, name: &TableName, traced: &Traced) -> Result<Vec<Key>> {
         let table = self.table(name)?;
         let trace =
@@ -363,6 +418,56 @@ impl ChunkReader for PgReader {
 }
 
 impl PgReader {
+    /// The next rows of a copy.
+    async fn part(
+        &self,
+        table: &ReadTable,
+        copy: &mut Copy,
+        bytes_max: usize,
+    ) -> Result<Option<(usize, Rows)>> {
+        let mut read = StatementRows::default();
+        let mut bytes = 0;
+        while let Some(statement) = table.statements.get(copy.statement) {
+            if !std::mem::replace(&mut copy.declared, true) {
+                let select = (statement.select)("true")?;
+                let sql = format!("DECLARE regraft_copy NO SCROLL CURSOR FOR {select}");
+                self.client.batch_execute(&sql).await.map_err(|e| self.error(&e, table))?;
+            }
+            let (rows, some) = match &mut copy.fetched {
+                Some(fetched) => fetched,
+                None => {
+                    let none: Vec<&(dyn ToSql + Sync)> = Vec::new();
+                    let rows = self.client.query_raw(FETCH, none).await;
+                    let rows = rows.map_err(|error| self.error(&error, table))?;
+                    copy.fetched.insert((Box::pin(rows), false))
+                }
+            };
+            while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
+                *some = true;
+                bytes += match &statement.mapper {
+                    None => append(&mut read, &row, 0)?,
+                    Some(mapper) => map(&mut read, &row, (0, &statement.texts), mapper.as_ref())?,
+                };
+                if bytes >= bytes_max {
+                    return Ok(Some((copy.statement, read.rows)));
+                }
+            }
+            let more = *some;
+            copy.fetched = None;
+            if more {
+                continue;
+            }
+            let close = self.client.batch_execute("CLOSE regraft_copy").await;
+            close.map_err(|error| self.error(&error, table))?;
+            copy.declared = false;
+            copy.statement += 1;
+            if !read.rows.is_empty() {
+                return Ok(Some((copy.statement - 1, read.rows)));
+            }
+        }
+        Ok(None)
+    }
+
     async fn read_in_transaction(
         &self,
         table: &ReadTable,

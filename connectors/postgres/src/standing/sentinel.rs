@@ -63,7 +63,8 @@ impl PgSentinel {
         };
         let AtSource { client, place, server } = &at_source;
         if self.asked.own_publication {
-            let oids: Vec<_> = self.asked.sources.iter().map(|table| table.oid).collect();
+            let whole = self.asked.sources.iter().filter(|table| !table.appended);
+            let oids: Vec<_> = whole.map(|table| table.oid).collect();
             writes::withdraw(client, server, place, &self.asked.publication, &oids).await?;
         }
         Ok(at_source)

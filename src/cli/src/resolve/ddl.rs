@@ -76,7 +76,7 @@ pub(super) async fn missing(
             .filter_map(|(at, _)| named(*at))
             .collect(),
         columns: names.into_iter().zip(types).collect(),
-        many: !compiled.single(),
+        many: !compiled.single() && compiled.statement.keyless().is_none(),
     })
 }
 
