@@ -1,6 +1,7 @@
 //! Reads chunks of source tables: PostgreSQL evaluates the user's SELECTs for a range of keys, all of
 //! them in one snapshot. Of a statement that a mapper of the program evaluates, it reads the source rows.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,11 @@ use regraft_core::chunk::{ChunkData, ChunkScope, Snapshot, StatementRows};
 use regraft_core::contract::{ChunkReader, SourceState, WATERMARK_PREFIX};
 use regraft_core::sql::quote;
 use regraft_core::{
-    Cell, Code, Error, Key, Lsn, Mapped, Mapper, Position, Result, TableName, Traced, TupleBuilder,
-    row,
+    Cell, Code, Error, Key, Lsn, Mapped, Mapper, Position, Result, Rows, TableName, Traced,
+    TupleBuilder, row,
 };
-use tokio_postgres::Client;
 use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::{Client, RowStream};
 
 use crate::classify;
 use crate::connectors::{Address, of_role, place};
@@ -115,6 +116,7 @@ pub struct PgReader {
     traces: Arc<Vec<ReadTrace>>,
     session: Option<Arc<Session>>,
     used: Instant,
+    copy: Option<Copy>,
 }
 
 /// A session is closed when nothing was asked on it for so long.
@@ -131,6 +133,28 @@ const STATE: &str = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_ls
                      (SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1), \
                      current_setting('synchronous_standby_names'), current_setting('application_name')";
 
+/// How far the copy of a table is.
+#[derive(Default)]
+struct Copy {
+    session: Option<Arc<Session>>,
+    /// The place of the statement that is read.
+    statement: usize,
+    /// Its cursor is open.
+    declared: bool,
+    /// What was fetched and is not read to its end, and whether there was anything.
+    fetched: Option<(Pin<Box<RowStream>>, bool)>,
+}
+
+impl Copy {
+    fn session(&self) -> Result<Arc<Session>> {
+        let session = self.session.clone();
+        session.ok_or_else(|| Error::new(Code::Internal, "a copy that was not begun"))
+    }
+}
+
+/// Rows per FETCH: each is a short request, however long the copy takes.
+const FETCH: &str = "FETCH FORWARD 5000 FROM regraft_copy";
+
 impl PgReader {
     /// A reader on a connection of its own; `slot` is the pipeline's.
     pub fn new(
@@ -141,7 +165,16 @@ impl PgReader {
         traces: Arc<Vec<ReadTrace>>,
     ) -> Self {
         let (session, used) = (None, Instant::now());
-        Self { source, application, slot: slot.to_owned(), tables, traces, session, used }
+        Self {
+            source,
+            application,
+            slot: slot.to_owned(),
+            tables,
+            traces,
+            session,
+            used,
+            copy: None,
+        }
     }
 
     async fn session(&mut self) -> Result<Arc<Session>> {
@@ -362,6 +395,39 @@ impl ChunkReader for PgReader {
         Ok(data)
     }
 
+    async fn begin_copy(&mut self, name: &TableName) -> Result<Snapshot> {
+        let session = self.session().await?;
+        let table = self.table(name)?.clone();
+        // The lock comes before the snapshot: to one that is older than a TRUNCATE, or an ALTER TABLE that rewrites
+        // the rows, the table would be empty.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE {} IN ACCESS SHARE MODE",
+            table.table.quoted()
+        );
+        session.client.batch_execute(&begin).await.map_err(|e| session.error(&e, &table))?;
+        // Nobody fetches while the target writes.
+        let sql = "SELECT pg_current_snapshot()::text, (SELECT count(set_config(name, '0', true)) FROM pg_settings                    WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout'))";
+        let row =
+            session.client.query_one(sql, &[]).await.map_err(|e| session.error(&e, &table))?;
+        self.copy = Some(Copy { session: Some(session), ..Copy::default() });
+        parse_snapshot(row.get(0))
+    }
+
+    async fn copy(&mut self, name: &TableName, bytes_max: usize) -> Result<Option<(usize, Rows)>> {
+        let table = self.table(name)?.clone();
+        let mut copy = self.copy.take().unwrap_or_default();
+        let part = self.part(&table, &mut copy, bytes_max).await;
+        self.copy = Some(copy);
+        part
+    }
+
+    async fn end_copy(&mut self) -> Result<()> {
+        let Some(copy) = self.copy.take() else { return Ok(()) };
+        let session = copy.session()?;
+        let end = session.client.batch_execute("ROLLBACK").await;
+        end.map_err(|error| classify(&error, &session.place))
+    }
+
     async fn traced(&mut self, name: &TableName, traced: &Traced) -> Result<Vec<Key>> {
         let session = self.session().await?;
         let table = self.table(name)?;
@@ -431,6 +497,59 @@ impl ChunkReader for PgReader {
         if self.used.elapsed() > IDLE {
             self.session = None;
         }
+    }
+}
+
+impl PgReader {
+    /// The next rows of a copy.
+    async fn part(
+        &self,
+        table: &ReadTable,
+        copy: &mut Copy,
+        bytes_max: usize,
+    ) -> Result<Option<(usize, Rows)>> {
+        let session = copy.session()?;
+        let mut read = StatementRows::default();
+        let mut bytes = 0;
+        while let Some(statement) = table.statements.get(copy.statement) {
+            if !std::mem::replace(&mut copy.declared, true) {
+                let select = (statement.select)("true")?;
+                let sql = format!("DECLARE regraft_copy NO SCROLL CURSOR FOR {select}");
+                session.client.batch_execute(&sql).await.map_err(|e| session.error(&e, table))?;
+            }
+            let (rows, some) = match &mut copy.fetched {
+                Some(fetched) => fetched,
+                None => {
+                    let none: Vec<&(dyn ToSql + Sync)> = Vec::new();
+                    let rows = session.client.query_raw(FETCH, none).await;
+                    let rows = rows.map_err(|error| session.error(&error, table))?;
+                    copy.fetched.insert((Box::pin(rows), false))
+                }
+            };
+            while let Some(row) = rows.try_next().await.map_err(|e| session.error(&e, table))? {
+                *some = true;
+                bytes += match &statement.mapper {
+                    None => append(&mut read, &row, 0)?,
+                    Some(mapper) => map(&mut read, &row, (0, &statement.texts), mapper.as_ref())?,
+                };
+                if bytes >= bytes_max {
+                    return Ok(Some((copy.statement, read.rows)));
+                }
+            }
+            let more = *some;
+            copy.fetched = None;
+            if more {
+                continue;
+            }
+            let close = session.client.batch_execute("CLOSE regraft_copy").await;
+            close.map_err(|error| session.error(&error, table))?;
+            copy.declared = false;
+            copy.statement += 1;
+            if !read.rows.is_empty() {
+                return Ok(Some((copy.statement - 1, read.rows)));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -33,8 +33,8 @@ pub struct PgConnectors {
     pub name: String,
     /// Replication slot.
     pub slot: String,
-    /// Publication.
-    pub publication: String,
+    /// Publications.
+    pub publications: Vec<String>,
     /// System identifier of the source that the ledger knows.
     pub source_system: String,
     /// Statements.
@@ -130,8 +130,7 @@ impl Connectors for PgConnectors {
             connection.map_err(|error| of_role("source", error))?;
         // Errors of the stream name the role, too.
         connection.place = place("source", &endpoint);
-        let publications = [self.publication.clone()];
-        connection.start(&self.slot, from.lsn(), &publications, Default::default()).await
+        connection.start(&self.slot, from.lsn(), &self.publications, Default::default()).await
     }
 
     fn explain(&self, error: Error) -> Error {

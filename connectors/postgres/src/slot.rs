@@ -11,6 +11,11 @@ use crate::endpoint::{AS_REGRAFT, AS_ROLE};
 /// Oldest and newest major version that is supported.
 pub const MAJORS: (u32, u32) = (14, 18);
 
+/// What a publication of new rows has behind the name of the one that it stands beside.
+const APPENDED: &str = "_append";
+/// Bytes of a name (`NAMEDATALEN`, less the zero).
+const NAME_MAX: usize = 63;
+
 /// The ways on when the stream has lost something.
 pub const START_OVER: &str = "`regraft run --resync all` makes what is missing, goes on from now, compares \
                               everything and mends what differs; `--recopy all` copies everything anew";
@@ -321,6 +326,21 @@ pub struct Published {
     pub member: Option<Oid>,
 }
 
+/// Of a publication that carries all changes, the name of the one beside it that carries new rows only.
+///
+/// # Errors
+/// [`Code::ConfigInvalid`] when that would be too long.
+pub fn of_appended(publication: &str) -> Result<String> {
+    let name = format!("{publication}{APPENDED}");
+    if name.len() <= NAME_MAX {
+        return Ok(name);
+    }
+    let what = format!("{name}, the name of a second publication, is too long");
+    Err(Error::new(Code::ConfigInvalid, what)
+        .at("source.publication")
+        .remedy(format!("name the publication by at most {} bytes", NAME_MAX - APPENDED.len())))
+}
+
 impl Publication {
     /// Looks for a publication.
     ///
@@ -393,15 +413,59 @@ impl Publication {
         tables: &[TableName],
         generated: bool,
     ) -> Result<()> {
-        let list = only(tables);
         let generated = if generated { ", publish_generated_columns = stored" } else { "" };
-        let sql = format!(
-            "CREATE PUBLICATION {} FOR TABLE {list} WITH (publish = {}, \
-             publish_via_partition_root = true{generated})",
-            quote(name),
-            literal("insert, update, delete, truncate"),
-        );
+        let sql = creation(name, tables, "insert, update, delete, truncate", generated);
         client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
+    }
+
+    /// What a user runs to make one for these tables.
+    pub fn sql(name: &str, tables: &[TableName]) -> String {
+        let tables: Vec<_> = tables.iter().map(TableName::quoted).collect();
+        format!(
+            "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)",
+            quote(name),
+            tables.join(", ")
+        )
+    }
+
+    /// Makes a publication of new rows of these tables: the server has nothing against other changes of theirs.
+    ///
+    /// # Errors
+    /// As for [`Publication::create`].
+    pub async fn create_appended(
+        client: &Client,
+        place: &str,
+        name: &str,
+        tables: &[TableName],
+    ) -> Result<()> {
+        let sql = Self::appended_sql(name, tables);
+        client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
+    }
+
+    /// What makes it.
+    pub fn appended_sql(name: &str, tables: &[TableName]) -> String {
+        creation(name, tables, "insert, truncate", "")
+    }
+
+    /// What keeps a publication of new rows from being one.
+    ///
+    /// # Errors
+    /// [`Code::PublicationUnfit`], [`Code::WritesRefused`] where it would keep the application from writing.
+    pub fn fit_appended(&self, name: &str, place: &str, tables: &[TableName]) -> Result<()> {
+        let [insert, update, delete, truncate] = self.operations;
+        let set = format!("ALTER PUBLICATION {} SET (publish = 'insert, truncate')", quote(name));
+        if update || delete {
+            let what = format!(
+                "the publication {name} is of tables without a key, and carries more than new rows: the server \
+                 refuses the application's UPDATE and DELETE of them"
+            );
+            return Err(Error::new(Code::WritesRefused, what).at(place).remedy(set));
+        }
+        if !insert || !truncate {
+            let what = format!("the publication {name} leaves out operations");
+            return Err(Error::new(Code::PublicationUnfit, what).at(place).remedy(set));
+        }
+        Self { operations: [true; 4], ..self.clone() }.fit(name, place, tables)
     }
 
     /// Takes tables out of a publication that regraft made. Waits for a lock of theirs only briefly.
@@ -501,6 +565,18 @@ impl Publication {
         }
         Ok(())
     }
+}
+
+fn creation(name: &str, tables: &[TableName], publish: &str, options: &str) -> String {
+    let tables = match tables {
+        [] => String::new(),
+        tables => format!(" FOR TABLE {}", only(tables)),
+    };
+    format!(
+        "CREATE PUBLICATION {}{tables} WITH (publish = {}, publish_via_partition_root = true{options})",
+        quote(name),
+        literal(publish),
+    )
 }
 
 /// Tables of a publication, without those that inherit from them: each is published for itself.

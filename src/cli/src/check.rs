@@ -17,7 +17,7 @@ use crate::out::{errln, out, outln};
 use crate::resolve::ddl::ddl;
 use crate::resolve::{Mode, Resolution, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
-use crate::setup::{may_keep_ledger, may_publish, other_source, rewound, standby};
+use crate::setup::{may_keep_ledger, may_publish, other_source, rewound, standby, unfit_appended};
 use crate::{load, status::table};
 
 /// Looks at everything and prints what was found; exit status 1 when something keeps the pipeline
@@ -192,9 +192,11 @@ async fn slot_and_publication(
     let found = Publication::find(&side.client, &side.server, &side.place, name).await?;
     let fit = match &found {
         Some(publication) => publication.fit(name, &side.place, &tables).err(),
-        None => may_publish(side, name, &tables).await?,
+        None => may_publish(side, name, &tables, &Publication::sql(name, &tables)).await?,
     };
     resolution.findings.extend(fit.iter().map(Finding::from));
+    let appended = unfit_appended(settings, side, &resolved.plan).await?;
+    resolution.findings.extend(appended.iter().map(Finding::from));
     if let Some(found) = found.filter(|_| !settings.makes(name)) {
         let leaves = Leaf::of(&side.client, &side.place, &resolved.plan.published_oids()).await?;
         let accepts = leaves

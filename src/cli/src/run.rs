@@ -226,7 +226,9 @@ async fn set_up(
         watched: board.sessions().clone(),
         name: settings.name.clone(),
         slot: settings.source.slot.clone(),
-        publication: settings.source.publication.clone(),
+        publications: std::iter::once(settings.source.publication.clone())
+            .chain(resolved.asked.appended.clone())
+            .collect(),
         source_system,
         routes: resolved.plan.routes.clone(),
         tables: resolved.read,

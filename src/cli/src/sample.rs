@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use bytes::{BufMut, BytesMut};
 use regraft_core::sql::quote;
 use regraft_core::{Cell, Code, Error, Mapped, Mapper, Result, Rows, Tuple, TupleBuilder};
-use regraft_postgres::chunks::{ReadStatement, ReadTable};
+use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable};
 use regraft_postgres::classify;
 use serde::Serialize;
 use tokio_postgres::Row;
@@ -185,7 +185,8 @@ async fn rows(
 ) -> Result<Vec<Sample>> {
     let failed = |error| classify(&error, &side.place);
     let columns = &resolved.images[number];
-    let keys = table.key.iter().map(|key| key.given("s"));
+    let key = located(table);
+    let keys = key.iter().map(|key| key.given("s"));
     let keys: Vec<String> = keys.collect();
     let texts: Vec<_> = keys.iter().map(|key| format!("{key}::text")).collect();
     let is_text: Vec<_> = columns.iter().map(|c| table.texts.contains(&c.name)).collect();
@@ -214,7 +215,7 @@ async fn rows(
         let raw = |at: usize| row.get::<_, Raw>(columns.len() + at);
         let text = |at: usize| row.get::<_, Option<String>>(columns.len() + keys.len() + at);
         let named = |at: usize| {
-            format!("{} = {}", table.key[at].name, text(at).unwrap_or_else(|| "NULL".to_owned()))
+            format!("{} = {}", key[at].name, text(at).unwrap_or_else(|| "NULL".to_owned()))
         };
         Sample {
             image: image(row, &is_text),
@@ -251,7 +252,8 @@ async fn statement(
     report: &mut SampleReport,
 ) -> Result<(Vec<String>, BTreeMap<String, Vec<String>>)> {
     let failed = |error| classify(&error, &side.place);
-    let keys = table.key.iter().enumerate();
+    let key = located(table);
+    let keys = key.iter().enumerate();
     let equal = keys.map(|(i, k)| {
         let cast = if k.text { format!("::text::{}", k.sql_type) } else { String::new() };
         format!("{}.{} = ${}{cast}", read.source_ref, quote(&k.name), i + 1)
@@ -262,11 +264,11 @@ async fn statement(
     let mut failing: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for sample in samples {
         let own = mapped(mapper, &sample.image);
-        let key: Vec<&(dyn ToSql + Sync)> =
+        let given: Vec<&(dyn ToSql + Sync)> =
             sample.key.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         // Both go out at once, in this order.
         let (begun, found) =
-            tokio::join!(run(side, "SAVEPOINT sample"), side.client.query(&select, &key));
+            tokio::join!(run(side, "SAVEPOINT sample"), side.client.query(&select, &given));
         begun?;
         let wanted: Outcome = match found {
             Ok(rows) => Ok(rows.iter().map(|row| cells(row, table.key.len())).collect()),
@@ -290,6 +292,20 @@ async fn statement(
         }
     }
     Ok((differences, failing))
+}
+
+/// The columns by which a sampled row is found again: its key, or its place, which is the same throughout one
+/// snapshot.
+fn located(table: &ReadTable) -> Vec<KeyColumn> {
+    if !table.key.is_empty() {
+        return table.key.clone();
+    }
+    let column = |name: &str, sql_type: &str| KeyColumn {
+        name: name.to_owned(),
+        sql_type: sql_type.to_owned(),
+        text: true,
+    };
+    vec![column("tableoid", "oid"), column("ctid", "tid")]
 }
 
 fn cells(row: &Row, keys: usize) -> Cells {

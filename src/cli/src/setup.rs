@@ -11,7 +11,7 @@ use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Drifted, Error, Lsn, Result, Subject, TableName, fail_point};
 use regraft_pipeline::Plan;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered, Shape};
-use regraft_postgres::slot::{Publication, START_OVER, Server, Slot, names_standby};
+use regraft_postgres::slot::{Publication, START_OVER, Server, Slot, names_standby, of_appended};
 use regraft_postgres::standing::{self, Drift, How, Standing, When};
 use regraft_postgres::writes::{self, Leaf};
 use regraft_postgres::{classify, history};
@@ -82,6 +82,7 @@ pub(crate) async fn may_publish(
     side: &Side,
     name: &str,
     tables: &[TableName],
+    create: &str,
 ) -> Result<Option<Error>> {
     let list: Vec<_> = tables.iter().map(TableName::quoted).collect();
     let sql = "SELECT has_database_privilege(current_database(), 'CREATE'), \
@@ -95,12 +96,41 @@ pub(crate) async fn may_publish(
         (true, false) => "it does not own the tables",
     };
     let what = format!("the role may not make the publication {name}: {why}");
-    Ok(Some(Error::new(Code::PrivilegeMissing, what).at(&side.place).remedy(format!(
-        "have the tables' owner run: CREATE PUBLICATION {} FOR TABLE {} WITH \
-         (publish_via_partition_root = true)",
-        quote(name),
-        list.join(", ")
-    ))))
+    let remedy = format!("have the tables' owner run: {create}");
+    Ok(Some(Error::new(Code::PrivilegeMissing, what).at(&side.place).remedy(remedy)))
+}
+
+/// What keeps the publication of new rows from being used or made; `None` where there is nothing.
+///
+/// # Errors
+/// When the source cannot be asked.
+pub(crate) async fn unfit_appended(
+    settings: &Settings,
+    side: &Side,
+    plan: &Plan,
+) -> Result<Option<Error>> {
+    let tables = plan.appended();
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    let Side { client, place, server, .. } = side;
+    let name = of_appended(&settings.source.publication)?;
+    let create = Publication::appended_sql(&name, &tables);
+    let Some(found) = Publication::find(client, server, place, &name).await? else {
+        if settings.makes(&settings.source.publication) {
+            return may_publish(side, &name, &tables, &create).await;
+        }
+        let what = format!("the publication {name} of tables without a key is not there");
+        let error = Error::new(Code::PublicationUnfit, what).at(place);
+        return Ok(Some(error.remedy(format!(
+            "regraft makes no publication beside {}, which it did not make: {create}",
+            settings.source.publication
+        ))));
+    };
+    // What regraft made it adds tables to.
+    let own = settings.makes(&settings.source.publication);
+    let tables = if own { Vec::new() } else { tables };
+    Ok(found.fit_appended(&name, place, &tables).err())
 }
 
 /// Harm to the application: the source's commits would wait for this pipeline.
@@ -223,6 +253,7 @@ impl Setup<'_> {
                     PgLedger::note_error(client, place, &settings.name, Some(&error)).await?;
                     return Err(error);
                 }
+                self.refuse_mixing_new(resolved, known, &accepted.anew).await?;
                 if has_ledger {
                     drift = self.drifted(resolved).await?;
                 }
@@ -235,6 +266,7 @@ impl Setup<'_> {
         let first = registered.is_none();
         let made = async {
             self.publish(&resolved.plan, !first).await?;
+            self.publish_appended(&resolved.plan, !first).await?;
             if !has_ledger {
                 PgLedger::migrate(&target.client, &target.place).await?;
             }
@@ -251,8 +283,9 @@ impl Setup<'_> {
             made => made?,
         };
         // What was compared; only the publication is another one by now.
-        let publication = take(self.source, target, &resolved.asked).await?.publication;
-        let standing = Standing { publication, ..resolved.standing.clone() };
+        let Standing { publication, appended, .. } =
+            take(self.source, target, &resolved.asked).await?;
+        let standing = Standing { publication, appended, ..resolved.standing.clone() };
         let (client, place) = (&target.client, target.place.as_str());
         standing::accept(client, place, &settings.name, &standing).await?;
         fail_point!("standing.accepted");
@@ -261,20 +294,21 @@ impl Setup<'_> {
         Ok(system)
     }
 
-    /// Whether the publication, and the slot, are there.
-    async fn there(&self) -> Result<(bool, bool)> {
+    /// Which of the publications, and whether the slot, are there.
+    async fn there(&self) -> Result<(Vec<String>, bool)> {
         let Side { client, place, .. } = self.source;
-        let sql = "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1), \
+        let sql = "SELECT ARRAY(SELECT pubname::text FROM pg_publication WHERE pubname = ANY ($1)), \
                    EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $2)";
         let names = &self.settings.source;
-        let row = client.query_one(sql, &[&names.publication, &names.slot]).await;
+        let publications = publications(self.settings);
+        let row = client.query_one(sql, &[&publications, &names.slot]).await;
         let row = row.map_err(|error| classify(&error, place))?;
         Ok((row.get(0), row.get(1)))
     }
 
     /// Removes what a first start has made at the source, because it failed: a slot that nobody reads
     /// keeps the log until the disk is full. Names what cannot be removed.
-    async fn undo(&self, before: (bool, bool)) {
+    async fn undo(&self, before: (Vec<String>, bool)) {
         let names = &self.settings.source;
         let (slot, publication) = (&names.slot, quote(&names.publication));
         let client = &self.source.client;
@@ -284,9 +318,9 @@ impl Setup<'_> {
                 let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[slot]).await;
                 dropped.map_err(|error| classify(&error, &self.source.place))?;
             }
-            if now.0 && !before.0 {
-                let dropped =
-                    client.batch_execute(&format!("DROP PUBLICATION {publication}")).await;
+            for name in now.0.iter().filter(|name| !before.0.contains(name)) {
+                let drop = format!("DROP PUBLICATION {}", quote(name));
+                let dropped = client.batch_execute(&drop).await;
                 dropped.map_err(|error| classify(&error, &self.source.place))?;
             }
             Ok::<_, Error>(())
@@ -308,7 +342,9 @@ impl Setup<'_> {
     /// What the command line and a resumption say of tables whose rows are stale.
     fn accepted(&self, resolved: &Resolved) -> Result<Accepted> {
         let anew = named(resolved, "--recopy", &self.args.recopy)?;
-        let resynced = named(resolved, "--resync", &self.args.resync)?;
+        // What is copied anew is not compared.
+        let mut resynced = named(resolved, "--resync", &self.args.resync)?;
+        resynced.retain(|table| !anew.contains(table));
         let lost = |table| without_owner(resolved, table);
         if let Some(route) = resynced.iter().find_map(lost) {
             let what = format!(
@@ -403,12 +439,39 @@ impl Setup<'_> {
 
     /// A new pipeline expects empty targets.
     async fn refuse_mixing(&self, resolved: &Resolved, anew: &[TableName]) -> Result<()> {
-        if self.args.accept_mapping || !self.settings.backfill.enabled {
+        if !self.settings.backfill.enabled {
             return Ok(());
         }
         let routes = resolved.plan.routes.iter().filter(|route| !anew.contains(&route.source));
+        // Rows without a key are not written over those that are there.
+        let routes = routes.filter(|route| route.keyless || !self.args.accept_mapping);
         let routes: Vec<_> = routes.cloned().collect();
-        occupied(self.target, &routes).await?.into_iter().next().map_or(Ok(()), Err)
+        let found = occupied(self.target, &routes).await?.into_iter().next();
+        found.map_or(Ok(()), |error| {
+            let keyless = |route: &&Route| Some(route.place.as_str()) == error.place();
+            match routes.iter().find(keyless).filter(|route| route.keyless) {
+                None => Err(error),
+                Some(route) => Err(error.remedy(format!(
+                    "its rows have no key, and go before they are copied: `regraft run --recopy {}`, or empty the \
+                     target, or name another one",
+                    route.source
+                ))),
+            }
+        })
+    }
+
+    /// Tables without a key that are new in the mapping of a known pipeline expect empty targets, too.
+    async fn refuse_mixing_new(
+        &self,
+        resolved: &Resolved,
+        known: &Registered,
+        anew: &[TableName],
+    ) -> Result<()> {
+        let old = resolved.plan.routes.iter().filter(|route| {
+            !route.keyless || known.shapes.iter().any(|(name, _)| *name == route.source)
+        });
+        let passed: Vec<_> = old.map(|route| route.source.clone()).collect();
+        self.refuse_mixing(resolved, &[anew, passed.as_slice()].concat()).await
     }
 
     /// What is not the same as when it was accepted.
@@ -435,7 +498,8 @@ impl Setup<'_> {
                      `regraft run --recopy all`, which makes it again",
                 ));
             }
-            if let Some(refusal) = may_publish(self.source, name, &tables).await? {
+            let create = Publication::sql(name, &tables);
+            if let Some(refusal) = may_publish(self.source, name, &tables, &create).await? {
                 return Err(refusal);
             }
             accept_writes(&leaves, server, true, place)?;
@@ -464,6 +528,33 @@ impl Setup<'_> {
         Publication::add(client, place, name, &missing).await?;
         fail_point!("publication.altered");
         self.withdraw(plan).await
+    }
+
+    /// The publication of tables of which only new rows are followed.
+    async fn publish_appended(&self, plan: &Plan, resuming: bool) -> Result<()> {
+        let Side { client, place, server, .. } = self.source;
+        let tables = plan.appended();
+        if tables.is_empty() {
+            return Ok(());
+        }
+        if let Some(refusal) = unfit_appended(self.settings, self.source, plan).await? {
+            return Err(refusal);
+        }
+        let name = of_appended(&self.settings.source.publication)?;
+        let Some(found) = Publication::find(client, server, place, &name).await? else {
+            if resuming && !self.starts_over() {
+                let what = format!("the publication {name} of tables without a key is not there");
+                return Err(Error::new(Code::PublicationUnfit, what).at(place).remedy(format!(
+                    "the server cannot decode what was written before it is made: {START_OVER}; either makes it"
+                )));
+            }
+            return Publication::create_appended(client, place, &name, &tables).await;
+        };
+        let missing = found.missing(&tables);
+        if !missing.is_empty() {
+            Publication::add(client, place, &name, &missing).await?;
+        }
+        Ok(())
     }
 
     /// Takes tables out again that were altered while they were being published.
@@ -632,7 +723,9 @@ impl Setup<'_> {
             return Slot::create(client, place, name).await;
         };
         let Err(unfit) = slot.fit(name, place, &server.database, None) else {
-            return Ok(slot.confirmed.unwrap_or_default().max(server.wal_end));
+            // A publication that was made a moment ago does not exist for what was written before it.
+            let now = Server::ask(client, place).await?.wal_end;
+            return Ok(slot.confirmed.unwrap_or_default().max(now));
         };
         if unfit.code() != Code::SlotLost || !self.settings.makes(name) {
             return Err(unfit);
@@ -697,6 +790,12 @@ fn every_table(resolved: &Resolved) -> Vec<TableName> {
 fn without_owner<'a>(resolved: &'a Resolved, table: &TableName) -> Option<&'a Route> {
     let mut routes = resolved.plan.routes.iter();
     routes.find(|route| route.owner.is_none() && route.source == *table)
+}
+
+/// The names of the publications that a pipeline may have.
+pub(crate) fn publications(settings: &Settings) -> Vec<String> {
+    let name = &settings.source.publication;
+    std::iter::once(name.clone()).chain(of_appended(name).ok()).collect()
 }
 
 /// Refuses to publish what would make the server refuse writes of the application.

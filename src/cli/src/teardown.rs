@@ -11,7 +11,7 @@ use crate::args::TeardownArgs;
 use crate::load;
 use crate::out::outln;
 use crate::resolve::Side;
-use crate::setup::{lock, migrate_existing};
+use crate::setup::{lock, migrate_existing, publications};
 
 /// Says what would be removed, or removes it.
 ///
@@ -43,7 +43,10 @@ async fn remove(settings: &Settings, apply: bool) -> Result<bool> {
         }
     }
     let slot = slot(settings, &source, apply).await?;
-    let publication = publication(settings, &source, apply).await?;
+    let mut publication = false;
+    for name in publications(settings) {
+        publication |= self::publication(settings, &source, &name, apply).await?;
+    }
     let registered = PgLedger::registered(&target.client, &target.place, name).await?.is_some();
     if registered {
         outln!("{} the ledger's rows of {name}; target tables stay", verb(apply));
@@ -97,14 +100,13 @@ async fn slot(settings: &Settings, side: &Side, apply: bool) -> Result<bool> {
     dropped.map(|_| true).map_err(|error| classify(&error, place))
 }
 
-/// Drops the publication, if regraft made it. True when there is one.
-async fn publication(settings: &Settings, side: &Side, apply: bool) -> Result<bool> {
+/// Drops a publication, if regraft made it. True when there is one.
+async fn publication(settings: &Settings, side: &Side, name: &str, apply: bool) -> Result<bool> {
     let Side { client, place, server, .. } = side;
-    let name = &settings.source.publication;
     if Publication::find(client, server, place, name).await?.is_none() {
         return Ok(false);
     }
-    if !settings.makes(name) {
+    if !settings.makes(&settings.source.publication) {
         outln!("leaving the publication {name}, which regraft did not make");
         return Ok(true);
     }

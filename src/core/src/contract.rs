@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::key::Key;
 use crate::position::Position;
 use crate::relation::TableName;
+use crate::row::Rows;
 use crate::segment::Segment;
 use crate::verify::Verifier;
 use crate::{Error, Event};
@@ -120,6 +121,21 @@ pub trait ChunkReader: Send {
         scope: &ChunkScope,
         bytes_max: usize,
     ) -> impl Future<Output = Result<ChunkData>> + Send;
+
+    /// Begins to read every statement of a table as a whole, in one snapshot, which is kept until
+    /// [`ChunkReader::end_copy`]. All TRUNCATEs and rewrites of the table are in it, or come after the end.
+    fn begin_copy(&mut self, table: &TableName) -> impl Future<Output = Result<Snapshot>> + Send;
+
+    /// The next rows of the copy, about so many bytes: by the place of their statement among those of the table.
+    /// `None` when there are no more.
+    fn copy(
+        &mut self,
+        table: &TableName,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Option<(usize, Rows)>>> + Send;
+
+    /// Ends the copy, complete or not.
+    fn end_copy(&mut self) -> impl Future<Output = Result<()>> + Send;
 
     /// The keys of the source rows that changes of another table touch, as of now.
     fn traced(

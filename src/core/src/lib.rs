@@ -31,7 +31,7 @@ pub use error::{Code, Error, Kind, Result};
 pub use key::Key;
 pub use mapper::{Declaration, Mapped, Mapper};
 pub use position::{Lsn, Position};
-pub use relation::{Column, Oid, Relation, ReplicaIdentity, TableName};
+pub use relation::{Column, Keyless, Oid, Relation, ReplicaIdentity, TableName};
 pub use row::{Row, Rows};
 pub use segment::{Commit, Segment, TableWrites};
 pub use tuple::{Cell, Tuple, TupleBuilder};

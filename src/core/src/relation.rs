@@ -50,6 +50,25 @@ pub enum ReplicaIdentity {
     Index,
 }
 
+/// How a table is followed whose rows have no key. Equal rows are told apart by their number only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keyless {
+    /// Rows come, and stay: what else the source does to them is not in the stream.
+    Appended,
+    /// Rows come and go; the old image of one is the whole row (`REPLICA IDENTITY FULL`).
+    Counted,
+}
+
+impl Keyless {
+    /// As it is written in the mapping.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Appended => "append-only",
+            Self::Counted => "counted",
+        }
+    }
+}
+
 /// One column of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {

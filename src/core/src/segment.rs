@@ -27,6 +27,8 @@ pub struct Route {
     /// The target key is made of owner columns only, so that a row with the same owner replaces the
     /// old one by itself.
     pub key_is_owner: bool,
+    /// Source rows have no key: rows of the target are counted, and none of its keys tells them apart.
+    pub keyless: bool,
     /// Key columns of the source table, in key order.
     pub source_key: Vec<String>,
     /// A changed contribution is removed and inserted as a whole: it has several rows, and nothing
@@ -43,6 +45,9 @@ impl Route {
     /// Different source rows, or statements, can mean the same target key: a row of the target must be
     /// looked at before it is overwritten. Elsewhere the key says whose row it is.
     pub fn guarded(&self, key: &[String]) -> bool {
+        if self.keyless {
+            return false;
+        }
         let in_key = |at: usize| self.columns.get(at).is_some_and(|c| key.contains(&c.name));
         let owner = self.owner.as_ref();
         !owner.is_some_and(|owner| owner.iter().all(|&at| in_key(at)))
@@ -105,6 +110,9 @@ pub struct TableWrites {
     /// For statements without owner columns: whole old output rows; those whose target key is not in
     /// `upserts` go.
     pub withdrawn: Rows,
+    /// For statements over rows without a key: whole output rows, each of which takes away one that is equal to
+    /// it, of several exactly one.
+    pub uncounted: Rows,
     /// Then: rows with these target keys come to be, or become this.
     pub upserts: Rows,
     /// With them: rows whose target keys are not in the target after the removals, unless the target

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use regraft_core::sql::quote;
-use regraft_core::{Code, Error, Result, TableName};
+use regraft_core::{Code, Error, Keyless, Result, TableName};
 
 use crate::named::{NamedMapper, plain_columns};
 use crate::read::takes_whole_rows;
@@ -42,6 +42,7 @@ pub struct Statement {
     source_tables: Vec<TableRef>,
     traces: Vec<TraceComment>,
     mapper: Option<NamedMapper>,
+    keyless: Option<Keyless>,
 }
 
 /// Splits a mapping file into its statements. `file` is its name in messages.
@@ -95,7 +96,7 @@ fn statement(
     file: &Arc<str>,
     text: &Arc<str>,
     tokens: &[Token],
-    Orders { traces, mapper }: Orders,
+    Orders { traces, mapper, keyless }: Orders,
 ) -> Result<Statement, Stop> {
     let end = tokens.last().map_or(0, |token| token.end);
     let start = tokens.first().map_or(0, |token| token.start);
@@ -155,6 +156,7 @@ fn statement(
         tokens: tokens.to_vec(),
         traces,
         mapper,
+        keyless,
         select: at,
     })
 }
@@ -489,6 +491,11 @@ impl Statement {
     /// The mapper of the program that makes the rows, if a comment names one.
     pub fn mapper(&self) -> Option<&NamedMapper> {
         self.mapper.as_ref()
+    }
+
+    /// How rows without a key are followed, if a comment says it.
+    pub fn keyless(&self) -> Option<Keyless> {
+        self.keyless
     }
 
     /// Where a mapper is named: `mapping.sql:3:1`.

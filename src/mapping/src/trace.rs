@@ -1,12 +1,16 @@
 //! Comments that say what SQL cannot: how a changed row of one table leads to rows of the source
-//! table, and which mapper of the program makes the rows.
+//! table, which mapper of the program makes the rows, and how rows without a key are followed.
 //!
 //! ```sql
 //! -- regraft: trace child.parent_id -> id
 //! -- regraft: trace public.price(region, sku) -> (region, sku)
 //! -- regraft: trace grandchild.child_id -> child.id
 //! -- regraft: mapper unpack
+//! -- regraft: append-only
+//! -- regraft: counted
 //! ```
+
+use regraft_core::Keyless;
 
 use crate::syntax::Stop;
 use crate::syntax::lexer::{Token, lex};
@@ -27,7 +31,8 @@ pub struct TraceComment {
 }
 
 const SHAPE: &str = "write -- regraft: trace table.column -> column, or table(a, b) -> (c, d); -> table.column leads to \
-                     another table, which has a trace of its own; or -- regraft: mapper NAME";
+                     another table, which has a trace of its own; or -- regraft: mapper NAME; or, for rows \
+                     without a key, -- regraft: append-only, or -- regraft: counted";
 
 /// What the comments of a statement say to regraft.
 #[derive(Debug, Default)]
@@ -35,6 +40,8 @@ pub(crate) struct Orders {
     pub(crate) traces: Vec<TraceComment>,
     /// The name of a mapper, and its offset in the file.
     pub(crate) mapper: Option<(String, usize)>,
+    /// How rows without a key are followed.
+    pub(crate) keyless: Option<Keyless>,
 }
 
 /// The orders among the comments of a part of the mapping. `start` is its offset in the file.
@@ -61,13 +68,23 @@ pub(crate) fn orders(text: &str, start: usize) -> Result<Orders, Stop> {
                     return Err(Stop::new(at, message).remedy("leave one of them out"));
                 }
             }
+            None if let Some(keyless) = keyless(order) => {
+                if orders.keyless.replace(keyless).is_some_and(|other| other != keyless) {
+                    let message = "rows are append-only or counted, and not both";
+                    return Err(Stop::new(at, message).remedy("leave one of them out"));
+                }
+            }
             _ => {
-                let message = "a comment for regraft says neither a trace nor a mapper";
+                let message = "a comment for regraft says nothing that it knows";
                 return Err(Stop::new(at, message).remedy(SHAPE));
             }
         }
     }
     Ok(orders)
+}
+
+fn keyless(order: &str) -> Option<Keyless> {
+    [Keyless::Appended, Keyless::Counted].into_iter().find(|keyless| keyless.as_str() == order)
 }
 
 fn read_trace(trace: &str, at: usize) -> Result<TraceComment, Stop> {
@@ -130,6 +147,16 @@ fn separated(tokens: &[Token], mark: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_comment_says_how_rows_without_a_key_are_followed() {
+        let keyless = |text: &str| orders(text, 0).map(|orders| orders.keyless);
+        assert_eq!(keyless("-- regraft: append-only\n").unwrap(), Some(Keyless::Appended));
+        assert_eq!(keyless("--regraft:  counted ").unwrap(), Some(Keyless::Counted));
+        assert_eq!(keyless("-- counted").unwrap(), None);
+        assert!(keyless("-- regraft: counted rows").is_err());
+        assert!(keyless("-- regraft: counted\n-- regraft: append-only").is_err());
+    }
 
     fn one(text: &str) -> Result<TraceComment, Stop> {
         orders(text, 0).map(|mut orders| orders.traces.remove(0))

@@ -26,13 +26,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::applier::Committed;
+use crate::copy::CopyTable;
 use crate::follow::{ChunkMessage, Joined};
 use crate::plan::{Options, PlannedTable};
 use crate::progress::Progress;
 use crate::refused::{Refusal, Refusals};
 
 /// First and longest wait before a stale chunk is read again.
-const STALE_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
+pub(crate) const STALE_WAIT: (Duration, Duration) =
+    (Duration::from_millis(10), Duration::from_secs(2));
 /// How often the phase is looked at.
 const TICK: Duration = Duration::from_millis(500);
 /// How often, in ticks, the follower gets a snapshot, so that it can forget commits.
@@ -42,7 +44,7 @@ const BEAT_TICKS: u64 = 10;
 /// A pipeline that lags less than this follows the source.
 const STREAMING_LAG: Duration = Duration::from_secs(10);
 /// When a chunk has been stale for this long, the log says why.
-const STALE_NOTICE: Duration = Duration::from_secs(10);
+pub(crate) const STALE_NOTICE: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(crate) struct Backfill<R, L> {
@@ -105,6 +107,8 @@ struct Open {
     rows: u64,
     /// It is a single row as far as can be told: it passes whatever its size.
     unlimited: bool,
+    /// It is a whole table whose rows have no key.
+    copy: bool,
 }
 
 impl Table {
@@ -154,6 +158,7 @@ impl State {
             return;
         };
         let range = matches!(chunk.scope, ChunkScope::Range { .. });
+        let copy = self.tables[table].planned.keyless.is_some();
         if range {
             self.tables[table].open += 1;
         }
@@ -162,7 +167,7 @@ impl State {
             ChunkScope::Traced(_) => 0,
             ChunkScope::Range { .. } => self.tables[table].chunk_rows.unwrap_or(1 << 16),
         });
-        self.open.insert(chunk.id, Open { table, range, rows, unlimited: false });
+        self.open.insert(chunk.id, Open { table, range, rows, unlimited: false, copy });
         if matches!(chunk.scope, ChunkScope::Traced(_)) {
             self.waits.insert(chunk.id, self.reading.clone());
             self.traced.push_back(chunk);
@@ -172,18 +177,30 @@ impl State {
     }
 
     fn ranges_queued(&self) -> usize {
-        let range = |chunk: &&PlannedChunk| matches!(chunk.scope, ChunkScope::Range { .. });
+        let range = |chunk: &&PlannedChunk| {
+            matches!(chunk.scope, ChunkScope::Range { .. }) && !self.is_copy(chunk.id)
+        };
         self.queue.iter().filter(range).count()
     }
 
+    fn is_copy(&self, chunk: i64) -> bool {
+        self.open.get(&chunk).is_some_and(|open| open.copy)
+    }
+
     /// The next chunk that need not wait for others.
-    fn next_chunk(&mut self) -> Option<PlannedChunk> {
+    fn next_chunk(&mut self, readers: usize) -> Option<PlannedChunk> {
         let reading = &self.reading;
         self.waits.retain(|_, others| {
             others.retain(|other| reading.contains(other));
             !others.is_empty()
         });
-        let at = self.queue.iter().position(|chunk| !self.waits.contains_key(&chunk.id))?;
+        // Copies take long: one reader is left for keys, if there are several.
+        let copies = self.reading.iter().filter(|&&chunk| self.is_copy(chunk)).count();
+        let copies = copies < readers.saturating_sub(1).max(1);
+        let may = |chunk: &PlannedChunk| {
+            !self.waits.contains_key(&chunk.id) && (copies || !self.is_copy(chunk.id))
+        };
+        let at = self.queue.iter().position(may)?;
         self.queue.remove(at)
     }
 
@@ -293,6 +310,15 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             let table = &mut state.tables[at];
             let after = table.planned_upto.take();
             let name = &table.planned.table;
+            if table.planned.keyless.is_some() {
+                let scope = ChunkScope::Range { after: None, upto: None };
+                let chunk = self.ledger.plan(name, &scope).await?;
+                table.fully_planned = true;
+                table.chunks += 1;
+                state.enqueue(chunk, None);
+                self.publish(state);
+                continue;
+            }
             let rows = match table.chunk_rows {
                 Some(rows) => rows,
                 None => self.planner.rows_in(name, self.options.chunk_bytes).await?,
@@ -335,7 +361,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
     fn start_reads(&mut self, state: &mut State, reading: &mut JoinSet<Read<R>>) {
         while state.next_read <= Instant::now() && !state.queue.is_empty() {
             let Some(reader) = self.readers.pop() else { return };
-            let Some(chunk) = state.next_chunk() else {
+            let Some(chunk) = state.next_chunk(self.options.readers) else {
                 self.readers.push(reader);
                 return;
             };
@@ -344,6 +370,23 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
                 continue;
             };
             state.reading.insert(chunk.id);
+            if open.copy {
+                let copy = CopyTable {
+                    follower: self.follower.clone(),
+                    watermark: self.watermark.clone(),
+                    token: state.next_token,
+                    table: open.table,
+                    bytes_max: self.options.chunk_bytes.min(self.options.batch_bytes),
+                    rows_per_second: self.options.rows_per_second,
+                };
+                state.next_token += 1 << 20;
+                reading.spawn(async move {
+                    let (reader, id, copied) = copy.run(reader, chunk).await;
+                    // It has kept to its rate by itself.
+                    (reader, id, copied.map(|()| ReadEnd::Read(0)))
+                });
+                continue;
+            }
             let read = ReadChunk {
                 follower: self.follower.clone(),
                 watermark: self.watermark.clone(),
@@ -560,12 +603,7 @@ impl ReadChunk {
             }
             if !noticed && started.elapsed() > STALE_NOTICE {
                 noticed = true;
-                tracing::warn!(
-                    table = %chunk.table,
-                    "a chunk waits for transactions that are committed in the log and not yet \
-                     visible, or that ran when the daemon started; see wait_event and xact_start in \
-                     pg_stat_activity of the source"
-                );
+                tell_stale(&chunk);
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(STALE_WAIT.1);
@@ -605,6 +643,15 @@ impl ReadChunk {
         fail_point!("chunk.marked");
         Ok(joined.await.ok())
     }
+}
+
+pub(crate) fn tell_stale(chunk: &PlannedChunk) {
+    tracing::warn!(
+        table = %chunk.table,
+        "a chunk waits for transactions that are committed in the log and not yet \
+         visible, or that ran when the daemon started; see wait_event and xact_start in \
+         pg_stat_activity of the source"
+    );
 }
 
 /// Source rows that gave the rows of a statement: those of one stand together.

@@ -24,6 +24,7 @@ use regraft_core::change::OldImage;
 use regraft_core::segment::{KeysToRead, PatchGroup, Route, Segment, TableWrites};
 use regraft_core::{ChunkScope, Code, Error, Key, Mapped, Mapper, Result, Rows, Tuple};
 
+use crate::counts::{Counted, Counts};
 use crate::plan::Plan;
 
 /// Bookkeeping per key, roughly: two keys, the entry, the hash slot.
@@ -41,6 +42,8 @@ struct TableBatch {
     cleared: bool,
     index: HashMap<Key, usize>,
     entries: Vec<Entry>,
+    /// Instead, of a table whose rows have no key.
+    counted: Counted,
 }
 
 struct Entry {
@@ -129,10 +132,36 @@ impl Batch {
         self.set(table, key, full(Some(old)), None, true);
     }
 
+    /// So many rows more of a table whose rows have no key, or fewer.
+    pub(crate) fn count(&mut self, table: usize, image: Tuple, by: i64) {
+        self.counting(table, |counted| counted.counts.add(image, by));
+    }
+
+    /// The same for many rows.
+    pub(crate) fn count_all(&mut self, table: usize, counts: Counts) {
+        self.counting(table, |counted| counted.counts.take_in(counts));
+    }
+
+    fn counting(&mut self, table: usize, count: impl FnOnce(&mut Counted)) {
+        let counted = &mut self.tables[table].counted;
+        let before = (counted.counts.changes(), counted.counts.bytes());
+        count(counted);
+        self.rows += counted.counts.changes() - before.0;
+        self.bytes += counted.counts.bytes() - before.1;
+    }
+
+    /// Rows of the copy of such a table, as they go to the target.
+    pub(crate) fn bring(&mut self, table: usize, statement: usize, rows: &Rows) {
+        let copied = self.tables[table].counted.copied.entry(statement).or_default();
+        rows.iter().for_each(|row| copied.push(row));
+        self.rows += rows.len();
+        self.bytes += rows.size();
+    }
+
     /// All rows of the table are gone.
     pub fn truncate(&mut self, table: usize) {
         let batch = &mut self.tables[table];
-        self.rows -= batch.entries.len();
+        self.rows -= batch.entries.len() + batch.counted.len();
         *batch = TableBatch { cleared: true, ..TableBatch::default() };
     }
 
@@ -185,7 +214,11 @@ impl Batch {
         let mut segment = Segment::default();
         for (at, planned) in plan.tables.iter().enumerate() {
             let batch = std::mem::take(&mut self.tables[at]);
-            if batch.entries.is_empty() && !batch.cleared {
+            if batch.entries.is_empty() && batch.counted.is_empty() && !batch.cleared {
+                continue;
+            }
+            if planned.keyless.is_some() {
+                batch.counted.drain(plan, planned, batch.cleared, &mut segment)?;
                 continue;
             }
             let mut to_read = BTreeSet::new();
@@ -230,12 +263,15 @@ fn full(old: Option<&OldImage>) -> Option<Tuple> {
     }
 }
 
-fn locate(error: Error, route: &Route, key: &[String]) -> Error {
+pub(crate) fn locate(error: Error, route: &Route, key: &[String]) -> Error {
     if error.place().is_some() {
         return error;
     }
-    let place = format!("{}, a row of {} (key {})", route.place, route.source, key.join(", "));
-    error.at(place)
+    let key = match key {
+        [] => String::new(),
+        key => format!(" (key {})", key.join(", ")),
+    };
+    error.at(format!("{}, a row of {}{key}", route.place, route.source))
 }
 
 /// Writes what a source row gives for each of the statements; what is to be read, for one is for all.

@@ -13,6 +13,8 @@
 mod applier;
 mod backfill;
 mod batch;
+mod copy;
+mod counts;
 mod follow;
 mod lag;
 mod plan;

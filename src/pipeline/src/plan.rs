@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use regraft_core::segment::Route;
-use regraft_core::{Mapper, Oid, ReplicaIdentity, TableName};
+use regraft_core::{Keyless, Mapper, Oid, ReplicaIdentity, TableName};
 
 /// A mapping, ready to run.
 pub struct Plan {
@@ -46,6 +46,8 @@ pub struct PlannedTable {
     pub oid: Oid,
     /// Names of the key columns, in key order.
     pub key: Vec<String>,
+    /// How it is followed when its rows have no key.
+    pub keyless: Option<Keyless>,
     /// What old images are to hold.
     pub identity: ReplicaIdentity,
     /// Statements that read it.
@@ -57,9 +59,9 @@ pub struct PlannedTable {
 }
 
 impl Plan {
-    /// The tables whose changes have to be in the stream.
+    /// The tables all of whose changes have to be in the stream.
     pub fn published(&self) -> Vec<TableName> {
-        let mut tables: Vec<_> = self.tables.iter().map(|planned| planned.table.clone()).collect();
+        let mut tables: Vec<_> = self.whole().map(|planned| planned.table.clone()).collect();
         for trace in &self.traces {
             if !tables.contains(&trace.from) {
                 tables.push(trace.from.clone());
@@ -70,8 +72,19 @@ impl Plan {
 
     /// The same tables, by their `pg_class.oid`.
     pub fn published_oids(&self) -> Vec<Oid> {
-        let tables = self.tables.iter().map(|table| table.oid);
+        let tables = self.whole().map(|table| table.oid);
         tables.chain(self.traces.iter().map(|trace| trace.oid)).collect()
+    }
+
+    fn whole(&self) -> impl Iterator<Item = &PlannedTable> {
+        self.tables.iter().filter(|planned| planned.keyless != Some(Keyless::Appended))
+    }
+
+    /// The tables of which new rows have to be in the stream, and must be alone: the server refuses changes
+    /// of others to the application, once they are published.
+    pub fn appended(&self) -> Vec<TableName> {
+        let appended = self.tables.iter().filter(|table| table.keyless == Some(Keyless::Appended));
+        appended.map(|planned| planned.table.clone()).collect()
     }
 
     /// Index of a source table.

@@ -25,8 +25,9 @@ const EXACT: [&str; 7] = ["smallint", "integer", "bigint", "uuid", "text", "date
 
 /// Tells batches apart by the source rows that they touch.
 pub(super) struct Apart {
-    /// For each statement, a number for its source, and the output columns that are the source's key.
-    owners: Vec<(usize, Vec<usize>)>,
+    /// For each statement, a number for its source, and the output columns that are the source's key; `None`
+    /// where rows have no key, and a batch that writes some goes alone.
+    owners: Vec<Option<(usize, Vec<usize>)>>,
     hasher: RandomState,
 }
 
@@ -35,6 +36,10 @@ impl Apart {
     pub(super) fn new(routes: &[Route], tables: &Tables, trusted: bool) -> Option<Self> {
         let mut owners = Vec::new();
         for route in routes {
+            if route.keyless {
+                owners.push(None);
+                continue;
+            }
             let table = tables.get(&route.target)?;
             let keys_are_safe = trusted || keys_stay_within_owner(route, table, routes, tables);
             if !(distinct(route, table, trusted)? && keys_are_safe) {
@@ -45,7 +50,7 @@ impl Apart {
             if owner_types(&routes[first]) != owner_types(route) {
                 return None;
             }
-            owners.push((first, route.owner.clone()?));
+            owners.push(Some((first, route.owner.clone()?)));
         }
         Some(Self { owners, hasher: RandomState::new() })
     }
@@ -61,7 +66,7 @@ impl Apart {
         }
         let mut hashes = HashSet::new();
         for writes in &segment.writes {
-            let (source, owner) = &self.owners[writes.statement];
+            let (source, owner) = self.owners[writes.statement].as_ref()?;
             let leading: Vec<_> = (0..owner.len()).collect();
             let mut add = |rows: &Rows, columns: &[usize]| {
                 hashes.extend(rows.iter().map(|row| self.hash(*source, row, columns)));
@@ -127,7 +132,8 @@ mod tests {
     use super::*;
 
     fn apart() -> Apart {
-        Apart { owners: vec![(0, vec![1]), (0, vec![0]), (2, vec![0])], hasher: RandomState::new() }
+        let owners = vec![Some((0, vec![1])), Some((0, vec![0])), Some((2, vec![0])), None];
+        Apart { owners, hasher: RandomState::new() }
     }
 
     fn rows(cells: &[&[u8]]) -> Rows {
@@ -169,6 +175,8 @@ mod tests {
         assert_eq!(apart.rows(&segment(clear)), None);
         let withdrawn = TableWrites { withdrawn: rows(&[b"a", b"b"]), ..TableWrites::default() };
         assert_eq!(apart.rows(&segment(withdrawn)), None);
+        let counted = TableWrites { statement: 3, fresh: rows(&[b"a"]), ..TableWrites::default() };
+        assert_eq!(apart.rows(&segment(counted)), None);
         let midway = Segment { commit: None, ..segment(TableWrites::default()) };
         assert_eq!(apart.rows(&midway), None);
     }
@@ -188,6 +196,7 @@ mod tests {
             single: true,
             total: true,
             key_is_owner: true,
+            keyless: false,
             source_key: vec!["id".to_owned()],
             rewrite: false,
             only: Vec::new(),

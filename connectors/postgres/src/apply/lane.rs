@@ -39,6 +39,8 @@ pub(super) struct Lane {
     pub(super) targets: Arc<[Target]>,
     pub(super) fence: Fence,
     prepared: HashMap<String, Statement>,
+    /// The planner is kept from joins by hash and from reading whole tables.
+    pub(super) by_index: bool,
     open: bool,
     /// Unique values that were put aside in the open transaction.
     pub(super) parked: Vec<Parked>,
@@ -79,7 +81,8 @@ impl Lane {
         if trusted {
             settings.push_str("; SET session_replication_role = replica");
         }
-        if targets.iter().all(|target| target.owner_indexed) {
+        let by_index = targets.iter().all(|target| target.owner_indexed);
+        if by_index {
             // Deletes and patches go by index; a table that was never analysed must not tempt the
             // planner to read all of it.
             settings.push_str("; SET enable_hashjoin = off; SET enable_seqscan = off");
@@ -93,6 +96,7 @@ impl Lane {
             targets,
             fence,
             prepared: HashMap::new(),
+            by_index,
             open: false,
             parked: Vec::new(),
             leaving: Vec::new(),

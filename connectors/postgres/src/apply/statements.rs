@@ -155,12 +155,50 @@ pub(crate) fn copy(route: &Route) -> String {
 /// looks for a conflict first and then inserts speculatively.
 pub(crate) fn insert(route: &Route, target: &Target, given: &str) -> String {
     let names = quote_list(route.columns.iter().map(|column| &column.name));
-    let order: Vec<_> = target.key.iter().filter_map(|&at| at.checked_add(1)).collect();
-    let order = order.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let order: Vec<_> = target.key.iter().map(|&at| (at + 1).to_string()).collect();
+    let order = match order.as_slice() {
+        [] => String::new(),
+        order => format!(" ORDER BY {}", order.join(", ")),
+    };
     let overriding = if !target.identity.is_empty() { "OVERRIDING SYSTEM VALUE " } else { "" };
+    format!("INSERT INTO {} AS {T} ({names}) {overriding}{given}{order}", route.target.quoted(),)
+}
+
+/// Deletes for each of the given rows exactly one that is the same to the byte: the first ones of equal rows, as
+/// many as are given. Texts find them, and are hashed; they are compared as they are stored.
+pub(crate) fn uncount(route: &Route, target: &Target, given: &str) -> String {
+    let (table, all) = (route.target.quoted(), 0..route.columns.len());
+    let values = |alias: &str| {
+        let names: Vec<_> =
+            all.clone().map(|at| format!("{alias}.{}", quote(&route.columns[at].name))).collect();
+        format!("ROW({})", names.join(", "))
+    };
+    let casts: Vec<_> =
+        all.clone().map(|at| format!("x.c{at}::{} AS c{at}", target.full_types[at])).collect();
+    let gone: Vec<_> = all.clone().map(|at| format!("c.c{at}")).collect();
+    let (gone, row) = (format!("ROW({})", gone.join(", ")), values(T));
+    let (lead, sought) = match target.sought_by {
+        Some(at) => (format!("c.c{at}"), Some(format!("{T}.{}", quote(&route.columns[at].name)))),
+        None => ("true".to_owned(), None),
+    };
+    let only: String = only(route).map(|only| format!(" AND {only}")).collect();
+    // A hashed subplan, as IS TRUE keeps it from being a join.
+    let rows = |condition: &str| {
+        format!(
+            "SELECT {T}.tableoid AS part, {T}.ctid AS place, {row}::text AS text FROM {table} AS {T}              WHERE {condition}({row}::text IN (SELECT o.text FROM o)) IS TRUE{only}"
+        )
+    };
+    let found = match &sought {
+        Some(sought) => format!(
+            "{} UNION ALL {}",
+            rows(&format!("{sought} IN (SELECT o.lead FROM o) AND ")),
+            rows(&format!("{sought} IS NULL AND (SELECT bool_or(o.lead IS NULL) FROM o) AND ")),
+        ),
+        None => rows(""),
+    };
     format!(
-        "INSERT INTO {} AS {T} ({names}) {overriding}{given} ORDER BY {order}",
-        route.target.quoted(),
+        "WITH o AS MATERIALIZED (SELECT {gone}::text AS text, {gone}::record AS row, {lead} AS lead,          row_number() OVER (PARTITION BY {gone}::text) AS number          FROM (SELECT {} FROM ({given}) AS x) AS c),          f AS MATERIALIZED (SELECT part, place, text, row_number() OVER (PARTITION BY text) AS number          FROM ({found}) AS t)          DELETE FROM {table} AS {T} USING f JOIN o ON (f.text, f.number) = (o.text, o.number)          WHERE ({T}.tableoid, {T}.ctid) = (f.part, f.place) AND {row}::record *= o.row",
+        casts.join(", "),
     )
 }
 
@@ -420,6 +458,7 @@ mod tests {
             single: false,
             total: false,
             key_is_owner: false,
+            keyless: false,
             source_key: vec!["id".to_owned()],
             rewrite: false,
             only: vec!["\"kind\" = 'a'".to_owned()],

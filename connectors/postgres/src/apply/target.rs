@@ -6,7 +6,7 @@ use regraft_core::segment::Route;
 use regraft_core::{Code, Error, Result, TableName};
 use tokio_postgres::Client;
 
-use crate::catalog::{Catalog, Table};
+use crate::catalog::{Catalog, Table, TableColumn};
 
 /// The target of one statement.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,10 @@ pub(crate) struct Target {
     pub(crate) key: Vec<usize>,
     /// For each output column, the SQL name of the target column's type, without modifier.
     pub(crate) types: Vec<String>,
+    /// The same with modifiers.
+    pub(crate) full_types: Vec<String>,
+    /// An output column with which an index starts: rows without a key are looked for by it.
+    pub(crate) sought_by: Option<usize>,
     /// For each output column, values are equal only when their bytes are.
     pub(crate) exact: Vec<bool>,
     /// For each output column, texts that are not the same are equal to one another.
@@ -107,9 +111,14 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
              in the statement",
         )
     };
-    let key_index = table.key_index().ok_or_else(no_key)?;
-    let key_names = key_index.plain().unwrap_or_default();
-    let key: Vec<_> = key_names.iter().map(output).collect::<Option<_>>().ok_or_else(no_key)?;
+    let (mut key_index, mut key) = (Unique::default(), Vec::new());
+    let mut key_names = Vec::new();
+    if !route.keyless {
+        let index = table.key_index().ok_or_else(no_key)?;
+        key_names = index.plain().unwrap_or_default();
+        key = key_names.iter().map(output).collect::<Option<_>>().ok_or_else(no_key)?;
+        key_index = Unique { name: index.name.clone(), columns: key.clone(), reads: Vec::new() };
+    }
     let mut columns = Vec::new();
     for column in &route.columns {
         columns.push(table.column(&column.name).ok_or_else(|| {
@@ -130,7 +139,7 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
     let other: Vec<_> = table
         .unique
         .iter()
-        .filter(|index| index.plain().as_ref() != Some(&key_names))
+        .filter(|index| !route.keyless && index.plain().as_ref() != Some(&key_names))
         .map(|index| {
             let columns: Vec<_> = index.columns.iter().flatten().filter_map(output).collect();
             let mut reads: Vec<_> = index.reads.iter().filter_map(output).collect();
@@ -146,8 +155,10 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
     let folds_owner = route.owner.iter().flatten().any(|&at| columns[at].is_folded());
     Ok(Target {
         guarded: route.guarded(&key_names) || folds_owner,
-        key_index: Unique { name: key_index.name.clone(), columns: key.clone(), reads: Vec::new() },
+        key_index,
         key,
+        sought_by: sought_by(route, table),
+        full_types: columns.iter().map(|column| stored_as(column)).collect(),
         copied: typed && table.is_plain(),
         types: columns.iter().map(|column| column.sql_type.clone()).collect(),
         exact: columns.iter().map(|column| column.is_exact()).collect(),
@@ -172,6 +183,19 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
         not_null: columns.iter().map(|column| column.not_null).collect(),
         unique: other,
     })
+}
+
+/// The type to which an assignment converts.
+fn stored_as(column: &TableColumn) -> String {
+    let modified = column.type_modifier >= 0;
+    if modified { column.full_type.clone() } else { column.sql_type.clone() }
+}
+
+fn sought_by(route: &Route, table: &Table) -> Option<usize> {
+    let first = table.indexes.iter().filter_map(|index| index.first());
+    let mut places =
+        first.filter_map(|name| route.columns.iter().position(|column| column.name == *name));
+    places.next()
 }
 
 /// Parents before children, by the foreign keys among the targets. A cycle is broken anywhere: its

@@ -88,6 +88,7 @@ impl Lane {
             }
             self.remove_rows(writes, true, order).await?;
             self.remove_rows(writes, false, order).await?;
+            self.uncount(writes).await?;
         }
         Ok(())
     }
@@ -141,11 +142,46 @@ impl Lane {
         Ok(())
     }
 
+    /// Of rows without a key, as many go as are told.
+    async fn uncount(&mut self, writes: &TableWrites) -> Result<()> {
+        let at = writes.statement;
+        for part in parts(writes.uncounted.iter(), ROWS_PER_STATEMENT) {
+            let wanted = part.len() as u64;
+            let given = self.give_whole(at, part).await?;
+            let sql = statements::uncount(&self.routes[at], &self.targets[at], &given.select);
+            if self.by_index {
+                self.execute_text("SET LOCAL enable_hashjoin = on; SET LOCAL enable_seqscan = on")
+                    .await?;
+            }
+            let found = self.run(&sql, at, &given.arrays).await?;
+            if self.by_index {
+                self.execute_text(
+                    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_seqscan = off",
+                )
+                .await?;
+            }
+            self.written[at].deleted += found;
+            if found != wanted {
+                let what = format!(
+                    "{} of {wanted} rows without a key that went at the source are missing in the target",
+                    wanted.saturating_sub(found)
+                );
+                return Err(Error::new(Code::RowMissing, what).at(self.route_place(at)).remedy(
+                    format!(
+                        "find out who else writes to the target, and copy the table anew: `regraft run --recopy {}`",
+                        self.routes[at].source
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Upserts, parents before children, and then patches.
     async fn arrive(&mut self, segment: &Segment, order: Order) -> Result<()> {
         for writes in self.ranked(segment) {
             let at = writes.statement;
-            if order == Order::InsertFresh {
+            if order == Order::InsertFresh || self.routes[at].keyless {
                 for part in parts(writes.upserts.iter(), ROWS_PER_STATEMENT) {
                     self.written[at].upserted += self.put(at, part, segment).await?;
                 }

@@ -21,20 +21,14 @@ impl Standing {
         target: (&Client, &str),
         asked: &Asked,
     ) -> Result<Self> {
-        let publication = Publication::find(source.0, server, source.1, &asked.publication).await?;
+        let find = async |name: Option<&String>| -> Result<Option<PublicationIs>> {
+            let Some(name) = name else { return Ok(None) };
+            let found = Publication::find(source.0, server, source.1, name).await?;
+            Ok(found.map(PublicationIs::from))
+        };
         Ok(Self {
-            publication: publication.map(|found| PublicationIs {
-                owner: found.owner,
-                carries: format!(
-                    "{:?} {} {} {:?}",
-                    found.operations,
-                    found.via_root,
-                    found.generated,
-                    found.tables.iter().map(|t| t.restricted).collect::<Vec<_>>()
-                ),
-                members: found.tables.into_iter().map(|t| (t.table, t.member)).collect(),
-                id: found.id,
-            }),
+            publication: find(Some(&asked.publication)).await?,
+            appended: find(asked.appended.as_ref()).await?,
             sources: tables(source, &asked.sources).await?,
             targets: tables(target, &asked.targets).await?,
             names: names(source, asked).await?,
@@ -65,6 +59,23 @@ impl Standing {
     /// Has a session at the source evaluate statements as they were meant.
     pub fn source_path(&self, path: &[String]) -> String {
         search(&self.source_schemas(path))
+    }
+}
+
+impl From<Publication> for PublicationIs {
+    fn from(found: Publication) -> Self {
+        Self {
+            owner: found.owner,
+            carries: format!(
+                "{:?} {} {} {:?}",
+                found.operations,
+                found.via_root,
+                found.generated,
+                found.tables.iter().map(|t| t.restricted).collect::<Vec<_>>()
+            ),
+            members: found.tables.into_iter().map(|t| (t.table, t.member)).collect(),
+            id: found.id,
+        }
     }
 }
 

@@ -87,9 +87,15 @@ impl Standing {
         (table, table_oid): (&AskedTable, Oid),
         found: &mut Vec<Drift>,
     ) {
-        let Some(before) = &self.publication else { return };
-        let Some(after) = &now.publication else {
-            let what = format!("the publication {} is gone", asked.publication);
+        let of = |standing: &Standing| match table.appended {
+            true => standing.appended.clone(),
+            false => standing.publication.clone(),
+        };
+        let name = asked.appended.as_ref().filter(|_| table.appended);
+        let name = name.unwrap_or(&asked.publication);
+        let Some(before) = of(self) else { return };
+        let Some(after) = of(now) else {
+            let what = format!("the publication {name} is gone");
             let gone = everything(table, what, Code::PublicationUnfit);
             if !found.contains(&gone) {
                 found.push(gone);
@@ -103,16 +109,15 @@ impl Standing {
                 .find(|(name, _)| *name == table.table)
                 .map(|(_, member)| *member)
         };
-        let (was, is) = (member(before), member(after));
+        let (was, is) = (member(&before), member(&after));
         let oid = |publication: &super::PublicationIs| {
             publication.id.split(':').next().unwrap_or_default().to_owned()
         };
         let what = match (was, is) {
             // A table that is new in the mapping.
             (None, _) => return,
-            _ if oid(before) != oid(after) => {
-                let what =
-                    format!("the publication {} was dropped and made anew", asked.publication);
+            _ if oid(&before) != oid(&after) => {
+                let what = format!("the publication {name} was dropped and made anew");
                 let anew = everything(table, what, Code::PublicationGap);
                 if !found.contains(&anew) {
                     found.push(anew);
@@ -323,12 +328,14 @@ fn parts(before: &TableIs, now: &TableIs, asked: &AskedTable, found: &mut Vec<Dr
     let attached = |part: &&PartIs| again(part) || !were.contains(&part.oid) && !part.born;
     let attached = now.parts.iter().filter(attached);
     told.extend(attached.map(|part| format!("{} was attached", part.table)));
-    let gone = before.parts.iter().filter(|part| !are.contains(&part.oid));
+    // Of a log rows that go are not followed, in whatever way.
+    let stays = |_: &&PartIs| !asked.appended;
+    let gone = before.parts.iter().filter(stays).filter(|part| !are.contains(&part.oid));
     told.extend(gone.map(|part| format!("{} was detached or dropped", part.table)));
     let altered = before.columns.iter().any(|column| {
         now.columns.iter().any(|is| is.name == column.name && is.altered != column.altered)
     });
-    for part in before.parts.iter().filter(|_| !altered) {
+    for part in before.parts.iter().filter(stays).filter(|_| !altered) {
         if now.parts.iter().any(|is| is.oid == part.oid && is.file != part.file) {
             told.push(format!("{} was truncated or rewritten", part.table));
         }

@@ -26,7 +26,9 @@ pub use self::sentinel::{PgSentinel, held};
 pub struct Asked {
     /// The publication.
     pub publication: String,
-    /// regraft made it, and may alter it.
+    /// The publication of new rows beside it, where there are tables of which only these are followed.
+    pub appended: Option<String>,
+    /// regraft made them, and may alter them.
     pub own_publication: bool,
     /// Source tables, those that are only joined too, with the columns that the mapping reads.
     pub sources: Vec<AskedTable>,
@@ -70,6 +72,8 @@ pub struct AskedTable {
     pub table: TableName,
     /// `pg_class.oid` when the mapping was resolved.
     pub oid: Oid,
+    /// Only its new rows are followed.
+    pub appended: bool,
     /// Names of columns.
     pub columns: Vec<String>,
     /// Source tables that are copied anew to make its rows in the target again.
@@ -99,6 +103,8 @@ pub struct Names {
 pub struct Standing {
     /// The publication; `None` when there is none.
     pub publication: Option<PublicationIs>,
+    /// That of new rows.
+    pub appended: Option<PublicationIs>,
     /// Source tables.
     pub sources: Vec<TableIs>,
     /// Target tables.

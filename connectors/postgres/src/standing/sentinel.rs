@@ -90,7 +90,8 @@ impl PgSentinel {
             let end = at_source.log_end().await?;
             let same = |(at, when): (PgLsn, Instant)| Some(at) == end && now < when + TRUSTED;
             if !at_source.guarded.is_some_and(same) {
-                let oids: Vec<_> = self.asked.sources.iter().map(|table| table.oid).collect();
+                let whole = self.asked.sources.iter().filter(|table| !table.appended);
+                let oids: Vec<_> = whole.map(|table| table.oid).collect();
                 writes::withdraw(client, server, place, &self.asked.publication, &oids).await?;
                 at_source.guarded = end.map(|end| (end, now));
             }

@@ -50,7 +50,7 @@ pub struct Audit {
     /// Writes marks at the source, and holds the lock.
     control: Client,
     name: String,
-    publication: String,
+    publications: Vec<String>,
     pause: bool,
 }
 
@@ -64,7 +64,7 @@ impl Audit {
         source: (Client, String),
         control: Client,
         target: (Client, String),
-        (name, publication): (&str, &str),
+        (name, publications): (&str, Vec<String>),
         pause: bool,
     ) -> Result<Self> {
         for (client, place) in [(&source.0, &source.1), (&target.0, &target.1)] {
@@ -76,8 +76,8 @@ impl Audit {
             let set = client.batch_execute("SET synchronous_commit = local").await;
             set.map_err(|error| classify(&error, &source.1))?;
         }
-        let (name, publication) = (name.to_owned(), publication.to_owned());
-        Ok(Self { source, target, control, name, publication, pause })
+        let name = name.to_owned();
+        Ok(Self { source, target, control, name, publications, pause })
     }
 
     /// The session at the source.
@@ -154,9 +154,9 @@ impl Audit {
 
     async fn begin_paused(&self) -> Result<Moment> {
         let fail = |error| self.at_source(&error);
-        let tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_publication_tables \
-                      WHERE pubname = $1 ORDER BY 1";
-        let tables = self.control.query(tables, &[&self.publication]).await.map_err(fail)?;
+        let tables = "SELECT DISTINCT format('%I.%I', schemaname, tablename) FROM pg_publication_tables \
+                      WHERE pubname = ANY ($1) ORDER BY 1";
+        let tables = self.control.query(tables, &[&self.publications]).await.map_err(fail)?;
         let tables: Vec<String> = tables.iter().map(|row| row.get(0)).collect();
         // What waits for the lock makes others wait, too.
         let lock = format!(
@@ -229,13 +229,13 @@ impl Audit {
     async fn no_writer(&self) -> Result<bool> {
         let sql = "WITH t AS MATERIALIZED (\
                        SELECT format('%I.%I', schemaname, tablename)::regclass AS oid \
-                       FROM pg_publication_tables WHERE pubname = $1) \
+                       FROM pg_publication_tables WHERE pubname = ANY ($1)) \
                    SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'relation' \
                        AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') \
                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
                        AND relation IN (SELECT oid FROM t UNION \
                            SELECT p.relid FROM t, pg_partition_tree(t.oid) AS p))";
-        let row = self.control.query_one(sql, &[&self.publication]).await;
+        let row = self.control.query_one(sql, &[&self.publications]).await;
         Ok(row.map_err(|error| self.at_source(&error))?.get(0))
     }
 }

@@ -95,7 +95,7 @@ pub(super) async fn missing(
             .filter_map(|(at, _)| named(*at))
             .collect(),
         columns,
-        many: !compiled.single(),
+        many: !compiled.single() && compiled.statement.keyless().is_none(),
     })
 }
 

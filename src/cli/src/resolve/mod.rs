@@ -6,6 +6,7 @@
 
 pub(crate) mod ddl;
 mod foreign_keys;
+mod keyless;
 mod names;
 mod one_key;
 pub mod overloads;
@@ -268,7 +269,10 @@ impl Compiled {
 
     /// Another one means that the rows in the target may not be those that would come now.
     fn fingerprint(&self) -> String {
-        let statement = self.statement.fingerprint();
+        let mut statement = self.statement.fingerprint();
+        if let Some(keyless) = self.statement.keyless() {
+            statement = format!("{statement} {}", keyless.as_str());
+        }
         match &self.evaluation {
             Evaluation::Own(mapper) => format!("{statement} by {}", mapper.title()),
             _ => statement,
@@ -435,6 +439,7 @@ pub async fn resolve(
         }
         resolution.statements.push(report);
     }
+    keyless::judge(settings, &compiled, &mut resolution.findings);
     target::tell_apart(&mut routes, &compiled, &mut resolution.findings);
     let findings = &mut resolution.findings;
     writes::judge(source, &compiled, findings).await?;
@@ -557,6 +562,7 @@ fn assemble(
                 table: table.clone(),
                 oid: source.oid,
                 key: key.clone(),
+                keyless: statement.keyless(),
                 identity: source.identity,
                 statements: vec![],
                 together: vec![],

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use regraft_core::{Code, Error, Oid, ReplicaIdentity, Result, TableName};
+use regraft_core::{Code, Error, Keyless, Oid, ReplicaIdentity, Result, TableName};
 use regraft_mapping::{KeyedRead, SourceTable, Statement, TableRef, TypeKind, TypeNames};
 use regraft_postgres::catalog::{Catalog, Table, UserType};
 use regraft_postgres::classify;
@@ -39,7 +39,10 @@ pub(super) async fn compile(
     };
     let (schema, name) = (written.schema.as_deref(), written.name.as_str());
     let mut table = catalog.table(schema, name, Code::SourceMissing).await?;
-    let mut key = key(&table, &statement)?;
+    let mut key = match statement.keyless() {
+        Some(keyless) => without_key(&table, &statement, keyless)?,
+        None => key(&table, &statement)?,
+    };
     readable(&table, side, findings);
     let mut tables = vec![(written.clone(), table.name.clone())];
     if let Some(named) = statement.mapper() {
@@ -74,6 +77,12 @@ pub(super) async fn compile(
     };
     let evaluation = match refusal {
         Ok(mapper) => Evaluation::Streamed(mapper),
+        Err(refusal) if statement.keyless().is_some() => {
+            return Err(refusal.remedy(
+                "rows without a key cannot be read by the source either: write the SELECT over one table, with what \
+                 regraft evaluates, or give the table a key",
+            ));
+        }
         Err(refusal) if several => {
             let shape = Shape { side, catalog: &catalog, prepared: &prepared };
             let joined = read::joined(&shape, &statement, refusal, findings).await?;
@@ -222,8 +231,26 @@ pub(super) fn prepared(
     })
 }
 
-pub(super) fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
-    let quoted = table.name.quoted();
+/// Judges a table that is followed without a key.
+fn without_key(table: &Table, statement: &Statement, keyless: Keyless) -> Result<Vec<String>> {
+    let name = &table.name;
+    followed(table, statement)?;
+    if keyless == Keyless::Counted && table.identity != ReplicaIdentity::Full {
+        let what = format!(
+            "rows of {name} are to be counted, and the stream does not carry whole old rows"
+        );
+        return Err(Error::new(Code::SourceKeyMissing, what).at(statement.place()).remedy(format!(
+            "ALTER TABLE {} REPLICA IDENTITY FULL; or, if its rows are only ever inserted, -- regraft: \
+             append-only",
+            name.quoted()
+        )));
+    }
+    stream::sent(table, &[], statement)?;
+    Ok(Vec::new())
+}
+
+/// Refuses what has no change stream, or one that tells other rows than the SELECT gives.
+fn followed(table: &Table, statement: &Statement) -> Result<()> {
     if !matches!(table.kind, 'r' | 'p') {
         let what = format!("{} is not a table", table.name);
         return Err(Error::new(Code::NotStreamable, what)
@@ -237,13 +264,19 @@ pub(super) fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
              a statement of its own, or move the rows into partitions",
         ));
     }
+    stream::logged(table, statement)
+}
+
+pub(super) fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
+    let quoted = table.name.quoted();
+    followed(table, statement)?;
     if table.identity == ReplicaIdentity::Nothing {
         let what = format!("{} has REPLICA IDENTITY NOTHING", table.name);
-        return Err(Error::new(Code::SourceKeyMissing, what)
-            .at(statement.place())
-            .remedy(format!("ALTER TABLE {quoted} REPLICA IDENTITY DEFAULT")));
+        return Err(Error::new(Code::SourceKeyMissing, what).at(statement.place()).remedy(format!(
+            "ALTER TABLE {quoted} REPLICA IDENTITY DEFAULT; or, if its rows are only ever inserted, write -- regraft: \
+             append-only above the statement"
+        )));
     }
-    stream::logged(table, statement)?;
     let key = table.stream_key().ok_or_else(|| {
         let what = if table.deferrable_key() {
             "a DEFERRABLE primary key, which PostgreSQL takes for no replica identity"
@@ -253,7 +286,9 @@ pub(super) fn key(table: &Table, statement: &Statement) -> Result<Vec<String>> {
         let what = format!("{} has {what}", table.name);
         Error::new(Code::SourceKeyMissing, what).at(statement.place()).remedy(format!(
             "ALTER TABLE {quoted} ADD PRIMARY KEY (…), or ALTER TABLE {quoted} REPLICA IDENTITY \
-             USING INDEX … with a unique index over NOT NULL columns"
+             USING INDEX … with a unique index over NOT NULL columns; or follow it without a key: if its rows are \
+             only ever inserted, by -- regraft: append-only above the statement, else by -- regraft: counted and \
+             ALTER TABLE {quoted} REPLICA IDENTITY FULL"
         ))
     })?;
     stream::carried(table, &key, statement)?;

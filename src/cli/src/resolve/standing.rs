@@ -1,11 +1,12 @@
 //! What a mapping stands on, for the look at it from time to time.
 
 use regraft_core::segment::Route;
-use regraft_core::{Code, Error, Oid, Result, Subject, TableName};
+use regraft_core::{Code, Error, Keyless, Oid, Result, Subject, TableName};
 use regraft_mapping::KeyedRead;
 use regraft_postgres::catalog::Table;
 use regraft_postgres::classify;
 use regraft_postgres::endpoint::AS_REGRAFT;
+use regraft_postgres::slot::of_appended;
 use regraft_postgres::standing::{Asked, AskedTable, Names, Policy, Standing};
 use regraft_settings::{ForeignKeys, HeldOnDrift, OnDrift, Settings};
 
@@ -35,6 +36,13 @@ pub(super) fn asked(
         let keys = statement.key.iter().cloned();
         let read = (&statement.source.name, statement.source.oid, columns.chain(keys).collect());
         add(&mut asked.sources, read, route);
+        if statement.statement.keyless() == Some(Keyless::Appended) {
+            asked.appended = of_appended(&asked.publication).ok();
+            let own = asked.sources.iter_mut().find(|known| known.oid == statement.source.oid);
+            if let Some(own) = own {
+                own.appended = true;
+            }
+        }
         for trace in statement.evaluation.traces() {
             let columns = mentioned(statement, &trace.from);
             let read = (&trace.from.name, trace.from.oid, columns);
@@ -130,6 +138,7 @@ fn add(
         tables.push(AskedTable {
             table: name.clone(),
             oid,
+            appended: false,
             columns: Vec::new(),
             copies: Vec::new(),
             targets: Vec::new(),

@@ -8,7 +8,7 @@ use regraft_core::{Code, Error, ReplicaIdentity, Result};
 use regraft_postgres::catalog::{Table, TableColumn};
 use regraft_postgres::classify;
 
-use super::{Compiled, Evaluation, Side, one_key, route_columns, types, written};
+use super::{Compiled, Evaluation, Side, keyless, one_key, route_columns, types, written};
 use crate::finding::Finding;
 
 /// Tables that are looked into by one query.
@@ -40,8 +40,9 @@ pub(super) async fn route(
     let names = columns(compiled, &table)?;
     let mut columns = route_columns(&names, compiled);
     types::of_columns((source, side), compiled, &table, &mut columns, findings).await?;
-    let key = table.target_key().unwrap_or_default();
-    if key.is_empty() || !key.iter().all(|name| names.contains(name)) {
+    let keyless = compiled.statement.keyless();
+    let key = table.target_key().filter(|_| keyless.is_none()).unwrap_or_default();
+    if keyless.is_none() && (key.is_empty() || !key.iter().all(|name| names.contains(name))) {
         let what = if key.is_empty() {
             format!("the target {} has no key", table.name)
         } else {
@@ -51,11 +52,17 @@ pub(super) async fn route(
             "give the target a primary key, not deferrable, whose columns the statement fills",
         ));
     }
-    let owner = owner(compiled, &names)?;
+    let owner = match keyless {
+        None => owner(compiled, &names)?,
+        Some(_) => None,
+    };
     let owner_names: Vec<_> = owner.iter().flatten().map(|&at| names[at].clone()).collect();
     advise(side, compiled, &table, &owner_names, findings);
     findings.extend(triggers(&table, trusted, &compiled.statement.place()));
-    findings.extend(one_key::advise(compiled, &names, &table, &key));
+    match keyless {
+        None => findings.extend(one_key::advise(compiled, &names, &table, &key)),
+        Some(keyless) => findings.extend(keyless::advise(compiled, &names, &table, keyless)),
+    }
     let route = Route {
         source: compiled.source.name.clone(),
         target: table.name.clone(),
@@ -64,6 +71,7 @@ pub(super) async fn route(
         single: compiled.single(),
         total: compiled.declaration.rows == Count::One,
         key_is_owner: owner.is_some() && key.iter().all(|name| owner_names.contains(name)),
+        keyless: keyless.is_some(),
         source_key: compiled.key.clone(),
         rewrite: !compiled.single() && table.references_to == 0,
         only: Vec::new(),

@@ -108,7 +108,7 @@ pub(super) fn statement(
         read.key.iter().zip(owner).map(column).collect()
     });
     let names: Vec<_> = route.columns.iter().map(|column| column.name.as_str()).collect();
-    let key = target.table.target_key().unwrap_or_default();
+    let key = target.table.target_key().filter(|_| !route.keyless).unwrap_or_default();
     let target_key =
         key.iter().filter_map(|name| names.iter().position(|found| found == name)).collect();
     VerifyStatement {

@@ -1,7 +1,7 @@
 //! What publishing the source tables does to the application that writes to them, and whether partitions
 //! identify their rows as the mapping relies on.
 
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Error, Keyless, Result};
 use regraft_postgres::catalog::Table;
 use regraft_postgres::writes::Leaf;
 
@@ -18,7 +18,11 @@ pub(super) async fn judge(
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     // With what its old images are to hold.
-    let sources = compiled.iter().map(|statement| (&statement.source, statement.key.clone()));
+    let appended = |statement: &&Compiled| statement.statement.keyless() == Some(Keyless::Appended);
+    let sources = compiled
+        .iter()
+        .filter(|statement| !appended(statement))
+        .map(|statement| (&statement.source, statement.key.clone()));
     let traced = compiled.iter().flat_map(|statement| statement.evaluation.traces());
     let traced = traced.map(|trace| (&trace.from, trace.from.stream_key().unwrap_or_default()));
     let mut tables: Vec<(&Table, Vec<String>)> = Vec::new();

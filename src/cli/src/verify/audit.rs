@@ -22,6 +22,7 @@ use crate::args::VerifyArgs;
 use crate::mappers::Mappers;
 use crate::out::{out, outln};
 use crate::resolve::{Side, resolve};
+use crate::setup::publications;
 
 /// Between looks at whether somebody follows.
 const LOOK: Duration = Duration::from_secs(1);
@@ -144,7 +145,7 @@ impl Asked {
         };
         let wanted: Vec<_> = statements.iter().filter(named).collect();
         let sides = ((source.client, source.place), (target.client, target.place));
-        let names = (settings.name.as_str(), settings.source.publication.as_str());
+        let names = (settings.name.as_str(), publications(settings));
         let audit = Audit::new(sides.0, control, sides.1, names, args.pause_writes);
         let audit = audit.await.map_err(one)?;
         let mut audited = Audited::default();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use regraft_core::contract::ChangeStream;
 use regraft_core::{
-    Change, Code, Drifted, Error, Key, Relation, ReplicaIdentity, Result, Subject, TableName, Tuple,
+    Change, Code, Drifted, Error, Key, Keyless, Relation, ReplicaIdentity, Result, Subject,
+    TableName, Tuple,
 };
 use regraft_telemetry::metrics::ChangeOperation;
 
@@ -27,14 +28,18 @@ impl<S: ChangeStream> Follower<'_, S> {
         });
         match change {
             Change::Insert { relation, new } => {
-                let Some(table) = self.mapped(relation) else { return Ok(true) };
+                let Some(table) = self.keyed(relation, change)? else {
+                    return self.limited().await;
+                };
                 self.count(table, ChangeOperation::Insert);
                 let key = self.key(table, new)?;
                 self.touch(table, &key, false);
                 self.batch.insert(table, key, new);
             }
             Change::Update { relation, old, new } => {
-                let Some(table) = self.mapped(relation) else { return Ok(true) };
+                let Some(table) = self.keyed(relation, change)? else {
+                    return self.limited().await;
+                };
                 self.count(table, ChangeOperation::Update);
                 let new_key = self.key(table, new)?;
                 let old_key = old.as_ref().map(|old| self.key(table, old.tuple())).transpose()?;
@@ -60,7 +65,9 @@ impl<S: ChangeStream> Follower<'_, S> {
                 }
             }
             Change::Delete { relation, old } => {
-                let Some(table) = self.mapped(relation) else { return Ok(true) };
+                let Some(table) = self.keyed(relation, change)? else {
+                    return self.limited().await;
+                };
                 self.count(table, ChangeOperation::Delete);
                 let key = self.key(table, old.tuple())?;
                 self.touch(table, &key, false);
@@ -68,7 +75,10 @@ impl<S: ChangeStream> Follower<'_, S> {
             }
             Change::Truncate { relations } => {
                 for relation in relations {
-                    if let Some(table) = self.mapped(relation) {
+                    let Some(table) = self.mapped(relation) else { continue };
+                    if self.plan.tables[table].keyless.is_some() {
+                        self.truncated(table);
+                    } else {
                         self.count(table, ChangeOperation::Truncate);
                         self.progress.touch(table);
                         self.windows.truncate(table);
@@ -77,9 +87,13 @@ impl<S: ChangeStream> Follower<'_, S> {
                 }
             }
         }
-        // A transaction of any size passes through a fixed budget: what is netted so far goes into
-        // the open target transaction. One that is nearly through is given some more, as a batch that
-        // is sent whole can be written beside others.
+        self.limited().await
+    }
+
+    /// A transaction of any size passes through a fixed budget: what is netted so far goes into
+    /// the open target transaction. One that is nearly through is given some more, as a batch that
+    /// is sent whole can be written beside others.
+    async fn limited(&mut self) -> Result<bool> {
         let Options { batch_rows, batch_bytes, .. } = *self.options;
         let full = self.batch.rows() + self.traces.values() >= batch_rows + batch_rows / 2
             || self.batch.bytes() >= batch_bytes + batch_bytes / 2;
@@ -110,7 +124,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         self.progress.changed(table, key);
     }
 
-    fn count(&mut self, table: usize, operation: ChangeOperation) {
+    pub(super) fn count(&mut self, table: usize, operation: ChangeOperation) {
         self.inside_changes += 1;
         self.pending.changes += 1;
         self.tables[table].changes[operation as usize] += 1;
@@ -121,6 +135,15 @@ impl<S: ChangeStream> Follower<'_, S> {
     fn mapped(&self, relation: &Relation) -> Option<usize> {
         let table = *self.by_oid.get(&relation.oid)?;
         self.tables[table].anew_from.is_none().then_some(table)
+    }
+
+    /// The planned table of a relation whose rows have a key. A change of one whose rows have none is taken in.
+    fn keyed(&mut self, relation: &Relation, change: &Change) -> Result<Option<usize>> {
+        let Some(table) = self.mapped(relation) else { return Ok(None) };
+        match self.plan.tables[table].keyless {
+            Some(keyless) => self.counted((table, keyless), change).map(|()| None),
+            None => Ok(Some(table)),
+        }
     }
 
     fn key(&self, table: usize, tuple: &Tuple) -> Result<Key> {
@@ -199,12 +222,15 @@ impl<S: ChangeStream> Follower<'_, S> {
         let planned = &self.plan.tables[table];
         // Where each statement copies the key, whole old rows are more than it needs.
         let mut statements = planned.statements.iter();
-        let by_key = statements.all(|&at| self.plan.routes[at].owner.is_some());
+        let by_key =
+            planned.keyless.is_none() && statements.all(|&at| self.plan.routes[at].owner.is_some());
         let needs = match planned.identity {
             ReplicaIdentity::Full if by_key => ReplicaIdentity::Default,
             identity => identity,
         };
-        if identifies(relation, needs, &planned.key) {
+        // Of rows that are only appended there are no old images.
+        let appended = planned.keyless == Some(Keyless::Appended);
+        if appended || identifies(relation, needs, &planned.key) {
             return Ok(());
         }
         let what = format!(
@@ -280,7 +306,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         tables
     }
 
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         match self.transaction {
             Some(transaction) => {
                 format!(", in the transaction committed at {}", transaction.commit_lsn)

@@ -7,7 +7,7 @@ use regraft_core::{Key, Position, Result, Segment, Snapshot, fail_point};
 use regraft_telemetry::record;
 use tokio::sync::oneshot;
 
-use super::Follower;
+use super::{CopyMessage, Follower};
 use crate::windows::{Closed, Touched, Watched};
 
 /// Content of an attempt's first watermark, behind its prefix.
@@ -19,6 +19,8 @@ pub(crate) enum ChunkMessage {
     Open { token: u64, table: usize, opened: oneshot::Sender<()> },
     /// The chunk of an open window; its watermark is about to be put into the stream.
     Data { token: u64, chunk: PlannedChunk, data: ChunkData, outcome: oneshot::Sender<Joined> },
+    /// Of the copy of a table whose rows have no key.
+    Copy(CopyMessage),
     /// The chunk of an open window will not come.
     Cancel { token: u64 },
     /// Targets, as they are printed, whose rows may be missing until a comparison has mended them.
@@ -49,6 +51,7 @@ impl<S: ChangeStream> Follower<'_, S> {
             ChunkMessage::Data { token, chunk, data, outcome } => {
                 self.waiting.insert(token, (chunk, data, outcome));
             }
+            ChunkMessage::Copy(message) => self.copy_message(message),
             ChunkMessage::Cancel { token } => {
                 self.windows.cancel(token);
                 self.waiting.remove(&token);
@@ -98,6 +101,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         }
         let inside = self.transaction.filter(|_| !self.skipping).map(|t| t.xid);
         self.windows.open(token, table, inside);
+        self.opens_copy(table);
         if opened.send(()).is_err() {
             self.windows.cancel(token);
         }
@@ -127,10 +131,18 @@ impl<S: ChangeStream> Follower<'_, S> {
 
     /// A chunk joins the stream here.
     pub(super) async fn join(&mut self, token: u64) -> Result<bool> {
-        while !self.waiting.contains_key(&token) && !self.watched.contains_key(&token) {
+        let known = |follower: &Self| {
+            follower.waiting.contains_key(&token)
+                || follower.watched.contains_key(&token)
+                || follower.copied.contains_key(&token)
+        };
+        while !known(self) {
             // The reader hands the data over before it writes the watermark.
             let Ok(message) = self.ports.chunks.try_recv() else { return Ok(true) };
             self.chunk_message(message);
+        }
+        if self.copied(token) {
+            return Ok(true);
         }
         if let Some((snapshot, outcome)) = self.watched.remove(&token) {
             outcome.send(self.windows.watched(token, &snapshot)).ok();

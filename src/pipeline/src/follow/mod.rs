@@ -10,6 +10,7 @@
 
 mod changes;
 mod chunks;
+mod keyless;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use regraft_core::chunk::{ChunkData, ChunkScope};
 use regraft_core::contract::{ChangeStream, LedgerState, PlannedChunk, WATERMARK_PREFIX};
-use regraft_core::segment::Commit;
+use regraft_core::segment::{ChunkDone, Commit};
 use regraft_core::{
     Code, Error, Event, Lsn, Oid, Position, Relation, Result, Segment, Snapshot, Transaction,
     fail_point,
@@ -30,6 +31,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::chunks::{ChunkMessage, Joined, START};
+pub(crate) use self::keyless::CopyMessage;
+use self::keyless::Copying;
 use crate::batch::Batch;
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
@@ -97,6 +100,10 @@ pub(crate) struct Follower<'a, S> {
     reached_start: bool,
     /// Chunks read, whose watermark has not been seen.
     waiting: HashMap<u64, (PlannedChunk, ChunkData, oneshot::Sender<Joined>)>,
+    /// Copies that were read, whose watermark has not been seen: table, and what to tell of them.
+    copied: HashMap<u64, (usize, ChunkDone, oneshot::Sender<Joined>)>,
+    /// Readers of copies whose rows are in the batch.
+    taken: Vec<oneshot::Sender<()>>,
     /// Windows that have to wait until their table is copied anew.
     deferred: Vec<(u64, usize, oneshot::Sender<()>)>,
     /// Windows of verifications that have to wait for the end of the transaction.
@@ -117,6 +124,8 @@ struct TableState {
     /// It begins anew here: changes before are ignored. With its rows cleared, unless they are kept.
     anew_from: Option<Lsn>,
     keeps_rows: bool,
+    /// Its rows have no key, and are not copied yet.
+    copying: Option<Copying>,
     /// Rows of it were, or are, to be read by key: until they are, they may be missing.
     reads_keys: bool,
     /// Changes since the last segment, by operation.
@@ -134,6 +143,7 @@ struct Pending {
     /// Segments without a commit were sent: the target transaction is open.
     midway: bool,
     anew: Vec<usize>,
+    chunks_done: Vec<ChunkDone>,
     recorded: Instant,
     recorded_at: Position,
 }
@@ -154,8 +164,13 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             let reads_keys = state.pending.iter().any(|chunk| {
                 chunk.table == planned.table && !matches!(chunk.scope, ChunkScope::Range { .. })
             });
+            let planned_before = known.is_some_and(|table| table.fully_planned);
+            let begun = state.pending.iter().any(|chunk| chunk.table == planned.table);
+            let copied =
+                planned.keyless.is_some() && (begun || options.backfill && !planned_before);
+            let copying = copied.then(Copying::default);
             let keeps_rows = known.is_some_and(|table| table.keeps_rows);
-            TableState { anew_from, keeps_rows, reads_keys, ..TableState::default() }
+            TableState { anew_from, keeps_rows, reads_keys, copying, ..TableState::default() }
         });
         let tables: Vec<_> = tables.collect();
         let by_oid = plan.tables.iter().enumerate().map(|(at, table)| (table.oid, at)).collect();
@@ -187,10 +202,13 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 since: now,
                 midway: false,
                 anew: Vec::new(),
+                chunks_done: Vec::new(),
                 recorded: now,
                 recorded_at: state.position,
             },
             waiting: HashMap::new(),
+            copied: HashMap::new(),
+            taken: Vec::new(),
             deferred: Vec::new(),
             watches: Vec::new(),
             watched: HashMap::new(),
@@ -205,17 +223,23 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     pub(crate) async fn run(mut self) -> Result<(Followed, S)> {
         let ended = loop {
             // A batch may leave only between transactions, and only when nothing more is at hand.
+            let stalled = self.is_stalled();
             let may_close = self.pending.moved
                 && self.transaction.is_none()
-                && !self.stream.ready()
+                && (stalled || !self.stream.ready())
                 && !self.whole;
             let segments = self.ports.segments.clone();
             tokio::select! {
                 biased;
                 () = self.ports.cancel.cancelled() => break Followed::Stopped,
                 Ok(()) = self.ports.durable.changed() => self.acknowledge(),
-                Some(message) = self.ports.chunks.recv() => self.chunk_message(message),
-                events = self.stream.next() => {
+                Some(message) = self.ports.chunks.recv() => {
+                    self.chunk_message(message);
+                    if !self.make_room().await? {
+                        break Followed::ApplierGone;
+                    }
+                }
+                events = self.stream.next(), if !stalled => {
                     let events = events?;
                     if !self.events(events).await? {
                         break Followed::ApplierGone;
@@ -363,6 +387,11 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 self.tables[table].reads_keys = true;
             }
         }
+        segment.chunks_done = std::mem::take(&mut self.pending.chunks_done);
+        for taken in std::mem::take(&mut self.taken) {
+            // The reader may be gone.
+            taken.send(()).ok();
+        }
         segment.anew = std::mem::take(&mut self.pending.anew)
             .into_iter()
             .map(|table| self.plan.tables[table].table.clone())
@@ -394,6 +423,13 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         pending.recorded = Instant::now();
         pending.recorded_at = pending.position;
         Ok(segment)
+    }
+
+    /// There is something to commit.
+    fn stirred(&mut self) {
+        if !std::mem::replace(&mut self.pending.moved, true) {
+            self.pending.since = Instant::now();
+        }
     }
 
     async fn close(&mut self) -> Result<bool> {

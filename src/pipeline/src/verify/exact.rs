@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 use regraft_core::contract::ChunkReader;
 use regraft_core::verify::{Compare, Difference, Digest, Finding, Seen, Settled, Verifier};
 use regraft_core::{Code, Key, Position, Result, Traced};
-use regraft_reconcile::{Comparison, Left, Look, row_digest};
+use regraft_reconcile::{Comparison, Left, Look, Sum, row_digest};
 use regraft_telemetry::record;
 use tokio::sync::oneshot;
 
@@ -23,8 +23,8 @@ const WHOLE: &[u8] = &[0];
 pub(super) struct Whole {
     /// Rows that are equal, and the sum of their digests.
     pub(super) equal: (u64, Digest),
-    /// Rows that differ.
-    pub(super) found: Vec<Finding>,
+    /// How many rows are missing, surplus and different.
+    pub(super) found: [u64; 3],
     /// Nothing was touched meanwhile, so that they do.
     pub(super) certain: bool,
 }
@@ -172,22 +172,100 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let (seen, watched) = match self.exactly(state, at, None, &mut both).await {
             Ok(Some(seen)) => seen,
             Ok(None) => return Ok(None),
-            Err(error) if error.code() == Code::ChunkTooLarge => return Ok(None),
+            Err(error) if error.code() == Code::ChunkTooLarge => {
+                let keyless = self.statements[at].key.is_empty();
+                return if keyless { self.summed(state, at).await } else { Ok(None) };
+            }
             Err(error) => return Err(error),
         };
         let left = both.left();
+        let differs = !left.is_empty();
+        let certain = !differs || quiet(&seen, watched.as_ref());
         let equal = both.equal();
+        let (found, told) = if self.statements[at].key.is_empty() {
+            let found = [left.source.len() as u64, left.target.len() as u64, 0];
+            (found, keyless(found))
+        } else {
+            let pairs = left.pairs(&[], &self.statements[at].key);
+            let told: Vec<_> = pairs.into_iter().map(finding).collect();
+            let of = |difference| told.iter().filter(|f| f.difference == difference).count() as u64;
+            ([Difference::Missing, Difference::Surplus, Difference::Different].map(of), told)
+        };
+        self.tell_whole(at, (equal, found, told), certain, &seen).await.map(Some)
+    }
+
+    /// The same by sums alone, for rows without a key that come in too different an order to be held.
+    async fn summed(&mut self, state: &mut State, at: usize) -> Result<Option<Whole>> {
+        let mut sums = Sums::default();
+        let Some((seen, watched)) = self.exactly(state, at, None, &mut sums).await? else {
+            return Ok(None);
+        };
+        let [(source, of_source), (target, of_target)] = sums.0;
+        let found = if of_source == of_target && source == target {
+            [0; 3]
+        } else {
+            let (missing, surplus) = (source.saturating_sub(target), target.saturating_sub(source));
+            [missing, surplus, u64::from(missing + surplus == 0)]
+        };
+        let equal = if found == [0; 3] { (source, of_source.digest()) } else { (0, [0; 32]) };
+        let certain = found == [0; 3] || quiet(&seen, watched.as_ref());
+        self.tell_whole(at, (equal, found, keyless(found)), certain, &seen).await.map(Some)
+    }
+
+    async fn tell_whole(
+        &mut self,
+        at: usize,
+        (equal, found, told): ((u64, Digest), [u64; 3], Vec<Finding>),
+        certain: bool,
+        seen: &Seen,
+    ) -> Result<Whole> {
         self.count(at, equal.0);
-        let quiet = watched.is_some_and(|watched| watched == Watched::default());
-        let certain = left.is_empty() || (quiet && !seen.all_pending && seen.pending.is_empty());
-        let pairs = left.pairs(&[], &self.statements[at].key);
-        let found: Vec<_> = pairs.into_iter().map(finding).collect();
         if certain {
             let owner = Key(WHOLE.into());
-            let settled = Settled { owner, equal: Vec::new(), found: found.clone() };
+            let settled = Settled { owner, equal: Vec::new(), found: told };
             self.found(at, vec![settled], seen.position).await?;
         }
-        Ok(Some(Whole { equal, found, certain }))
+        Ok(Whole { equal, found, certain })
+    }
+}
+
+/// Nothing was touched while both sides were read.
+fn quiet(seen: &Seen, watched: Option<&Watched>) -> bool {
+    let untouched = watched.is_some_and(|watched| *watched == Watched::default());
+    untouched && !seen.all_pending && seen.pending.is_empty()
+}
+
+/// Rows without a key that differ, as one finding: nothing tells which they are but all of their values.
+fn keyless(found: [u64; 3]) -> Vec<Finding> {
+    let difference = match found {
+        [0, 0, 0] => return Vec::new(),
+        [_, 0, 0] => Difference::Missing,
+        [0, _, 0] => Difference::Surplus,
+        _ => Difference::Different,
+    };
+    let (key, columns) = (Key(Box::default()), Vec::new());
+    vec![Finding { difference, key, columns, source: None, target: None, rows: (None, None) }]
+}
+
+/// Numbers of rows, and the sums of their digests, of the source and of the target.
+#[derive(Default)]
+struct Sums([(u64, Sum); 2]);
+
+impl Sums {
+    fn add(&mut self, side: usize, row: &[u8]) {
+        let (rows, sum) = &mut self.0[side];
+        *rows += 1;
+        sum.add(row_digest(row));
+    }
+}
+
+impl Compare for Sums {
+    fn source(&mut self, row: Bytes) {
+        self.add(0, &row);
+    }
+
+    fn target(&mut self, row: Bytes) {
+        self.add(1, &row);
     }
 }
 
