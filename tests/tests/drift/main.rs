@@ -3,6 +3,7 @@
 
 mod columns;
 mod held;
+mod held_rows;
 mod meaning;
 mod partitions;
 mod position;
