@@ -291,7 +291,8 @@ impl PgLedger {
     }
 
     /// Has a source table begin anew with the rows that the target has: its changes before `from` are
-    /// ignored, as a comparison finds what they left.
+    /// ignored, as a comparison finds what they left. So it does rows whose keys were still to be read, and
+    /// which may be keys of another type by now.
     ///
     /// # Errors
     /// When the server refuses.
@@ -306,8 +307,12 @@ impl PgLedger {
                    WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3 AND anew_from IS NULL";
         let parameters: [&(dyn ToSql + Sync); 4] =
             [&name, &table.schema, &table.name, &PgLsn::from(from.0)];
-        let done = client.execute(sql, &parameters).await;
-        done.map(drop).map_err(|error| classify(&error, &format!("{place}, ledger")))
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        client.execute(sql, &parameters).await.map_err(fail)?;
+        let sql = "DELETE FROM regraft.chunks WHERE pipeline = $1 AND source_schema = $2 \
+                   AND source_table = $3 AND done_at IS NULL AND (keys IS NOT NULL OR trace IS NOT NULL)";
+        let done = client.execute(sql, &[&name, &table.schema, &table.name]).await;
+        done.map(drop).map_err(fail)
     }
 
     /// Notes an error, or that there is none any more.

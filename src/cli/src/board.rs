@@ -127,6 +127,10 @@ impl Board {
             (Phase::CatchingUp | Phase::Streaming, Some(_)) => {}
             (phase, _) => return Err(phase.as_str().to_owned()),
         }
+        if self.progress().is_some_and(|progress| progress.is_mending()) {
+            let what = "mending: rows that may be stale are compared, and mended where they differ";
+            return Err(what.to_owned());
+        }
         if let Some(limit) = limits.ready_unverified {
             let age = status.verification.oldest_seconds;
             let limit_text = format_duration(limit);

@@ -5,6 +5,7 @@ use std::path::Path;
 use regraft_core::{Code, Error, Result};
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::slot::{Publication, Slot};
+use regraft_postgres::standing::{Held, aside};
 use regraft_postgres::writes::Leaf;
 use regraft_settings::Settings;
 use serde_json::json;
@@ -75,7 +76,12 @@ async fn look(
     };
     let one = |error: Error| vec![error];
     let mut resolution = resolve(&settings, mappers, (&source, &target), &[]).await.map_err(one)?;
-    slot_and_publication(&settings, &source, &mut resolution).await.map_err(one)?;
+    let held = held(&settings, &target).await.map_err(one)?;
+    slot_and_publication(&settings, &source, &held, &mut resolution).await.map_err(one)?;
+    resolution.findings.extend(held.iter().map(|held| {
+        let what = format!("the table is held: {}", held.what);
+        Finding::warning(what, held.table.to_string(), &held.remedy)
+    }));
     ledger(&settings, &source, &target, &mut resolution).await.map_err(one)?;
     room(&settings, [&source, &target], &mut resolution).await.map_err(one)?;
     let mut sampled = None;
@@ -87,6 +93,14 @@ async fn look(
         sampled = Some(report);
     }
     Ok((resolution, sampled))
+}
+
+/// Tables that the daemon goes on without; none where it cannot keep its ledger.
+async fn held(settings: &Settings, target: &Side) -> Result<Vec<Held>> {
+    match may_keep_ledger(target).await? {
+        Some(_) => Ok(Vec::new()),
+        None => aside(&target.client, &target.place, &settings.name).await,
+    }
 }
 
 /// What keeps the servers from being asked keeps nobody from reading the mapping.
@@ -162,6 +176,7 @@ async fn room(settings: &Settings, sides: [&Side; 2], resolution: &mut Resolutio
 async fn slot_and_publication(
     settings: &Settings,
     side: &Side,
+    held: &[Held],
     resolution: &mut Resolution,
 ) -> Result<()> {
     let slot = Slot::find(&side.client, &side.place, &settings.source.slot).await?;
@@ -187,8 +202,12 @@ async fn slot_and_publication(
         }
     }
     let Some(resolved) = &resolution.resolved else { return Ok(()) };
-    let tables = resolved.plan.published();
     let name = &settings.source.publication;
+    let mut tables = resolved.plan.published();
+    if settings.makes(name) {
+        // Tables that are held are not in the plan, and leave it until they are again.
+        tables.retain(|table| !held.iter().any(|held| held.table == *table));
+    }
     let found = Publication::find(&side.client, &side.server, &side.place, name).await?;
     let fit = match &found {
         Some(publication) => publication.fit(name, &side.place, &tables).err(),

@@ -14,7 +14,10 @@ use crate::load;
 use crate::mappers::Mappers;
 use crate::out::outln;
 use crate::resolve::{Side, resolve};
-use crate::verify::{Until, drive, findings, is_repairable, known_tables, ledger, print_findings};
+use crate::verify::{
+    HeldTarget, Until, drive, findings, held_targets, is_repairable, known_tables, ledger,
+    print_findings,
+};
 
 /// Findings that are listed.
 const LISTED: i64 = 10_000;
@@ -25,7 +28,7 @@ const ASKS: u32 = 5;
 const ASK_WAIT: Duration = Duration::from_millis(200);
 
 /// Says what would be repaired, or has it repaired and waits for it. Exit status 1 when rows that differ
-/// are left.
+/// are left, or held.
 ///
 /// # Errors
 /// When a server cannot be asked, or the mapping is not in order.
@@ -46,8 +49,13 @@ pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
         true => findings(&target, &settings, &args.tables, LISTED).await.map_err(one)?,
         false => open.clone(),
     };
+    let held = match args.tables.is_empty() {
+        true => held_targets(&target, &settings.name).await.map_err(one)?,
+        false => Vec::new(),
+    };
     if args.json {
-        outln!("{:#}", json!({ "found": open.len(), "asked": asked, "open": left }));
+        let held: Vec<_> = held.iter().map(HeldTarget::json).collect();
+        outln!("{:#}", json!({ "held": held, "found": open.len(), "asked": asked, "open": left }));
     } else if !args.apply {
         // It is asked for again by name: what keeps such rows may be gone.
         let repairable = open.iter().filter(|finding| finding["by_key"] == true).count();
@@ -63,7 +71,10 @@ pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
             outln!("what was found meanwhile is repaired by another `regraft repair --apply`");
         }
     }
-    Ok(u8::from(!left.is_empty()))
+    if !args.json {
+        held.iter().for_each(|held| outln!("not repaired: {held}"));
+    }
+    Ok(u8::from(!left.is_empty() || !held.is_empty()))
 }
 
 /// Asks until it is done: a transaction that the target ended, of a deadlock say, has changed nothing.

@@ -59,6 +59,8 @@ struct State {
     verified_since: Option<SystemTime>,
     /// The error is over, and the ledger does not know it yet.
     recovered: bool,
+    /// Rows may be missing until a comparison that was asked for has mended them.
+    mending: bool,
 }
 
 /// An error as the status shows it.
@@ -320,6 +322,7 @@ impl Progress {
     pub(crate) fn loaded(&self, ledger: &LedgerState) {
         let mut state = self.state();
         state.position = Some(ledger.position);
+        state.mending = !ledger.mending.is_empty();
         state.idle_at = None;
         state.commit_time = ledger.commit_time;
     }
@@ -368,6 +371,15 @@ impl Progress {
 
     pub(crate) fn set_keys_to_read(&self, count: u64) {
         self.state().keys_to_read = count;
+    }
+
+    /// Rows are being compared because they may be stale, and are mended where they are.
+    pub fn is_mending(&self) -> bool {
+        self.state().mending
+    }
+
+    pub(crate) fn set_mending(&self, mending: bool) {
+        self.state().mending = mending;
     }
 
     pub(crate) fn set_refusing(&self, refusing: bool) {

@@ -4,6 +4,7 @@
 mod columns;
 mod held;
 mod held_names;
+mod held_rows;
 mod meaning;
 mod partitions;
 mod position;

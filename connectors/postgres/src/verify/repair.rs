@@ -1,7 +1,10 @@
 //! Repair: rows that differ are read from the source again, as chunks of keys that the pipeline joins to
 //! its stream: at one position, missing, surplus and different rows alike.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
 use regraft_core::sql::quote;
+use regraft_core::verify::Difference;
 use regraft_core::{Key, Result, fail_point};
 use tokio_postgres::types::ToSql;
 
@@ -22,6 +25,7 @@ impl PgVerifier {
     pub async fn repair(&self, targets: &[String], again: bool) -> Result<u64> {
         let mut asked = 0;
         self.begin_findings().await?;
+        let mut chunks = Vec::new();
         for statement in self.statements.iter() {
             let names = [statement.target.to_string(), statement.target.name.clone()];
             let named = targets.is_empty() || targets.iter().any(|name| names.contains(name));
@@ -31,7 +35,7 @@ impl PgVerifier {
             let sql = "UPDATE regraft.findings SET repair_at = now() WHERE pipeline = $1 \
                        AND fingerprint = $2 AND state = 'open' \
                            AND (repair_at IS NULL OR last_seen > repair_at OR $3 AND repair_at = 'infinity') \
-                       RETURNING owner, row_key";
+                       RETURNING owner, row_key, difference";
             let rows =
                 self.target.client.query(sql, &[&self.name, &statement.fingerprint, &again]).await;
             let rows = rows.map_err(|error| self.at_target(&error))?;
@@ -46,8 +50,21 @@ impl PgVerifier {
             let strays: Vec<_> = strays.map(|row| key(row, 1)).collect();
             self.remove(statement, &strays).await?;
             owners.retain(|owner| !owner.0.is_empty());
-            let (keys, impossible) = self.source_keys(statement, owners).await?;
-            self.remove_of(statement, &impossible).await?;
+            let surplus = Difference::Surplus.as_str();
+            let comes = rows.iter().filter(|row| row.get::<_, &str>(2) != surplus);
+            let comes: HashSet<&[u8]> = comes.map(|row| row.get(0)).collect();
+            let (come, go): (Vec<_>, Vec<_>) =
+                owners.into_iter().partition(|owner| comes.contains(owner.0.as_ref()));
+            for (goes, owners) in [(false, come), (true, go)] {
+                let (keys, impossible) = self.source_keys(statement, owners).await?;
+                self.remove_of(statement, &impossible).await?;
+                if !keys.is_empty() {
+                    chunks.push((statement, goes, keys));
+                }
+            }
+        }
+        self.in_order(&mut chunks).await?;
+        for (statement, _, keys) in &chunks {
             for keys in keys.chunks(CHUNK) {
                 let keys: Vec<_> = keys.iter().map(|key| key.0.as_ref()).collect();
                 let sql = "INSERT INTO regraft.chunks (pipeline, source_schema, source_table, keys) \
@@ -62,6 +79,36 @@ impl PgVerifier {
         }
         self.end_target().await?;
         Ok(asked)
+    }
+
+    /// Chunks are commits of their own, and foreign keys of the target may connect what is in them: rows come
+    /// to parents before they come to children, and then they go from children before they go from parents.
+    /// So no two chunks wait for each other, and one that is refused because it came too early is written
+    /// when it is tried again.
+    async fn in_order(&self, chunks: &mut [(&VerifyStatement, bool, Vec<Key>)]) -> Result<()> {
+        let targets: BTreeSet<_> = chunks.iter().map(|(s, ..)| s.target.to_string()).collect();
+        if targets.len() < 2 {
+            return Ok(());
+        }
+        let sql = "SELECT c.ns || '.' || c.name, p.ns || '.' || p.name FROM pg_constraint k, \
+                   LATERAL (SELECT n.nspname, r.relname FROM pg_class r JOIN pg_namespace n \
+                       ON n.oid = r.relnamespace \
+                       WHERE r.oid = coalesce(pg_partition_root(k.conrelid), k.conrelid)) AS c(ns, name), \
+                   LATERAL (SELECT n.nspname, r.relname FROM pg_class r JOIN pg_namespace n \
+                       ON n.oid = r.relnamespace \
+                       WHERE r.oid = coalesce(pg_partition_root(k.confrelid), k.confrelid)) AS p(ns, name) \
+                   WHERE k.contype = 'f'";
+        let rows = self.target.client.query(sql, &[]).await;
+        let rows = rows.map_err(|error| self.at_target(&error))?;
+        let keys: Vec<(String, String)> =
+            rows.iter().map(|row| (row.get(0), row.get(1))).filter(|(c, p)| c != p).collect();
+        let ranks = ranks(&keys);
+        let rank = |target: &str| i64::from(ranks.get(target).copied().unwrap_or_default());
+        chunks.sort_by_key(|(statement, goes, _)| {
+            let rank = rank(&statement.target.to_string());
+            (*goes, if *goes { -rank } else { rank })
+        });
+        Ok(())
     }
 
     /// Deletes rows that no statement can have made, as long as they are such rows.
@@ -177,5 +224,40 @@ impl PgVerifier {
             Some((at, Key(row.get::<_, Vec<u8>>(1).into_boxed_slice())))
         };
         Ok(rows.iter().filter_map(of).collect())
+    }
+}
+
+/// How many parents stand above a table, by pairs of child and parent. A cycle is broken anywhere.
+fn ranks(keys: &[(String, String)]) -> BTreeMap<&str, u32> {
+    let mut ranks: BTreeMap<&str, u32> = BTreeMap::new();
+    let most = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+    // Once for each step of the longest way up; more only where there is a cycle.
+    for _ in 0..keys.len() {
+        let mut changed = false;
+        for (child, parent) in keys {
+            let above = ranks.get(parent.as_str()).copied().unwrap_or_default();
+            let rank = ranks.entry(child.as_str()).or_default();
+            let wanted = above.saturating_add(1).min(most);
+            changed |= wanted > *rank;
+            *rank = wanted.max(*rank);
+        }
+        if !changed {
+            break;
+        }
+    }
+    ranks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_stand_above_their_children() {
+        let key = |child: &str, parent: &str| (child.to_owned(), parent.to_owned());
+        let keys = [key("c", "b"), key("c", "a"), key("b", "a"), key("x", "y"), key("y", "x")];
+        let ranks = ranks(&keys);
+        assert_eq!((ranks.get("a"), ranks["b"], ranks["c"]), (None, 1, 2));
+        assert!(ranks["x"] <= 5 && ranks["y"] <= 5);
     }
 }

@@ -21,6 +21,8 @@ use crate::setup::{lock, unlock};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A pipeline that is held for longer is given up.
 const HELD_MAX: Duration = Duration::from_secs(10);
+/// A daemon that makes its plan again has no lock for so long, at most.
+const AWAY_MAX: Duration = Duration::from_secs(20);
 
 /// The pipeline that follows.
 pub(super) struct Follower {
@@ -30,6 +32,8 @@ pub(super) struct Follower {
     cancel: CancellationToken,
     /// Since when an error holds it.
     held: Option<Instant>,
+    /// Since when no daemon has its lock.
+    away: Option<Instant>,
 }
 
 impl Follower {
@@ -57,7 +61,7 @@ impl Follower {
             let run = async move { pipeline.run(&settings, false, cancel).await };
             here = Some(AbortOnDropHandle::new(tokio::spawn(run)));
         }
-        Ok(Self { name: settings.name.clone(), here, cancel, held: None })
+        Ok(Self { name: settings.name.clone(), here, cancel, held: None, away: None })
     }
 
     /// Waits a little.
@@ -87,11 +91,15 @@ impl Follower {
             result.map_err(|error| {
                 Error::new(Code::Internal, "the pipeline ended").because(error)
             })??;
-        } else if self.here.is_none()
-            // Between two attempts, nobody has the lock.
-            && self.held.is_none()
-            && !PgLedger::is_running(&target.client, &target.place, &self.name).await?
+            return Ok(());
+        }
+        // Between two attempts, nobody has the lock.
+        if self.here.is_some()
+            || self.held.is_some()
+            || PgLedger::is_running(&target.client, &target.place, &self.name).await?
         {
+            self.away = None;
+        } else if self.away.get_or_insert_with(Instant::now).elapsed() > AWAY_MAX {
             let what = "the daemon ended before it was done";
             return Err(Error::new(Code::VerificationRefused, what)
                 .at(target.place.clone())

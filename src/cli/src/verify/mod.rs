@@ -41,7 +41,7 @@ const PRINTED: i64 = 20;
 /// Findings in a JSON report.
 const REPORTED: i64 = 10_000;
 
-/// Verifies, prints a report; exit status 1 when something differs.
+/// Verifies, prints a report; exit status 1 when something differs, or is held.
 ///
 /// # Errors
 /// When the request cannot be carried out, or a server cannot be asked.
@@ -67,8 +67,13 @@ pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
     }
     let audited = asked.carry_out((&settings, mappers), args, &target, &mut follower).await?;
     follower.stop().await;
+    let held = match args.tables.is_empty() {
+        true => held_targets(&target, &settings.name).await.map_err(one)?,
+        false => Vec::new(),
+    };
     if args.json {
         let mut report = report(&outcomes, &open);
+        report["held"] = held.iter().map(HeldTarget::json).collect();
         audited.add_to(&mut report);
         outln!("{report:#}");
     } else {
@@ -76,9 +81,10 @@ pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
             print(&outcomes, &open);
         }
         audited.print();
+        held.iter().for_each(|held| outln!("\nnot compared: {held}"));
     }
     let differ = outcomes.iter().any(|o| o.missing + o.surplus + o.different > 0);
-    Ok(u8::from(differ || audited.differs()))
+    Ok(u8::from(differ || audited.differs() || !held.is_empty()))
 }
 
 /// Asks the pipeline for a comparison; gives its id.
@@ -130,6 +136,46 @@ fn keys(written: &[String]) -> Result<Vec<Vec<String>>> {
     written.iter().map(key).collect()
 }
 
+/// A target that is not filled at present: a source table of it is held.
+pub(crate) struct HeldTarget {
+    pub(crate) target: String,
+    source: String,
+    code: String,
+}
+
+impl HeldTarget {
+    pub(crate) fn json(&self) -> Value {
+        json!({ "target": self.target, "source": self.source, "code": self.code })
+    }
+}
+
+impl std::fmt::Display for HeldTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { target, source, code } = self;
+        write!(
+            f,
+            "{target} is held with {source} [{code}], and its rows are stale; `regraft resume` says why, and \
+             `regraft resume --accept {source}` brings them in line"
+        )
+    }
+}
+
+/// Those targets, in the order of their names.
+pub(crate) async fn held_targets(target: &Side, name: &str) -> Result<Vec<HeldTarget>> {
+    let sql = "SELECT DISTINCT s.target, s.source, h.error ->> 'code' FROM regraft.statements s \
+               JOIN regraft.held h ON h.pipeline = s.pipeline \
+                   AND s.source = h.source_schema || '.' || h.source_table \
+               WHERE s.pipeline = $1 ORDER BY 1, 2";
+    let rows = target.client.query(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
+    let code = |row: &tokio_postgres::Row| row.get::<_, Option<String>>(2).unwrap_or_default();
+    let held = rows.iter().map(|row| HeldTarget {
+        target: row.get(0),
+        source: row.get(1),
+        code: code(row),
+    });
+    Ok(held.collect())
+}
+
 /// The targets that are meant by names of targets, or of sources, whose rows fill all of theirs.
 pub(crate) async fn known_tables(
     target: &Side,
@@ -150,6 +196,16 @@ pub(crate) async fn known_tables(
         let side = if of(0).next().is_some() { 0 } else { 1 };
         let targets: Vec<_> = of(side).map(|names| names[0].clone()).collect();
         if targets.is_empty() {
+            let held = held_targets(target, name).await?;
+            if let Some(held) = held.iter().find(|held| is(&held.target) || is(&held.source)) {
+                let what =
+                    format!("{wanted} is held, and nothing is done about its rows meanwhile");
+                let remedy =
+                    format!("`regraft resume --accept {}` brings them in line", held.source);
+                return Err(Error::new(Code::VerificationRefused, what)
+                    .at("--tables")
+                    .remedy(remedy));
+            }
             let what = format!("the mapping fills no table {wanted}, and reads none of that name");
             let names: BTreeSet<_> = known.iter().flatten().map(String::as_str).collect();
             let names = names.into_iter().collect::<Vec<_>>().join(", ");

@@ -61,6 +61,8 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             if is_touched(&owner) {
                 if look.tries >= TRIES_MAX
                     && let Some(pass) = &mut state.pass
+                    // What is to be mended waits, as a copy does: nobody would look for it later.
+                    && !pass.mends()
                 {
                     pass.give_up(statement, &owner);
                 }

@@ -49,7 +49,7 @@ use crate::progress::Progress;
 const LOOK_OWNERS: usize = 500;
 /// With so many owners on the list, no further ranges are compared.
 const LOOKS_MAX: usize = 50_000;
-/// A request gives up on an owner that changed so often while it was looked at.
+/// A request that does not mend gives up on an owner that changed so often while it was looked at.
 const TRIES_MAX: u32 = 12;
 /// How often changed keys are looked for.
 const TICK: Duration = Duration::from_millis(250);
@@ -232,11 +232,16 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         self.reader.rest();
         let asks = state.ticks.is_multiple_of(REQUEST_TICKS);
         state.ticks += 1;
-        if asks
-            && state.pass.is_none()
-            && let Some((id, request)) = self.verifier.request().await?
-        {
-            state.pass = Some(self.begin(state, id, request).await?);
+        if asks && state.pass.is_none() {
+            match self.verifier.request().await? {
+                Some((id, request)) => {
+                    if request.repair {
+                        self.progress.set_mending(true);
+                    }
+                    state.pass = Some(self.begin(state, id, request).await?);
+                }
+                None => self.progress.set_mending(false),
+            }
         }
         if self.progress.has_findings() {
             for (at, owner) in self.verifier.under_repair().await? {
