@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use crate::support::{Case, Given, assert_says, ready, stop, until_true};
 
-const SOURCE: &str = "
+pub(crate) const SOURCE: &str = "
     CREATE TABLE items (id bigint PRIMARY KEY, grade int, grade_new int);
     INSERT INTO items SELECT i, i, -i FROM generate_series(1, 20) AS i;
     CREATE TABLE notes (id bigint PRIMARY KEY, body text);
     INSERT INTO notes SELECT i, 'b' || i FROM generate_series(1, 20) AS i;
     CREATE TABLE kinds (id bigint PRIMARY KEY, label text);
     INSERT INTO kinds SELECT i, 'k' || i FROM generate_series(1, 5) AS i";
-const TARGET: &str = "
+pub(crate) const TARGET: &str = "
     CREATE TABLE goods (id bigint PRIMARY KEY, grade int);
     CREATE TABLE remarks (id bigint PRIMARY KEY, body text);
     CREATE TABLE sorts (id bigint PRIMARY KEY, label text)";
-const MAPPING: &str = "INSERT INTO goods SELECT id, grade FROM items;
+pub(crate) const MAPPING: &str = "INSERT INTO goods SELECT id, grade FROM items;
 INSERT INTO remarks SELECT id, body FROM notes;
 INSERT INTO sorts SELECT id, label FROM kinds;
 ";
@@ -27,7 +27,7 @@ INSERT INTO sorts SELECT id, label FROM kinds;
 const EXCHANGED: &str =
     "ALTER TABLE items DROP COLUMN grade; ALTER TABLE items RENAME COLUMN grade_new TO grade";
 
-async fn running(extra: &str) -> (Case, Daemon) {
+pub(crate) async fn running(extra: &str) -> (Case, Daemon) {
     let given =
         Given { source: SOURCE, target: TARGET, mapping: MAPPING, extra, ..Given::default() };
     let case = Case::of(given).await;
@@ -37,7 +37,7 @@ async fn running(extra: &str) -> (Case, Daemon) {
 }
 
 /// Waits until so many tables are held, as the daemon and the ledger tell, and gives what the ledger tells.
-async fn held(case: &Case, daemon: &Daemon, count: usize) -> Vec<Value> {
+pub(crate) async fn held(case: &Case, daemon: &Daemon, count: usize) -> Vec<Value> {
     let count_of = |status: &Value| status["held"].as_array().map_or(0, Vec::len);
     wait_until("tables to be held", DEADLINE, async || {
         let (_, body) = daemon.http("/api/v1/status").await?;
@@ -55,7 +55,7 @@ async fn held(case: &Case, daemon: &Daemon, count: usize) -> Vec<Value> {
 }
 
 /// The other tables follow.
-async fn others_go_on(case: &Case) {
+pub(crate) async fn others_go_on(case: &Case) {
     case.at_source(
         "UPDATE notes SET body = body || '+'; INSERT INTO notes SELECT max(id) + 1 FROM notes",
     )
@@ -66,13 +66,13 @@ async fn others_go_on(case: &Case) {
     until_true(&case.databases.target, "the others to go on", &sql).await;
 }
 
-async fn accept(case: &Case, more: &[&str]) {
+pub(crate) async fn accept(case: &Case, more: &[&str]) {
     let finished = case.regraft(&[&["resume", "--accept"], more].concat()).await;
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
 }
 
 /// It goes on, in the same process, and everything is as the mapping says.
-async fn goes_on(case: &Case, daemon: &mut Daemon, mapping: &str) {
+pub(crate) async fn goes_on(case: &Case, daemon: &mut Daemon, mapping: &str) {
     held(case, daemon, 0).await;
     ready(daemon).await;
     equal(case, mapping).await;
@@ -84,7 +84,7 @@ async fn goes_on(case: &Case, daemon: &mut Daemon, mapping: &str) {
 }
 
 /// Waits until the targets are equal to their SELECTs, mended rows included.
-async fn equal(case: &Case, mapping: &str) {
+pub(crate) async fn equal(case: &Case, mapping: &str) {
     case.settled().await;
     let open = "SELECT count(*) = 0 FROM regraft.verifications WHERE finished_at IS NULL";
     until_true(&case.databases.target, "stale rows to be mended", open).await;

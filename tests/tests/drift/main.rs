@@ -3,6 +3,7 @@
 
 mod columns;
 mod held;
+mod held_sides;
 mod meaning;
 mod partitions;
 mod position;
