@@ -10,8 +10,8 @@ use regraft_core::chunk::{ChunkData, ChunkScope, Snapshot, StatementRows};
 use regraft_core::contract::{ChunkReader, SourceState, WATERMARK_PREFIX};
 use regraft_core::sql::quote;
 use regraft_core::{
-    Cell, Code, Error, Key, Lsn, Mapped, Mapper, Position, Result, Rows, TableName, Traced,
-    TupleBuilder, row,
+    Cell, Code, Drifted, Error, Key, Lsn, Mapped, Mapper, Position, Result, Rows, Subject,
+    TableName, Traced, TupleBuilder, row,
 };
 use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, RowStream};
@@ -208,7 +208,14 @@ impl PgReader {
 impl Session {
     fn error(&self, error: &tokio_postgres::Error, table: &ReadTable) -> Error {
         let place = format!("{}, reading {}", self.place, table.table);
-        of_source(classify(error, &place))
+        let error = of_source(classify(error, &place));
+        match error.code() {
+            // Of whatever the statements read: tables that are joined are told by nothing else.
+            Code::ShapeChanged => {
+                error.drifted(Drifted::of(Subject::Columns, vec![table.table.clone()]))
+            }
+            _ => error,
+        }
     }
 }
 

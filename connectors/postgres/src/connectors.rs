@@ -13,7 +13,7 @@ use crate::ledger::{Fence, PgLedger};
 use crate::replication::PgStream;
 use crate::sessions::Sessions;
 use crate::slot::{START_OVER, Server, Slot};
-use crate::standing::{self, Asked, How, PgSentinel, Resume};
+use crate::standing::{self, Asked, Gone, How, PgSentinel, Resume};
 use crate::verify::{PgVerifier, VerifySide, VerifyStatement};
 use crate::{Endpoint, WireConnection};
 use tokio_postgres::Client;
@@ -53,6 +53,8 @@ pub struct PgConnectors {
     pub verify: Arc<Vec<VerifyStatement>>,
     /// What the mapping stands on.
     pub asked: Arc<Asked>,
+    /// Of all sentinels.
+    pub gone: Gone,
     /// Findings keep the values of their rows.
     pub verify_values: bool,
     /// Of the ledger opened last.
@@ -118,7 +120,7 @@ impl Connectors for PgConnectors {
 
     fn sentinel(&mut self) -> PgSentinel {
         let (source, target) = (Arc::clone(&self.source), Arc::clone(&self.target));
-        PgSentinel::new(source, target, &self.name, Arc::clone(&self.asked))
+        PgSentinel::new(source, target, &self.name, Arc::clone(&self.asked), self.gone.clone())
     }
 
     async fn stream(&mut self, from: Position) -> Result<PgStream> {

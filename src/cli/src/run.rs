@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Error, Kind, Result};
 use regraft_pipeline::{Ending, Options, PATIENCE, Plan, Progress, VerifyOptions};
 use regraft_postgres::connectors::{Address, PgConnectors};
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::sessions::Deadlines;
+use regraft_postgres::standing::Gone;
 use regraft_postgres::writes;
 use regraft_settings::{ForeignKeys, Repair, Settings, UrlSource};
 use serde_json::json;
@@ -48,7 +49,8 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     // Before anything is made: a port that is taken is a mistake.
     board.serve(cancel.child_token()).await.map_err(|error| vec![error])?;
     let until_caught_up = args.until_caught_up;
-    let mut patience = if until_caught_up { Patience::For(PATIENCE) } else { Patience::ForServers };
+    let at_first = if until_caught_up { Patience::For(PATIENCE) } else { Patience::ForServers };
+    let mut patience = at_first;
     let mut args = args.clone();
     loop {
         // A slot is made only when the source's open transactions have ended, which may take long.
@@ -59,13 +61,14 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
         let progress = Arc::clone(&pipeline.progress);
         let ending = pipeline.run(&settings, until_caught_up, cancel.clone()).await;
         let ending = ending.map_err(|error| vec![error])?;
-        if ending != Ending::PlanAgain {
+        if !matches!(ending, Ending::PlanAgain | Ending::OtherPlan) {
             summary(&progress, ending, started.elapsed(), args.json);
             return Ok(0);
         }
         // What the command line asks for was done.
         (args.recopy, args.resync, args.accept_mapping) = (Vec::new(), Vec::new(), false);
-        patience = Patience::ForAll;
+        // One that waited for another daemon has yet to see whether its mapping is taken.
+        patience = if ending == Ending::PlanAgain { Patience::ForAll } else { at_first };
     }
 }
 
@@ -119,7 +122,13 @@ pub async fn prepare(
             .iter()
             .all(|error| matches!(error.code(), Code::Unreachable | Code::TargetUnavailable));
         let spent = matches!(patience, Patience::For(limit) if started.elapsed() > limit);
-        if !passing && !held || spent {
+        // Neither waiting nor a resumption mends these; a mapping that was edited meanwhile can be.
+        let over = |error: &Error| {
+            error.kind() == Kind::Unsafe
+                && error.drift().is_none()
+                && error.code() != Code::MappingChanged
+        };
+        if !passing && (!held || errors.iter().any(over)) || spent {
             return Err(errors);
         }
         if held && let Some(error) = errors.first() {
@@ -238,6 +247,7 @@ async fn set_up(
         fingerprints: resolved.fingerprints,
         verify: resolved.verify,
         asked: resolved.asked,
+        gone: Gone::default(),
         verify_values: settings.verify.values,
         fence: None,
     };

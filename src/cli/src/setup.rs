@@ -515,11 +515,18 @@ impl Setup<'_> {
         if generated && !found.generated {
             Publication::add_generated(client, place, name).await?;
         }
-        // What the mapping does not need any more would be guarded by nobody.
+        // What the mapping does not need any more is decoded for nothing.
         let needless = found.tables.iter().map(|published| &published.table);
         let needless: Vec<_> = needless.filter(|table| !tables.contains(table)).cloned().collect();
         if !needless.is_empty() {
-            Publication::remove(client, place, name, &needless).await?;
+            match Publication::remove(client, place, name, &needless).await {
+                // Somebody holds a lock on one of them. As long as they are published they are looked at like
+                // any other, and the next plan tries again.
+                Err(error) if error.code() == Code::TargetUnavailable => tracing::warn!(
+                    "tables that the mapping does not need stay in the publication {name} for now: {error:#}"
+                ),
+                removed => removed?,
+            }
         }
         let missing = found.missing(&tables);
         if missing.is_empty() {

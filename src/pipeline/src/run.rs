@@ -57,6 +57,8 @@ pub enum Ending {
     /// Something that the mapping stands on is not the same, and it is said how to go on: the plan has to
     /// be made again.
     PlanAgain,
+    /// Another daemon has changed the plan while this one waited: it has to be made again, if it still can be.
+    OtherPlan,
 }
 
 /// Runs the pipeline until told to stop, caught up (where asked for), or an error that a person has to
@@ -113,6 +115,11 @@ async fn attempts<C: Connectors>(
         progress.set_error(&error);
         whole = error.code() == Code::DuplicateTargetKey || whole && !moved;
         let drifted = error.drift().is_some();
+        // The daemon before this one held tables, or had them go on, while this one waited.
+        if error.code() == Code::MappingChanged {
+            tracing::warn!("the plan is made again: {error:#}");
+            return Ok(Ending::OtherPlan);
+        }
         if drifted && !options.until_caught_up && answered(connectors, &error).await {
             return Ok(Ending::PlanAgain);
         }
@@ -120,8 +127,8 @@ async fn attempts<C: Connectors>(
             Kind::Unavailable => !options.until_caught_up || since.elapsed() < PATIENCE,
             Kind::Refused => !options.until_caught_up,
             // Held at its position, it is as safe as one that ended.
-            Kind::Unsafe => !options.until_caught_up && drifted,
-            Kind::Usage | Kind::Internal => false,
+            Kind::Unsafe | Kind::Usage => !options.until_caught_up && drifted,
+            Kind::Internal => false,
         };
         if !tried_again {
             note(connectors, Some(&error), Phase::Stopped).await;

@@ -5,6 +5,7 @@ mod columns;
 mod held;
 mod held_names;
 mod held_rows;
+mod held_sides;
 mod meaning;
 mod partitions;
 mod position;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regraft_core::contract::Written;
 use regraft_core::segment::{Commit, Route};
-use regraft_core::{Code, Error, Lsn, Position, Result, Segment, fail_point};
+use regraft_core::{Code, Drifted, Error, Lsn, Position, Result, Segment, Subject, fail_point};
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Statement};
 
@@ -189,6 +189,17 @@ impl Lane {
                 "mend the target (a wider column, a missing partition, a constraint); the pipeline \
                  then goes on from its position by itself, and nothing is skipped",
             ),
+            // The plan was made for a target that took it.
+            Code::TargetMissing | Code::TargetColumn | Code::TypeMismatch => {
+                let at = (0..self.routes.len()).find(|&at| self.route_place(at) == place);
+                match at {
+                    Some(at) => error.drifted(Drifted::of(
+                        Subject::Columns,
+                        vec![self.routes[at].source.clone()],
+                    )),
+                    None => error,
+                }
+            }
             _ => error,
         }
     }

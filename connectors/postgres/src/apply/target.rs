@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use regraft_core::segment::Route;
-use regraft_core::{Code, Error, Result, TableName};
+use regraft_core::{Code, Drifted, Error, Result, Subject, TableName};
 use tokio_postgres::Client;
 
 use crate::catalog::{Catalog, Table, TableColumn};
@@ -82,7 +82,18 @@ pub(crate) async fn tables(client: &Client, place: &str, routes: &[Route]) -> Re
     for route in routes {
         if !tables.contains_key(&route.target) {
             let TableName { schema, name } = &route.target;
-            let table = catalog.table(Some(schema), name, Code::TargetMissing).await?;
+            let table = catalog.table(Some(schema), name, Code::TargetMissing).await;
+            let table = table.map_err(|error| match error.code() {
+                Code::TargetMissing => error.drifted(Drifted::of(
+                    Subject::Tables,
+                    routes
+                        .iter()
+                        .filter(|r| r.target == route.target)
+                        .map(|r| r.source.clone())
+                        .collect(),
+                )),
+                _ => error,
+            })?;
             tables.insert(route.target.clone(), table);
         }
     }
@@ -103,10 +114,12 @@ pub(crate) fn read(routes: &[Route], tables: &Tables, trusted: bool) -> Result<V
 }
 
 fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Target> {
+    // It had all of this when the plan was made.
+    let drifted = || Drifted::of(Subject::Columns, vec![route.source.clone()]);
     let output = |name: &String| route.columns.iter().position(|column| &column.name == name);
     let no_key = || {
         let what = format!("the target {} has no key that the SELECT fills", route.target);
-        Error::new(Code::TargetKeyMissing, what).at(&route.place).remedy(
+        Error::new(Code::TargetKeyMissing, what).at(&route.place).drifted(drifted()).remedy(
             "give it a primary key, or a unique index over NOT NULL columns, whose columns are all \
              in the statement",
         )
@@ -123,7 +136,7 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
     for column in &route.columns {
         columns.push(table.column(&column.name).ok_or_else(|| {
             let what = format!("the target {} has no column {}", route.target, column.name);
-            Error::new(Code::TargetColumn, what).at(&route.place)
+            Error::new(Code::TargetColumn, what).at(&route.place).drifted(drifted())
         })?);
     }
     let owner: Option<Vec<_>> = route

@@ -55,6 +55,26 @@ pub enum When {
 }
 
 impl Standing {
+    /// Columns of source tables that were accepted and are not there now. The stream tells of them only where
+    /// something is changed after them.
+    pub(super) fn gone(&self, now: &Standing, asked: &Asked) -> Vec<Drift> {
+        let mut found = Vec::new();
+        for before in &self.sources {
+            let table = asked.sources.iter().find(|asked| asked.table == before.table);
+            let is = now.sources.iter().find(|is| is.table == before.table && is.oid == before.oid);
+            let (Some(table), Some(is)) = (table, is) else { continue };
+            let columns = before.columns.iter().map(|column| &column.name);
+            let columns = columns.filter(|name| table.columns.contains(name));
+            for name in columns.filter(|&name| !is.columns.iter().any(|is| is.name == *name)) {
+                let what = format!("the column {name} of {} does not exist any more", before.table);
+                let drift =
+                    hold(table, Subject::Columns, what, "because the target's rows fit already");
+                found.push(Drift { code: Code::ShapeChanged, ..drift });
+            }
+        }
+        found
+    }
+
     /// What was accepted, and is not the same now.
     pub fn drift(&self, now: &Standing, asked: &Asked, when: When) -> Vec<Drift> {
         let mut found = Vec::new();
@@ -356,15 +376,18 @@ fn compare(asked: &AskedTable, subject: Subject, what: String) -> Drift {
 
 fn target(before: &TableIs, now: &Standing, asked: &AskedTable, found: &mut Vec<Drift>) {
     let name = &before.table;
-    let mut hold = |subject: Subject, what: String| {
-        found.push(hold(asked, subject, what, "because it holds the same rows"));
+    let mut hold = |subject: Subject, code: Code, what: String| {
+        let drift = hold(asked, subject, what, "because it holds the same rows");
+        found.push(Drift { code, ..drift });
     };
     let Some(after) = now.targets.iter().find(|table| table.table == *name) else {
-        return hold(Subject::Tables, format!("the target table {name} does not exist any more"));
+        let what = format!("the target table {name} does not exist any more");
+        return hold(Subject::Tables, Code::StandsOnOther, what);
     };
     if before.oid != after.oid {
         return hold(
             Subject::Tables,
+            Code::StandsOnOther,
             format!(
                 "the target {name} is another table than the one that was filled: that one was renamed, moved \
                  or dropped"
@@ -373,9 +396,13 @@ fn target(before: &TableIs, now: &Standing, asked: &AskedTable, found: &mut Vec<
     }
     for column in &before.columns {
         let is = after.columns.iter().find(|other| other.name == column.name);
-        if is.is_some_and(|is| is.number != column.number) {
+        if is.is_none() && asked.columns.contains(&column.name) {
+            let what = format!("the target {name} has no column {} any more", column.name);
+            hold(Subject::Columns, Code::TargetColumn, what);
+        } else if is.is_some_and(|is| is.number != column.number) {
             hold(
                 Subject::Columns,
+                Code::StandsOnOther,
                 format!(
                     "the column {} of the target {name} is another column than the one that was filled, by \
                      the same name",

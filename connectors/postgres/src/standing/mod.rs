@@ -19,7 +19,7 @@ pub use self::aside::{
 };
 pub use self::drift::{Drift, Reply, When};
 pub use self::record::{accept, known, mend, mended};
-pub use self::sentinel::{PgSentinel, held};
+pub use self::sentinel::{Gone, PgSentinel, held};
 
 /// What is to be looked up of a mapping.
 #[derive(Clone, Debug, Default)]

@@ -1,10 +1,10 @@
 //! Looks from time to time whether what the mapping stands on is the same.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use regraft_core::contract::Sentinel;
-use regraft_core::{Code, Drifted, Error, Result, TableName};
+use regraft_core::{Code, Drifted, Error, Lsn, Result, TableName};
 use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
@@ -28,6 +28,31 @@ pub struct PgSentinel {
     at_target: Option<(Client, String)>,
     /// What was accepted; of the ledger.
     known: Option<Standing>,
+    gone: Gone,
+}
+
+/// Columns that are not there any more, each with where the source's log ended when that was seen: once the
+/// pipeline is beyond it, the stream has had its chance to tell. Outlives a sentinel.
+#[derive(Clone, Debug, Default)]
+pub struct Gone(Arc<Mutex<Vec<(Drift, Lsn)>>>);
+
+impl Gone {
+    /// Takes what is gone now, where the log ends now; gives what the stream, which is at `position`, will
+    /// tell nothing of.
+    fn untold(&self, now: Vec<Drift>, end: Lsn, position: Lsn) -> Vec<Drift> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since =
+            |drift: &Drift| known.iter().find(|(known, _)| known == drift).map(|(_, at)| *at);
+        let now: Vec<_> = now
+            .into_iter()
+            .map(|drift| {
+                let at = since(&drift).unwrap_or(end);
+                (drift, at)
+            })
+            .collect();
+        *known = now;
+        known.iter().filter(|(_, at)| *at <= position).map(|(drift, _)| drift.clone()).collect()
+    }
 }
 
 struct AtSource {
@@ -57,9 +82,15 @@ impl AtSource {
 
 impl PgSentinel {
     /// Connects at the first look.
-    pub fn new(source: Address, target: Address, name: &str, asked: Arc<Asked>) -> Self {
+    pub fn new(
+        source: Address,
+        target: Address,
+        name: &str,
+        asked: Arc<Asked>,
+        gone: Gone,
+    ) -> Self {
         let name = name.to_owned();
-        Self { source, target, name, asked, at_source: None, at_target: None, known: None }
+        Self { source, target, name, asked, at_source: None, at_target: None, known: None, gone }
     }
 
     /// A session that searches what is built in and nothing else: what the catalog prints depends on it.
@@ -116,7 +147,17 @@ impl PgSentinel {
         };
         // Of a pipeline that an earlier regraft made: what is now is all that is known.
         let known = known.unwrap_or_else(|| now.clone());
-        let drift = known.drift(&now, &asked, When::Running);
+        let mut drift = known.drift(&now, &asked, When::Running);
+        let gone = known.gone(&now, &asked);
+        if gone.is_empty() {
+            self.gone.untold(gone, Lsn::default(), Lsn::default());
+        } else if let Some(end) = at_source.log_end().await? {
+            let sql = "SELECT position FROM regraft.pipelines WHERE name = $1";
+            let row = target.query_opt(sql, &[&self.name]).await;
+            let row = row.map_err(|error| classify(&error, target_place))?;
+            let position = row.map_or(Lsn::default(), |row| Lsn(row.get::<_, PgLsn>(0).into()));
+            drift.extend(self.gone.untold(gone, Lsn(end.into()), position));
+        }
         if let Some(held) = held(&drift, source_place) {
             return Err(held);
         }
@@ -201,7 +242,7 @@ impl Sentinel for PgSentinel {
 fn only_what_holds(error: Error) -> Result<()> {
     let holds =
         [Code::StandsOnOther, Code::PublicationGap, Code::PublicationUnfit, Code::WritesRefused];
-    if holds.contains(&error.code()) {
+    if error.drift().is_some() || holds.contains(&error.code()) {
         return Err(error);
     }
     tracing::debug!("the catalogues were not looked at: {error:#}");
