@@ -38,6 +38,8 @@ impl<'a> Holding<'a> {
         target: &'a Side,
     ) -> Result<Self> {
         let (client, place, name) = (&target.client, target.place.as_str(), &settings.name);
+        // That of a newer regraft may be of any form.
+        migrate_existing(target).await?;
         let registered = PgLedger::registered(client, place, name).await?;
         let (mut held, mut resume) = (Vec::new(), None);
         if registered.is_some() {

@@ -65,6 +65,14 @@ pub async fn mend(
     let request = json!({ "tables": targets, "repair": true }).to_string();
     let sql = "INSERT INTO regraft.verifications (pipeline, request) VALUES ($1, $2::text::jsonb)";
     client.execute(sql, &[&pipeline, &request]).await.map_err(|error| fail(&error, place))?;
+    // A repair that was asked for before says nothing of how these rows differ now. The lock is that of whoever
+    // writes findings.
+    let sql = "WITH locked AS MATERIALIZED ( \
+                   SELECT pg_advisory_xact_lock(hashtextextended('regraft.findings:' || $1, 0))) \
+               UPDATE regraft.findings SET repair_at = NULL FROM locked \
+               WHERE pipeline = $1 AND state = 'open' AND target = ANY($2)";
+    let done = client.execute(sql, &[&pipeline, &targets]).await;
+    done.map_err(|error| fail(&error, place))?;
     let what: Vec<_> = drift.iter().map(|drift| drift.what.as_str()).collect();
     for what in &what {
         tracing::warn!("{what}; its rows are compared, and mended where they differ");
