@@ -162,8 +162,8 @@ pub struct ResumeArgs {
     /// The configuration file.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Only these source tables; `all` stands for every table, and makes a lost slot anew. By default those
-    /// that are held.
+    /// Only these source tables, with those whose rows are connected with theirs. By default, and for `all`,
+    /// whatever is held.
     #[arg(value_name = "TABLE")]
     pub tables: Vec<String>,
     /// Accept what changed: make the plan again, compare the rows that it made stale, and mend those that
