@@ -14,6 +14,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr, reason = "see `out`")]
 
+mod accepted;
 pub mod args;
 pub mod board;
 pub mod check;

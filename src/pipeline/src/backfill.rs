@@ -33,8 +33,7 @@ use crate::progress::Progress;
 use crate::refused::{Refusal, Refusals};
 
 /// First and longest wait before a stale chunk is read again.
-pub(crate) const STALE_WAIT: (Duration, Duration) =
-    (Duration::from_millis(10), Duration::from_secs(2));
+const STALE_WAIT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
 /// How often the phase is looked at.
 const TICK: Duration = Duration::from_millis(500);
 /// How often, in ticks, the follower gets a snapshot, so that it can forget commits.
@@ -44,7 +43,7 @@ const BEAT_TICKS: u64 = 10;
 /// A pipeline that lags less than this follows the source.
 const STREAMING_LAG: Duration = Duration::from_secs(10);
 /// When a chunk has been stale for this long, the log says why.
-pub(crate) const STALE_NOTICE: Duration = Duration::from_secs(10);
+const STALE_NOTICE: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(crate) struct Backfill<R, L> {
@@ -586,9 +585,7 @@ struct ReadChunk {
 
 impl ReadChunk {
     async fn run<R: ChunkReader>(mut self, mut reader: R, chunk: PlannedChunk) -> Read<R> {
-        let mut wait = STALE_WAIT.0;
-        let started = Instant::now();
-        let mut noticed = false;
+        let mut stale = Stale::default();
         loop {
             match self.once(&mut reader, &chunk).await {
                 Ok(Some(Joined::Stale)) => {}
@@ -601,12 +598,7 @@ impl ReadChunk {
                 }
                 Err(error) => return (reader, chunk.id, Err(error.in_chunk(chunk.id))),
             }
-            if !noticed && started.elapsed() > STALE_NOTICE {
-                noticed = true;
-                tell_stale(&chunk);
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(STALE_WAIT.1);
+            stale.wait(&chunk).await;
         }
     }
 
@@ -645,13 +637,33 @@ impl ReadChunk {
     }
 }
 
-pub(crate) fn tell_stale(chunk: &PlannedChunk) {
-    tracing::warn!(
-        table = %chunk.table,
-        "a chunk waits for transactions that are committed in the log and not yet \
-         visible, or that ran when the daemon started; see wait_event and xact_start in \
-         pg_stat_activity of the source"
-    );
+/// The waits of a chunk for transactions that its snapshot has to see.
+pub(crate) struct Stale {
+    wait: Duration,
+    since: Instant,
+    told: bool,
+}
+
+impl Default for Stale {
+    fn default() -> Self {
+        Self { wait: STALE_WAIT.0, since: Instant::now(), told: false }
+    }
+}
+
+impl Stale {
+    /// Waits until the chunk may be read again, longer each time, and says once why.
+    pub(crate) async fn wait(&mut self, chunk: &PlannedChunk) {
+        if self.since.elapsed() > STALE_NOTICE && !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                table = %chunk.table,
+                "a chunk waits for transactions that are committed in the log and not yet \
+                 visible, or that ran when the daemon started; see wait_event and xact_start in \
+                 pg_stat_activity of the source"
+            );
+        }
+        tokio::time::sleep(self.wait).await;
+        self.wait = (self.wait * 2).min(STALE_WAIT.1);
+    }
 }
 
 /// Source rows that gave the rows of a statement: those of one stand together.

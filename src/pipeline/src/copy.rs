@@ -1,14 +1,14 @@
 //! Reads a table whose rows have no key: as a whole, in one snapshot, in parts that the target writes one by
 //! one. How it joins the stream is in [`crate::follow`].
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::Result;
 use regraft_core::contract::{ChunkReader, PlannedChunk};
 use regraft_core::segment::ChunkDone;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backfill::{STALE_NOTICE, STALE_WAIT, tell_stale};
+use crate::backfill::Stale;
 use crate::follow::{ChunkMessage, CopyMessage, Joined};
 
 /// See the module.
@@ -28,8 +28,7 @@ impl CopyTable {
         mut reader: R,
         chunk: PlannedChunk,
     ) -> (R, i64, Result<()>) {
-        let mut wait = STALE_WAIT.0;
-        let (started, mut noticed) = (Instant::now(), false);
+        let mut stale = Stale::default();
         loop {
             let read = self.once(&mut reader, &chunk).await;
             let ended = reader.end_copy().await;
@@ -38,11 +37,7 @@ impl CopyTable {
                 Ok(_) => return (reader, chunk.id, ended),
                 Err(error) => return (reader, chunk.id, Err(error)),
             }
-            if started.elapsed() > STALE_NOTICE && !std::mem::replace(&mut noticed, true) {
-                tell_stale(&chunk);
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(STALE_WAIT.1);
+            stale.wait(&chunk).await;
         }
     }
 
