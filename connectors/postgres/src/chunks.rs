@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -11,8 +12,9 @@ use regraft_core::contract::{ChunkReader, SourceState, WATERMARK_PREFIX};
 use regraft_core::sql::quote;
 use regraft_core::{
     Cell, Code, Drifted, Error, Key, Lsn, Mapped, Mapper, Position, Result, Rows, Subject,
-    TableName, Traced, TupleBuilder, row,
+    TableName, Traced, TupleBuilder, WIDE, row,
 };
+use tokio::sync::Semaphore;
 use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, RowStream};
 
@@ -21,6 +23,7 @@ use crate::connectors::{Address, of_role, place};
 use crate::given::{Carried, Given};
 use crate::often::Often;
 use crate::raw::RawValue;
+use crate::sessions::Wide;
 use crate::slot::names_standby;
 
 /// A source table that chunks are read of.
@@ -116,6 +119,8 @@ pub struct PgReader {
     traces: Arc<Vec<ReadTrace>>,
     session: Option<Arc<Session>>,
     used: Instant,
+    /// Of all readers of the pipeline, one at a time has a wide row.
+    wide: Wide,
     copy: Option<Copy>,
 }
 
@@ -126,6 +131,8 @@ struct Session {
     client: Client,
     place: String,
     state: Often,
+    /// A wide row came on it: its buffer has the size of that until it is closed.
+    swollen: AtomicBool,
 }
 
 /// What the source is at a moment.
@@ -156,33 +163,36 @@ impl Copy {
 const FETCH: &str = "FETCH FORWARD 5000 FROM regraft_copy";
 
 impl PgReader {
-    /// A reader on a connection of its own; `slot` is the pipeline's.
+    /// A reader on a connection of its own; `slot` is the pipeline's, and `wide` has one permit, for all its
+    /// readers.
     pub fn new(
         source: Address,
         application: String,
         slot: &str,
         tables: Arc<Vec<ReadTable>>,
         traces: Arc<Vec<ReadTrace>>,
+        wide: Arc<Semaphore>,
     ) -> Self {
-        let (session, used) = (None, Instant::now());
         Self {
             source,
             application,
             slot: slot.to_owned(),
             tables,
             traces,
-            session,
-            used,
+            session: None,
+            used: Instant::now(),
+            wide: Wide::new(wide),
             copy: None,
         }
     }
 
     async fn session(&mut self) -> Result<Arc<Session>> {
         self.used = Instant::now();
-        if let Some(session) = &self.session {
+        if let Some(session) = self.session.as_ref().filter(|session| !session.is_swollen()) {
             return Ok(Arc::clone(session));
         }
-        let endpoint = (self.source)()?;
+        self.session = None;
+        let endpoint = (self.source)()?.reading_in_turn(&self.wide);
         let client = endpoint.connect(&self.application).await;
         let client = client.map_err(|error| of_role("source", error))?;
         let place = place("source", &endpoint);
@@ -192,7 +202,8 @@ impl PgReader {
             .batch_execute("SET synchronous_commit = local; SET row_security = off")
             .await
             .map_err(|error| classify(&error, &place))?;
-        let session = Arc::new(Session { client, place, state: Often::new(STATE) });
+        let (state, swollen) = (Often::new(STATE), AtomicBool::new(false));
+        let session = Arc::new(Session { client, place, state, swollen });
         self.session = Some(Arc::clone(&session));
         Ok(session)
     }
@@ -206,6 +217,17 @@ impl PgReader {
 }
 
 impl Session {
+    fn is_swollen(&self) -> bool {
+        self.swollen.load(Ordering::Relaxed)
+    }
+
+    /// A row of so many bytes came.
+    fn brought(&self, bytes: usize) {
+        if bytes >= WIDE {
+            self.swollen.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn error(&self, error: &tokio_postgres::Error, table: &ReadTable) -> Error {
         let place = format!("{}, reading {}", self.place, table.table);
         let error = of_source(classify(error, &place));
@@ -390,6 +412,7 @@ impl ChunkReader for PgReader {
         scope: &ChunkScope,
         bytes_max: usize,
     ) -> Result<ChunkData> {
+        self.wide.release();
         let session = self.session().await?;
         let table = self.table(name)?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -397,8 +420,12 @@ impl ChunkReader for PgReader {
         let data = session.read_in_transaction(table, scope, bytes_max).await;
         // After an error the snapshot must go, too.
         let end = session.client.batch_execute("ROLLBACK").await;
+        let end = end.map_err(|e| session.error(&e, table));
+        if session.is_swollen() {
+            self.session = None;
+        }
         let data = data?;
-        end.map_err(|e| session.error(&e, table))?;
+        end?;
         Ok(data)
     }
 
@@ -496,12 +523,24 @@ impl ChunkReader for PgReader {
     fn beside(&self) -> Self {
         let (source, application) = (Arc::clone(&self.source), self.application.clone());
         let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
-        let session = self.session.clone();
-        Self { session, ..Self::new(source, application, &self.slot, tables, traces) }
+        let (session, wide) = (self.session.clone(), self.wide.clone());
+        Self {
+            source,
+            application,
+            slot: self.slot.clone(),
+            tables,
+            traces,
+            session,
+            used: self.used,
+            wide,
+            copy: None,
+        }
     }
 
     fn rest(&mut self) {
-        if self.used.elapsed() > IDLE {
+        self.wide.release();
+        let swollen = self.session.as_ref().is_some_and(|session| session.is_swollen());
+        if self.used.elapsed() > IDLE || swollen {
             self.session = None;
         }
     }
@@ -535,6 +574,7 @@ impl PgReader {
             };
             while let Some(row) = rows.try_next().await.map_err(|e| session.error(&e, table))? {
                 *some = true;
+                session.brought(row.raw_size_bytes());
                 bytes += match &statement.mapper {
                     None => append(&mut read, &row, 0)?,
                     Some(mapper) => map(&mut read, &row, (0, &statement.texts), mapper.as_ref())?,
@@ -580,6 +620,7 @@ impl Session {
                 let rows = rows.map_err(|error| self.error(&error, table))?;
                 let mut rows = std::pin::pin!(rows);
                 while let Some(row) = rows.try_next().await.map_err(|e| self.error(&e, table))? {
+                    self.brought(row.raw_size_bytes());
                     bytes += match &statement.mapper {
                         None => append(&mut read, &row, table.key.len())?,
                         Some(mapper) => {

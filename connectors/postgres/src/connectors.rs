@@ -16,6 +16,7 @@ use crate::slot::{START_OVER, Server, Slot};
 use crate::standing::{self, Asked, Gone, How, PgSentinel, Resume};
 use crate::verify::{PgVerifier, VerifySide, VerifyStatement};
 use crate::{Endpoint, WireConnection};
+use tokio::sync::Semaphore;
 use tokio_postgres::Client;
 
 /// Reads the address of a server anew, so that a changed secret is taken up at the next attempt.
@@ -59,6 +60,8 @@ pub struct PgConnectors {
     pub verify_values: bool,
     /// Of the ledger opened last.
     pub fence: Option<Fence>,
+    /// One permit: of the readers, one at a time has a wide row.
+    pub wide: Arc<Semaphore>,
 }
 
 impl PgConnectors {
@@ -103,7 +106,8 @@ impl Connectors for PgConnectors {
 
     fn reader(&mut self) -> PgReader {
         let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
-        PgReader::new(Arc::clone(&self.source), self.application(), &self.slot, tables, traces)
+        let (source, wide) = (Arc::clone(&self.source), Arc::clone(&self.wide));
+        PgReader::new(source, self.application(), &self.slot, tables, traces, wide)
     }
 
     async fn verifier(&mut self) -> Result<PgVerifier> {

@@ -20,7 +20,7 @@ use crate::replication::WireConnection;
 use crate::replication::restful::Socket;
 use crate::replication::socket::{self, Dial};
 use crate::replication::startup::{self, Startup};
-use crate::sessions::{AsItIs, Deadlines, Session, Sessions, Watched, guard};
+use crate::sessions::{AsItIs, Deadlines, Session, Sessions, Watched, Wide, guard};
 use crate::tls::{TlsMode, TlsSettings};
 use crate::{defaults, dsn};
 
@@ -89,6 +89,8 @@ pub struct Endpoint {
     deadlines: Deadlines,
     /// Who looks after its sessions, and what its server is called there.
     sessions: Sessions,
+    /// Its sessions read wide rows in their turn.
+    wide: Option<Wide>,
     role: Option<&'static str>,
 }
 
@@ -173,7 +175,8 @@ impl Endpoint {
         }
         let config = base_config(&config, tls.direct);
         let (deadlines, sessions) = (Deadlines::default(), Sessions::default());
-        Ok(Endpoint { config, servers, tls, schemas: Vec::new(), deadlines, sessions, role: None })
+        let (schemas, wide, role) = (Vec::new(), None, None);
+        Ok(Endpoint { config, servers, tls, schemas, deadlines, sessions, wide, role })
     }
 
     /// Sessions search these schemas after `pg_catalog`, in place of what the role searches: neither a
@@ -189,6 +192,12 @@ impl Endpoint {
     #[must_use]
     pub fn watched(self, role: &'static str, sessions: &Sessions, deadlines: Deadlines) -> Self {
         Self { deadlines, sessions: sessions.clone(), role: Some(role), ..self }
+    }
+
+    /// Has these sessions read wide rows in their turn.
+    #[must_use]
+    pub(crate) fn reading_in_turn(self, wide: &Wide) -> Endpoint {
+        Endpoint { wide: Some(wide.clone()), ..self }
     }
 
     /// Name of the database.
@@ -343,7 +352,7 @@ impl Endpoint {
     /// Has the session looked after, once its process at the server is known.
     fn watch(&self, socket: Box<dyn Socket>) -> (Watched, Arc<Session>) {
         let session = self.sessions.open(&self.label());
-        (Watched::new(socket, Arc::clone(&session)), session)
+        (Watched::new(socket, Arc::clone(&session), self.wide.clone()), session)
     }
 
     fn guard(&self, session: &Arc<Session>, process: Option<&str>) {

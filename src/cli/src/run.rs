@@ -14,6 +14,7 @@ use regraft_postgres::standing::Gone;
 use regraft_postgres::writes;
 use regraft_settings::{ForeignKeys, Repair, Settings, UrlSource};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
@@ -250,6 +251,7 @@ async fn set_up(
         gone: Gone::default(),
         verify_values: settings.verify.values,
         fence: None,
+        wide: Arc::new(Semaphore::new(1)),
     };
     let before = board.progress();
     let progress = Progress::new(&resolved.plan, holding.shown(), before.as_deref());

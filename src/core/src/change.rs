@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::position::Lsn;
 use crate::relation::{Oid, Relation};
+use crate::row::WIDE;
 use crate::tuple::Tuple;
 
 /// The old image that came with an update or delete.
@@ -58,6 +59,21 @@ pub enum Change {
         /// The published tables of the TRUNCATE statement.
         relations: Vec<Arc<Relation>>,
     },
+}
+
+impl Change {
+    /// It carries a row that is wide ([`WIDE`]).
+    pub fn is_wide(&self) -> bool {
+        let wide = |tuple: &Tuple| tuple.size() >= WIDE;
+        match self {
+            Change::Insert { new, .. } => wide(new),
+            Change::Update { old, new, .. } => {
+                wide(new) || old.as_ref().is_some_and(|old| wide(old.tuple()))
+            }
+            Change::Delete { old, .. } => wide(old.tuple()),
+            Change::Truncate { .. } => false,
+        }
+    }
 }
 
 /// Begin of a committed transaction.

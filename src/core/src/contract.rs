@@ -158,7 +158,8 @@ pub trait ChunkReader: Send {
     where
         Self: Sized;
 
-    /// Closes the connection when it was not needed for a while. It is opened again when it is.
+    /// What was read last is through: other readers may have their turn. Closes the connection when it was not
+    /// needed for a while; it is opened again when it is.
     fn rest(&mut self);
 }
 

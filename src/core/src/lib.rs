@@ -32,6 +32,6 @@ pub use key::Key;
 pub use mapper::{Declaration, Mapped, Mapper};
 pub use position::{Lsn, Position};
 pub use relation::{Column, Keyless, Oid, Relation, ReplicaIdentity, TableName};
-pub use row::{Row, Rows};
+pub use row::{Row, Rows, WIDE};
 pub use segment::{Commit, Segment, TableWrites};
 pub use tuple::{Cell, Tuple, TupleBuilder};

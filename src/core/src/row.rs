@@ -10,6 +10,10 @@
 
 use std::ops::Range;
 
+/// A row of so many bytes is *wide*. Memory for it is not had several times over: it is shared instead of
+/// copied, written in pieces, and given back once it is written. One is under way at a time.
+pub const WIDE: usize = 8 << 20;
+
 /// Many rows in one buffer.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
@@ -36,6 +40,11 @@ impl Rows {
     /// Bytes held.
     pub fn size(&self) -> usize {
         self.data.len()
+    }
+
+    /// Some row is wide.
+    pub fn has_wide(&self) -> bool {
+        self.size() >= WIDE && self.iter().any(|row| row.0.len() >= WIDE)
     }
 
     /// The buffer to append cells of the next row to, by [`put_null`] and [`put_value`].

@@ -3,6 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 
+use crate::row::WIDE;
+
 /// One column of a row image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell<'a> {
@@ -91,9 +93,13 @@ impl Tuple {
             + self.cells.len() * size_of::<CellRange>()
     }
 
-    /// The same row in a buffer of its own, so that the network buffer can be freed.
+    /// The same row in a buffer of its own, so that the network buffer can be freed. A wide row keeps
+    /// that buffer, if it is most of it.
     #[must_use]
     pub fn detach(&self) -> Tuple {
+        if self.size() >= WIDE && self.size() >= self.buffer.len() / 4 {
+            return self.clone();
+        }
         let mut builder = TupleBuilder::with_capacity(self.len(), self.size());
         self.iter().for_each(|cell| builder.push(cell));
         builder.finish()
@@ -104,6 +110,14 @@ impl Tuple {
     /// Correct only when `older` is the image of the same row directly before this change.
     #[must_use]
     pub fn filled_from(&self, older: &Tuple, has: impl Fn(usize) -> bool) -> Tuple {
+        if self.buffer.as_ptr_range() == older.buffer.as_ptr_range() {
+            let filled = |(at, cell): (usize, &CellRange)| match older.cells.get(at) {
+                Some(older) if cell.kind == CellKind::Unchanged && has(at) => *older,
+                _ => *cell,
+            };
+            let cells = self.cells.iter().enumerate().map(filled).collect();
+            return Self { buffer: self.buffer.clone(), cells };
+        }
         let mut builder = TupleBuilder::with_capacity(self.len(), self.size() + older.size());
         for (i, cell) in self.iter().enumerate() {
             builder.push(match cell {
@@ -230,6 +244,22 @@ mod tests {
         let want = [Cell::Binary(b"big"), Cell::Null, Cell::Binary(b"new"), Cell::Unchanged];
         assert_eq!(filled, tuple(&want));
         assert_eq!(new.filled_from(&old, |at| at != 0), new);
+    }
+
+    #[test]
+    fn images_of_one_message_and_wide_ones_are_shared() {
+        let frame = Bytes::from(vec![7; WIDE + 1]);
+        let (mut old, mut new) = (FrameTuple::new(frame.clone(), 2), FrameTuple::new(frame, 2));
+        old.push_value(false, 0, WIDE).unwrap();
+        old.push_null();
+        new.push_unchanged();
+        new.push_value(true, WIDE, 1).unwrap();
+        let (old, new) = (old.finish(), new.finish());
+        let filled = new.filled_from(&old, |_| true);
+        assert_eq!(filled, tuple(&[Cell::Binary(&[7; WIDE]), Cell::Text(&[7])]));
+        assert_eq!(filled.buffer.as_ptr(), old.buffer.as_ptr());
+        assert_eq!(filled.detach().buffer.as_ptr(), old.buffer.as_ptr());
+        assert_ne!(new.detach().buffer.as_ptr(), old.buffer.as_ptr());
     }
 
     #[test]

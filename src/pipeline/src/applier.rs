@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use regraft_core::contract::{Sink, Written};
 use regraft_core::segment::{ChunkDone, Commit};
-use regraft_core::{Position, Result, Segment};
+use regraft_core::{Position, Result};
 use regraft_telemetry::record;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
+use crate::follow::OnItsWay;
 use crate::progress::Progress;
 
 /// How often the sink is asked what is durable while something is not.
@@ -32,6 +33,8 @@ struct UnderWay {
     since: Instant,
     /// What the backfill has to know of it, once a commit follows.
     notes: Vec<Committed>,
+    /// No other segment with wide rows is made as long as it is here.
+    _wide: Option<OwnedSemaphorePermit>,
 }
 
 /// Takes segments from the follower to the sink.
@@ -60,7 +63,7 @@ impl<K: Sink> Applier<K> {
     }
 
     /// Runs until the segments end, and then until everything committed is durable.
-    pub(crate) async fn run(mut self, mut segments: mpsc::Receiver<Segment>) -> Result<()> {
+    pub(crate) async fn run(mut self, mut segments: mpsc::Receiver<OnItsWay>) -> Result<()> {
         let mut polled = Instant::now();
         loop {
             let waiting = self.newest > *self.durable.borrow();
@@ -90,7 +93,7 @@ impl<K: Sink> Applier<K> {
         Ok(())
     }
 
-    async fn write(&mut self, segment: Segment) -> Result<()> {
+    async fn write(&mut self, (segment, wide): OnItsWay) -> Result<()> {
         let chunks = segment.chunks_done.iter().cloned().map(Committed::Chunk);
         let keys = (!segment.to_read.is_empty()).then_some(Committed::KeysToRead);
         self.under_way.push_back(UnderWay {
@@ -107,6 +110,7 @@ impl<K: Sink> Applier<K> {
                 .sum(),
             since: Instant::now(),
             notes: chunks.chain(keys).collect(),
+            _wide: wide,
         });
         for written in self.sink.write(segment).await? {
             self.written(&written);

@@ -585,21 +585,22 @@ struct ReadChunk {
 
 impl ReadChunk {
     async fn run<R: ChunkReader>(mut self, mut reader: R, chunk: PlannedChunk) -> Read<R> {
-        let mut stale = Stale::default();
-        loop {
+        let (id, mut stale) = (chunk.id, Stale::default());
+        let read = loop {
             match self.once(&mut reader, &chunk).await {
                 Ok(Some(Joined::Stale)) => {}
                 // The follower is gone: the attempt is over, and its error is elsewhere.
-                Ok(Some(Joined::Joined) | None) => {
-                    return (reader, chunk.id, Ok(ReadEnd::Read(self.rows)));
-                }
+                Ok(Some(Joined::Joined) | None) => break Ok(ReadEnd::Read(self.rows)),
                 Err(error) if error.code() == Code::ChunkTooLarge => {
-                    return (reader, chunk.id, Ok(ReadEnd::TooLarge(chunk)));
+                    break Ok(ReadEnd::TooLarge(chunk));
                 }
-                Err(error) => return (reader, chunk.id, Err(error.in_chunk(chunk.id))),
+                Err(error) => break Err(error.in_chunk(id)),
             }
             stale.wait(&chunk).await;
-        }
+        };
+        // Others may wait until it is through.
+        reader.rest();
+        (reader, id, read)
     }
 
     /// `None` when the follower is gone.

@@ -41,6 +41,8 @@ pub(super) struct Lane {
     prepared: HashMap<String, Statement>,
     /// The planner is kept from joins by hash and from reading whole tables.
     pub(super) by_index: bool,
+    /// The role may make temporary tables.
+    pub(super) stages: bool,
     open: bool,
     /// Unique values that were put aside in the open transaction.
     pub(super) parked: Vec<Parked>,
@@ -75,7 +77,7 @@ impl Lane {
         routes: Arc<[Route]>,
         targets: Arc<[Target]>,
         fence: Fence,
-        trusted: bool,
+        (trusted, stages): (bool, bool),
     ) -> Result<Self> {
         let mut settings = SESSION.to_owned();
         if trusted {
@@ -97,6 +99,7 @@ impl Lane {
             fence,
             prepared: HashMap::new(),
             by_index,
+            stages,
             open: false,
             parked: Vec::new(),
             leaving: Vec::new(),

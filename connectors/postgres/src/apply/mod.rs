@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::classify;
 use crate::ledger::Fence;
 use apart::Apart;
 use lane::{Committed, Lane, Outcome};
@@ -74,6 +75,9 @@ impl PgSink {
             return Err(Error::new(Code::Internal, "a sink without a connection"));
         };
         let tables = target::tables(first, place, &routes).await?;
+        let sql = "SELECT has_database_privilege(current_database(), 'TEMP')";
+        let stages =
+            first.query_one(sql, &[]).await.map_err(|error| classify(&error, place))?.get(0);
         let apart = if clients.len() > 1 { Apart::new(&routes, &tables, trusted) } else { None };
         let targets: Arc<[_]> = target::read(&routes, &tables, trusted)?.into();
         let routes: Arc<[_]> = routes.into();
@@ -81,7 +85,8 @@ impl PgSink {
         let mut idle = Vec::new();
         for client in clients.into_iter().take(lanes) {
             let (routes, targets) = (Arc::clone(&routes), Arc::clone(&targets));
-            idle.push(Lane::new(client, place, routes, targets, fence.clone(), trusted).await?);
+            let how = (trusted, stages);
+            idle.push(Lane::new(client, place, routes, targets, fence.clone(), how).await?);
         }
         let (busy, in_flight) = (VecDeque::new(), VecDeque::new());
         Ok(Self { idle, open: None, busy, apart, in_flight, durable: None })

@@ -7,7 +7,7 @@ use futures_util::SinkExt;
 use regraft_core::row::{self, Row};
 use regraft_core::segment::{PatchGroup, Route, TableWrites};
 use regraft_core::sql::quote;
-use regraft_core::{Code, Error, Result, Rows, Segment};
+use regraft_core::{Code, Error, Result, Rows, Segment, WIDE};
 use tokio_postgres::types::ToSql;
 
 use super::lane::{Lane, Refused};
@@ -23,6 +23,8 @@ const BYTES_PER_STATEMENT: usize = 16 << 20;
 /// The header and end of a binary COPY: signature, flags, extension length; -1 columns.
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const COPY_END: &[u8] = &[0xff, 0xff];
+/// A message of a COPY is about so long.
+const COPY_PART: usize = 1 << 18;
 
 /// In which order removals and arrivals take place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,8 +285,8 @@ impl Lane {
         self.give(at, "new", &all, (rows, &all), 1).await
     }
 
-    /// Gives rows to a statement: as one array per column, or, where `unnest` would take the values apart, in
-    /// a temporary table of the session. `of` are the output columns that the `wanted` ones of the rows are, and
+    /// Gives rows to a statement: as one array per column, or in a temporary table of the session, where `unnest`
+    /// would take the values apart, and where arrays would be copies of wide rows. `of` are the output columns that the `wanted` ones of the rows are, and
     /// `name` tells sets of rows of one statement from each other.
     pub(super) async fn give(
         &mut self,
@@ -295,7 +297,9 @@ impl Lane {
         first: usize,
     ) -> Result<GivenRows> {
         let carried = of.iter().map(|&column| Carried::from(&self.routes[at].columns[column]));
-        if !carried.clone().any(Carried::is_array) {
+        let staged = carried.clone().any(Carried::is_array)
+            || self.stages && rows.iter().any(|row| is_wide(*row, wanted));
+        if !staged {
             let select = unnested(carried, first);
             return Ok(GivenRows { select, arrays: columns(rows.into_iter(), wanted) });
         }
@@ -307,8 +311,12 @@ impl Lane {
         self.run(&create, at, &[]).await?;
         self.run(&format!("DELETE FROM pg_temp.{table}"), at, &[]).await?;
         let copy = format!("COPY pg_temp.{table} FROM STDIN (FORMAT binary)");
-        let picked = picked(rows.into_iter(), wanted);
-        self.copy(at, &copy, of.len(), picked.iter().collect()).await?;
+        if wanted.iter().copied().eq(0..of.len()) {
+            self.copy(at, &copy, of.len(), rows).await?;
+        } else {
+            let picked = picked(rows.into_iter(), wanted);
+            self.copy(at, &copy, of.len(), picked.iter().collect()).await?;
+        }
         let carried = of.iter().map(|&column| Carried::from(&self.routes[at].columns[column]));
         let typed = carried.enumerate().map(|(n, column)| column.cast(&format!("c{n}")));
         let typed: Vec<_> =
@@ -332,10 +340,13 @@ impl Lane {
         let width = i16::try_from(width).unwrap_or(i16::MAX);
         for row in rows {
             out.put_i16(width);
-            out.put_slice(row.0);
-            if out.len() > 1 << 18 {
-                let part = out.split().freeze();
-                sink.feed(part).await.map_err(|error| self.refused(at, &error))?;
+            // A wide row is not had twice: the server takes its parts as they come.
+            for part in row.0.chunks(COPY_PART) {
+                out.put_slice(part);
+                if out.len() > COPY_PART {
+                    let part = out.split().freeze();
+                    sink.feed(part).await.map_err(|error| self.refused(at, &error))?;
+                }
             }
         }
         out.put_slice(COPY_END);
@@ -510,6 +521,12 @@ pub(super) fn picked<'r>(rows: impl Iterator<Item = Row<'r>>, wanted: &[usize]) 
         picked.end_row();
     }
     picked
+}
+
+/// The wanted columns of the row alone make it wide.
+fn is_wide(row: Row<'_>, wanted: &[usize]) -> bool {
+    let size = |cell: Option<Option<&[u8]>>| cell.flatten().map_or(0, <[u8]>::len);
+    row.0.len() >= WIDE && wanted.iter().map(|&at| size(row.cell(at))).sum::<usize>() >= WIDE
 }
 
 /// One array per wanted column.

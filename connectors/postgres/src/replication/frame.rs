@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bytes::{Buf, Bytes, BytesMut};
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Error, Result, WIDE};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// PostgreSQL's own limit for a message is 1 GB (`PQ_LARGE_MESSAGE_LIMIT`, `MaxAllocSize`).
@@ -48,6 +48,10 @@ impl FrameBuffer {
         let tag = self.bytes.get_u8();
         let mut body = self.bytes.split_to(length).freeze();
         body.advance(4);
+        if length >= WIDE {
+            // Whoever has the message frees its memory with it: what follows gets a buffer of its own.
+            self.bytes = BytesMut::from(self.bytes.as_ref());
+        }
         Ok(Some(Frame { tag, body }))
     }
 
@@ -61,6 +65,14 @@ impl FrameBuffer {
             _ => Err(Error::new(Code::Protocol, "a message has an impossible length")
                 .remedy("check that the port is that of a PostgreSQL server")),
         }
+    }
+
+    /// The next message is wide, and not all of it is here.
+    ///
+    /// # Errors
+    /// As of [`FrameBuffer::next`].
+    pub(crate) fn awaits_wide(&self) -> Result<bool> {
+        Ok(self.pending_length()?.is_some_and(|length| length >= WIDE))
     }
 
     /// Appends bytes as if they had been read.
@@ -140,6 +152,20 @@ mod tests {
         assert_eq!(buffer.fill(&mut near).await.unwrap(), 8);
         assert_eq!(buffer.next().unwrap(), None);
         assert!(buffer.bytes.capacity() <= 2 * READ_MAX);
+    }
+
+    #[test]
+    fn a_wide_message_is_alone_in_its_buffer() {
+        let length = i32::try_from(WIDE + 4).unwrap().to_be_bytes();
+        let mut buffer = FrameBuffer::default();
+        buffer.extend(b"d");
+        buffer.extend(&length);
+        assert!(buffer.awaits_wide().unwrap());
+        buffer.extend(&vec![7; WIDE]);
+        buffer.extend(b"c\0\0\0\x04");
+        assert_eq!(buffer.next().unwrap().unwrap().body.len(), WIDE);
+        assert!(buffer.bytes.capacity() < WIDE);
+        assert_eq!(buffer.next().unwrap().unwrap().tag, b'c');
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use postgres_protocol::message::frontend;
 use regraft_core::{Code, Error, Event, Lsn, Result};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connection::{StreamOptions, WireConnection, closed};
@@ -149,6 +149,9 @@ impl Reader {
             self.deliver(events, bytes).await?;
         }
         outcome?;
+        if self.connection.buffer.awaits_wide()? {
+            drop(self.room(usize::MAX).await?);
+        }
         let now = Instant::now();
         self.heard = now;
         self.waiting = now;
@@ -220,16 +223,26 @@ impl Reader {
         Ok(())
     }
 
-    /// Hands events over as soon as there is room, and keeps the connection alive until then.
+    /// Hands events over as soon as there is room.
     async fn deliver(&mut self, events: Vec<Event>, bytes: usize) -> Result<()> {
+        let room = self.room(bytes).await?;
+        // Nobody listens when the stream is being closed.
+        self.sender.send(Ok(Chunk { events, room })).ok();
+        Ok(())
+    }
+
+    /// Waits until there is room for so many bytes, and keeps the connection alive until then.
+    async fn room(&mut self, bytes: usize) -> Result<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(window_of(&self.options));
         let shared = Arc::clone(&self.shared);
         let room = Arc::clone(&self.window).acquire_many_owned(bytes);
         tokio::pin!(room);
-        let room = loop {
+        loop {
             tokio::select! {
                 biased;
-                room = &mut room => break room,
+                room = &mut room => {
+                    return room.map_err(|_| Error::new(Code::Internal, "the window was closed"));
+                }
                 () = sleep_until(self.next_status) => {
                     // The server may be unable to speak while nobody reads.
                     self.heard = Instant::now();
@@ -237,11 +250,7 @@ impl Reader {
                 }
                 () = shared.wake.notified() => self.hurry(),
             }
-        };
-        let room = room.map_err(|_| Error::new(Code::Internal, "the window was closed"))?;
-        // Nobody listens when the stream is being closed.
-        self.sender.send(Ok(Chunk { events, room })).ok();
-        Ok(())
+        }
     }
 
     /// Something is to be told: soon, but with a gap to the last time.

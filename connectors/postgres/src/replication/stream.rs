@@ -51,6 +51,8 @@ pub(super) struct Chunk {
 /// long as it needs. Dropping the stream closes the connection without a farewell.
 pub struct PgStream {
     chunks: UnboundedReceiver<Result<Chunk>>,
+    /// Of the events that were taken last.
+    room: Option<OwnedSemaphorePermit>,
     shared: Arc<Shared>,
     close: oneshot::Sender<()>,
     task: AbortOnDropHandle<Result<()>>,
@@ -65,15 +67,17 @@ impl PgStream {
         let (close, closing) = oneshot::channel();
         let reader = Reader::new(connection, start, options, Arc::clone(&shared), sender);
         let task = AbortOnDropHandle::new(tokio::spawn(reader.run(closing)));
-        Self { chunks, shared, close, task, place }
+        Self { chunks, room: None, shared, close, task, place }
     }
 }
 
 impl ChangeStream for PgStream {
     async fn next(&mut self) -> Result<Vec<Event>> {
+        // Whoever asks for more is done with those.
+        self.room = None;
         match self.chunks.recv().await {
             Some(Ok(Chunk { events, room })) => {
-                drop(room);
+                self.room = Some(room);
                 Ok(events)
             }
             Some(Err(error)) => Err(error),
@@ -100,9 +104,9 @@ impl ChangeStream for PgStream {
     }
 
     async fn close(self) -> Result<()> {
-        let Self { chunks, close, task, .. } = self;
+        let Self { chunks, room, close, task, .. } = self;
         // Frees the room that waiting chunks take.
-        drop(chunks);
+        drop((chunks, room));
         if close.send(()).is_err() {
             // The task has ended by an error before.
             return Ok(());

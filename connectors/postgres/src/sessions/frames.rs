@@ -33,6 +33,12 @@ impl Requests {
         self.open.front().map(|request| request.what.as_str())
     }
 
+    /// So many bytes of a row are to come.
+    pub(super) fn awaited_of_row(&self) -> usize {
+        let is_row = self.answered.head.first() == Some(&b'D');
+        self.answered.left.filter(|_| is_row).unwrap_or(0)
+    }
+
     /// These bytes were sent.
     pub(super) fn asked(&mut self, bytes: &[u8]) {
         let mut asked = std::mem::take(&mut self.asked);

@@ -9,12 +9,13 @@ mod frames;
 mod look;
 mod room;
 mod socket;
+mod wide;
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use regraft_core::{Code, Error};
+use regraft_core::{Code, Error, WIDE};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,7 @@ pub(crate) use self::look::guard;
 pub use self::look::stalled;
 pub use self::room::Needed;
 pub(crate) use self::socket::{AsItIs, Watched};
+pub(crate) use self::wide::Wide;
 
 /// A server that is silent for longer is asked why.
 const ASK_AFTER: Duration = Duration::from_secs(5);
@@ -210,6 +212,11 @@ impl Session {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Most of a wide row is to come.
+    fn awaits_wide(&self) -> bool {
+        self.state().requests.awaited_of_row() >= WIDE
     }
 
     fn reason(&self) -> String {

@@ -3,13 +3,13 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::Session;
+use super::{Session, Wide};
 use crate::replication::restful::Socket;
 
 /// See the module. Reading and writing fail once the session is given up.
@@ -17,12 +17,30 @@ pub(crate) struct Watched {
     socket: Box<dyn Socket>,
     session: Arc<Session>,
     given_up: Pin<Box<WaitForCancellationFutureOwned>>,
+    wide: Option<Wide>,
+    /// Its turn is waited for.
+    turn: Option<Turn>,
 }
 
+type Turn = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
 impl Watched {
-    pub(crate) fn new(socket: Box<dyn Socket>, session: Arc<Session>) -> Self {
+    /// Of a session that reads wide rows only in its turn, if there is one.
+    pub(crate) fn new(socket: Box<dyn Socket>, session: Arc<Session>, wide: Option<Wide>) -> Self {
         let given_up = Box::pin(session.given_up.clone().cancelled_owned());
-        Self { socket, session, given_up }
+        Self { socket, session, given_up, wide, turn: None }
+    }
+
+    fn has_its_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(wide) = self.wide.as_ref().filter(|_| self.session.awaits_wide()) else {
+            return Poll::Ready(());
+        };
+        let turn = self.turn.get_or_insert_with(|| Box::pin(wide.clone().turn()));
+        let ready = turn.as_mut().poll(context);
+        if ready.is_ready() {
+            self.turn = None;
+        }
+        ready
     }
 
     fn alive(&mut self, context: &mut Context<'_>) -> io::Result<()> {
@@ -40,6 +58,7 @@ impl AsyncRead for Watched {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.alive(context)?;
+        ready!(self.has_its_turn(context));
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(context, buffer);
         match &read {

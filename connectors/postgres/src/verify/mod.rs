@@ -210,6 +210,11 @@ fn parameters(arrays: &[RawArray]) -> Vec<&(dyn ToSql + Sync)> {
     arrays.iter().map(|array| array as _).collect()
 }
 
+/// What is read next of the statement are digests: a value may have become large.
+fn is_too_large<T>(read: &Result<T>) -> bool {
+    read.as_ref().is_err_and(|error| error.code() == Code::ChunkTooLarge)
+}
+
 impl Verifier for PgVerifier {
     fn layout(&self, statement: usize) -> (Option<Vec<usize>>, Vec<usize>) {
         let Some(statement) = self.statements.get(statement) else { return (None, Vec::new()) };
@@ -234,7 +239,9 @@ impl Verifier for PgVerifier {
         not_before: Position,
         into: &mut C,
     ) -> Result<Seen> {
-        self.read_exactly(at, owners, not_before, into).await
+        let read = self.read_exactly(at, owners, not_before, into).await;
+        self.large[at] |= is_too_large(&read);
+        read
     }
 
     async fn range<C: Compare>(
@@ -246,11 +253,15 @@ impl Verifier for PgVerifier {
     ) -> Result<Range> {
         let statement = self.statement(at)?;
         if !statement.is_ordered() || statement.read.mapper.is_some() {
-            return self.read_range(at, after, rows, into).await;
+            let range = self.read_range(at, after, rows, into).await;
+            self.large[at] |= is_too_large(&range);
+            return range;
         }
         let mut wires = self.begin_range().await?;
         let asked = (self.name.as_str(), self.statement(at)?, self.large[at]);
-        let range = wires.read(asked, after, rows, (&self.source.client, into)).await?;
+        let range = wires.read(asked, after, rows, (&self.source.client, into)).await;
+        self.large[at] |= is_too_large(&range);
+        let range = range?;
         // The next table's: small ones would cost more for connections than for their rows.
         self.wires = Some(wires);
         Ok(range)

@@ -87,6 +87,9 @@ impl<S: ChangeStream> Follower<'_, S> {
                 }
             }
         }
+        if change.is_wide() && !self.is_alone().await {
+            return Ok(false);
+        }
         self.limited().await
     }
 

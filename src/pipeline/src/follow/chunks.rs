@@ -1,6 +1,6 @@
 //! Windows, and the chunks and comparisons that they are open for.
 
-use regraft_core::chunk::{ChunkData, ChunkScope};
+use regraft_core::chunk::{ChunkData, ChunkScope, StatementRows};
 use regraft_core::contract::{ChangeStream, PlannedChunk};
 use regraft_core::segment::{ChunkDone, Commit, KeysToRead, TableWrites};
 use regraft_core::{Key, Position, Result, Segment, Snapshot, fail_point};
@@ -161,7 +161,11 @@ impl<S: ChangeStream> Follower<'_, S> {
         if self.pending.moved && !self.close().await? {
             return Ok(false);
         }
-        let mut segment = self.chunk_segment(&chunk, &data, &touched);
+        let wide = |read: &StatementRows| read.rows.has_wide();
+        if data.statements.iter().any(wide) && !self.is_alone().await {
+            return Ok(false);
+        }
+        let mut segment = self.chunk_segment(&chunk, data, &touched);
         self.key_segments += u64::from(!segment.to_read.is_empty());
         segment.commit = Some(Commit {
             position: self.pending.position,
@@ -176,12 +180,12 @@ impl<S: ChangeStream> Follower<'_, S> {
     }
 
     /// The writes of a chunk, without the rows that the stream carries.
-    fn chunk_segment(&self, chunk: &PlannedChunk, data: &ChunkData, touched: &Touched) -> Segment {
+    fn chunk_segment(&self, chunk: &PlannedChunk, data: ChunkData, touched: &Touched) -> Segment {
         let mut segment = Segment::default();
         let mut to_read: Vec<Key> = Vec::new();
         let Some(table) = self.plan.table(&chunk.table) else { return segment };
         let mut rows = 0;
-        for (&statement, read) in self.plan.tables[table].statements.iter().zip(&data.statements) {
+        for (&statement, read) in self.plan.tables[table].statements.iter().zip(data.statements) {
             // Such a statement is streamed, from whole old and new rows: nothing of it is read by key.
             let by_key = matches!(chunk.scope, ChunkScope::Keys(_));
             if by_key && self.plan.routes[statement].owner.is_none() {
@@ -192,12 +196,16 @@ impl<S: ChangeStream> Follower<'_, S> {
                 let settled = keys.iter().filter(|key| !touched.covers(key));
                 settled.for_each(|key| writes.replaced.push(key.row()));
             }
-            for (key, row) in read.keys.iter().zip(read.rows.iter()) {
-                if !touched.covers(key) {
-                    writes.upserts.push(row);
-                } else if touched.incomplete.contains(key) && to_read.last() != Some(key) {
-                    to_read.push(key.clone());
+            if read.keys.iter().any(|key| touched.covers(key)) {
+                for (key, row) in read.keys.iter().zip(read.rows.iter()) {
+                    if !touched.covers(key) {
+                        writes.upserts.push(row);
+                    } else if touched.incomplete.contains(key) && to_read.last() != Some(key) {
+                        to_read.push(key.clone());
+                    }
                 }
+            } else {
+                writes.upserts = read.rows;
             }
             rows += writes.upserts.len() as u64;
             if !writes.upserts.is_empty() || !writes.replaced.is_empty() {

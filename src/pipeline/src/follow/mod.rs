@@ -27,7 +27,7 @@ use regraft_core::{
 };
 use regraft_telemetry::metrics::ChangeOperation;
 use regraft_telemetry::record;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::chunks::{ChunkMessage, Joined, START};
@@ -59,9 +59,12 @@ pub(crate) enum Followed {
     ApplierGone,
 }
 
+/// A segment on its way to the sink; with wide rows, it keeps others with such rows from being made.
+pub(crate) type OnItsWay = (Segment, Option<OwnedSemaphorePermit>);
+
 /// Ends of the channels to the other tasks.
 pub(crate) struct Ports {
-    pub(crate) segments: mpsc::Sender<Segment>,
+    pub(crate) segments: mpsc::Sender<OnItsWay>,
     pub(crate) durable: watch::Receiver<Option<Position>>,
     pub(crate) chunks: mpsc::Receiver<ChunkMessage>,
     /// Told when the stream has told the shape of a table.
@@ -80,6 +83,10 @@ pub(crate) struct Follower<'a, S> {
     watermark: String,
     windows: Windows,
     batch: Batch,
+    /// One segment with wide rows is under way.
+    wide: Arc<Semaphore>,
+    /// It is to be the next one.
+    wide_is_next: Option<OwnedSemaphorePermit>,
     tables: Vec<TableState>,
     by_oid: HashMap<Oid, usize>,
     /// Some table is [`TableState::unbound`].
@@ -179,6 +186,8 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             traces: Traces::new(&plan.traces),
             traced: plan.traces.iter().map(|trace| plan.table(&trace.to)).collect(),
             batch: Batch::new(tables.len()),
+            wide: Arc::new(Semaphore::new(1)),
+            wide_is_next: None,
             tables,
             plan,
             options,
@@ -251,7 +260,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 permit = segments.reserve(), if may_close => match permit {
                     Ok(permit) => {
                         let segment = self.closing_segment()?;
-                        permit.send(segment);
+                        permit.send((segment, self.wide_is_next.take()));
                     }
                     Err(_) => break Followed::ApplierGone,
                 },
@@ -456,8 +465,31 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 () = self.ports.cancel.cancelled() => return false,
                 Ok(()) = self.ports.durable.changed() => self.acknowledge(),
                 permit = segments.reserve() => {
-                    return permit.map(|permit| permit.send(segment)).is_ok();
+                    let wide = self.wide_is_next.take();
+                    return permit.map(|permit| permit.send((segment, wide))).is_ok();
                 }
+            }
+        }
+    }
+
+    /// Waits until no segment with wide rows is under way. False as of [`Self::send`].
+    async fn is_alone(&mut self) -> bool {
+        if self.wide_is_next.is_some() {
+            return true;
+        }
+        let (wide, segments) = (Arc::clone(&self.wide), self.ports.segments.clone());
+        let alone = wide.acquire_owned();
+        tokio::pin!(alone);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.ports.cancel.cancelled() => return false,
+                Ok(()) = self.ports.durable.changed() => self.acknowledge(),
+                permit = &mut alone => {
+                    self.wide_is_next = permit.ok();
+                    return true;
+                }
+                () = segments.closed() => return false,
             }
         }
     }

@@ -47,7 +47,7 @@ impl ChangeStream for Played {
 /// The other ends.
 struct Ends {
     events: mpsc::UnboundedSender<Vec<Event>>,
-    segments: mpsc::Receiver<Segment>,
+    segments: mpsc::Receiver<OnItsWay>,
     durable: watch::Sender<Option<Position>>,
     chunks: mpsc::Sender<ChunkMessage>,
     acknowledged: Arc<Mutex<Vec<Position>>>,
@@ -64,7 +64,7 @@ impl Ends {
         for _ in 0..200 {
             tokio::task::yield_now().await;
         }
-        self.segments.try_recv().ok()
+        self.segments.try_recv().ok().map(|(segment, _)| segment)
     }
 
     fn acknowledged(&self) -> Vec<Position> {
