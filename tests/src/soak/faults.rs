@@ -12,10 +12,10 @@ use super::Ground;
 type Side = usize;
 
 /// Something that goes wrong.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Fault {
-    /// `kill -9`.
-    Daemon,
+    /// `kill -9`; then of each daemon that is started in its place, after so long.
+    Daemon(Vec<Duration>),
     /// All sessions of the daemon at a server are ended.
     Sessions(Side),
     /// A server crashes and recovers.
@@ -37,7 +37,11 @@ impl Fault {
         let side = random.random_range(0..2);
         let pause = Duration::from_millis(random.random_range(20..800));
         match random.random_range(0..100) {
-            0..40 => Fault::Daemon,
+            0..40 => {
+                let more = if random.random() { random.random_range(1..12) } else { 0 };
+                let pause = |_| Duration::from_millis(random.random_range(0..700));
+                Fault::Daemon((0..more).map(pause).collect())
+            }
             40..56 => Fault::Sessions(side),
             56..61 => Fault::Server(side),
             61..76 => Fault::Cut(side, random.random_range(1..60_000)),
@@ -52,9 +56,10 @@ impl Fault {
     }
 
     /// In a word.
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
-            Fault::Daemon => "the daemon is killed",
+            Fault::Daemon(more) if more.is_empty() => "the daemon is killed",
+            Fault::Daemon(_) => "the daemon is killed several times in a row",
             Fault::Sessions(0) => "its sessions at the source are ended",
             Fault::Sessions(_) => "its sessions at the target are ended",
             Fault::Server(0) => "the source crashes",
@@ -67,9 +72,13 @@ impl Fault {
         }
     }
 
-    /// A process or a session has ended by it.
-    pub(super) fn kills(self) -> bool {
-        !matches!(self, Fault::Freeze(..) | Fault::FreezeWay(..) | Fault::Delay(..))
+    /// How often a process or sessions have ended by it.
+    pub(super) fn kills(&self) -> u64 {
+        match self {
+            Fault::Daemon(more) => 1 + more.len() as u64,
+            Fault::Freeze(..) | Fault::FreezeWay(..) | Fault::Delay(..) => 0,
+            _ => 1,
+        }
     }
 }
 
@@ -77,8 +86,16 @@ impl Ground {
     pub(super) async fn strike(&mut self, fault: &Fault) {
         let links = &self.links;
         match *fault {
-            Fault::Daemon => {
+            Fault::Daemon(ref more) => {
                 if let Some(mut daemon) = self.daemon.take() {
+                    daemon.kill9();
+                }
+                for pause in more {
+                    let mut daemon = self.site.run();
+                    tokio::time::sleep(*pause).await;
+                    if let Some(status) = daemon.ended() {
+                        panic!("the daemon ended by itself: {status}\n{}", daemon.log());
+                    }
                     daemon.kill9();
                 }
             }

@@ -34,7 +34,7 @@ impl Report {
 
     pub(super) fn count(&mut self, fault: &Fault) {
         *self.faults.entry(fault.name()).or_default() += 1;
-        self.kills += u64::from(fault.kills());
+        self.kills += fault.kills();
     }
 
     /// Faults that ended a process or sessions.
