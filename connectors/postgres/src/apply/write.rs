@@ -311,7 +311,8 @@ impl Lane {
         self.run(&create, at, &[]).await?;
         self.run(&format!("DELETE FROM pg_temp.{table}"), at, &[]).await?;
         let copy = format!("COPY pg_temp.{table} FROM STDIN (FORMAT binary)");
-        if wanted.iter().copied().eq(0..of.len()) {
+        let whole = rows.first().is_none_or(|row| row.cells().count() == of.len());
+        if whole && wanted.iter().copied().eq(0..of.len()) {
             self.copy(at, &copy, of.len(), rows).await?;
         } else {
             let picked = picked(rows.into_iter(), wanted);
