@@ -309,6 +309,8 @@ pub struct Publication {
     pub generated: bool,
     /// Its owner: to change it alters the publication, and means nothing.
     pub owner: Oid,
+    /// The pipeline that it was made for, where regraft made it.
+    pub made_for: Option<String>,
     /// The tables.
     pub tables: Vec<Published>,
 }
@@ -341,6 +343,13 @@ pub fn of_appended(publication: &str) -> Result<String> {
         .remedy(format!("name the publication by at most {} bytes", NAME_MAX - APPENDED.len())))
 }
 
+/// How the comment on a publication begins that regraft made.
+const MADE_FOR: &str = "made by regraft for ";
+
+/// The operations of a publication that carries every change, and of one that carries new rows only.
+const ALL: &str = "insert, update, delete, truncate";
+const NEW: &str = "insert, truncate";
+
 impl Publication {
     /// Looks for a publication.
     ///
@@ -371,7 +380,8 @@ impl Publication {
         let sql = format!(
             "SELECT p.oid || ':' || p.xmin AS id, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, \
                  {generated} AS generated, t.schemaname::text AS schema, t.tablename::text AS name, \
-                 {restricted} AS restricted, {member} AS member, c.oid AS table_oid, p.pubowner AS owner \
+                 {restricted} AS restricted, {member} AS member, c.oid AS table_oid, p.pubowner AS owner, \
+                 pg_catalog.obj_description(p.oid, 'pg_publication') AS comment \
              FROM pg_publication p \
              LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname \
              LEFT JOIN pg_namespace n ON n.nspname = t.schemaname \
@@ -397,24 +407,29 @@ impl Publication {
             via_root: first.get("pubviaroot"),
             generated: first.get("generated"),
             owner: first.get("owner"),
+            made_for: first
+                .get::<_, Option<&str>>("comment")
+                .and_then(|comment| comment.strip_prefix(MADE_FOR))
+                .map(str::to_owned),
             tables: rows.iter().filter_map(table).collect(),
         }))
     }
 
     /// Makes a publication for these tables, with their stored generated columns where the server would
-    /// refuse writes without.
+    /// refuse writes without. Its comment says what pipeline it is for.
     ///
     /// # Errors
     /// When the server refuses: the role needs CREATE on the database, and has to own the tables.
     pub async fn create(
         client: &Client,
         place: &str,
-        name: &str,
+        (name, made_for): (&str, &str),
         tables: &[TableName],
         generated: bool,
     ) -> Result<()> {
         let generated = if generated { ", publish_generated_columns = stored" } else { "" };
-        let sql = creation(name, tables, "insert, update, delete, truncate", generated);
+        let sql = creation(name, tables, ALL, generated);
+        let sql = format!("{sql}; {}", comment(name, made_for));
         client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
     }
 
@@ -444,7 +459,7 @@ impl Publication {
 
     /// What makes it.
     pub fn appended_sql(name: &str, tables: &[TableName]) -> String {
-        creation(name, tables, "insert, truncate", "")
+        creation(name, tables, NEW, "")
     }
 
     /// What keeps a publication of new rows from being one.
@@ -494,7 +509,33 @@ impl Publication {
     /// # Errors
     /// When the server refuses.
     pub async fn silence(client: &Client, place: &str, name: &str) -> Result<()> {
-        let sql = format!("ALTER PUBLICATION {} SET (publish = 'insert, truncate')", quote(name));
+        let sql = format!("ALTER PUBLICATION {} SET (publish = {})", quote(name), literal(NEW));
+        client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
+    }
+
+    /// Says of a publication what pipeline it is for. Nothing depends on it but the next pipeline of that name.
+    pub async fn mark(client: &Client, name: &str, made_for: &str) {
+        if let Err(error) = client.batch_execute(&comment(name, made_for)).await {
+            tracing::debug!("no comment on the publication {name}: {error}");
+        }
+    }
+
+    /// Every change of its tables is carried, as one of the published table.
+    pub fn carries_all(&self) -> bool {
+        self.operations == [true; 4] && self.via_root
+    }
+
+    /// Has a publication that regraft made carry every change of its tables: the server refuses those of the
+    /// application from then on that it cannot tell of.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn carry_all(client: &Client, place: &str, name: &str) -> Result<()> {
+        let sql = format!(
+            "ALTER PUBLICATION {} SET (publish = {}, publish_via_partition_root = true)",
+            quote(name),
+            literal(ALL)
+        );
         client.batch_execute(&sql).await.map_err(|error| classify(&error, place))
     }
 
@@ -565,6 +606,11 @@ impl Publication {
         }
         Ok(())
     }
+}
+
+fn comment(name: &str, made_for: &str) -> String {
+    let text = format!("{MADE_FOR}{made_for}");
+    format!("COMMENT ON PUBLICATION {} IS {}", quote(name), literal(&text))
 }
 
 fn creation(name: &str, tables: &[TableName], publish: &str, options: &str) -> String {

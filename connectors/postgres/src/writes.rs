@@ -193,30 +193,75 @@ pub async fn withdraw(
         found.tables.iter().filter(harmful).map(|published| published.table.clone()).collect();
     let removed = match out.is_empty() {
         true => Ok(()),
-        false => match Publication::remove(client, place, publication, &out).await {
-            Ok(()) => Ok(()),
-            Err(_) => Publication::silence(client, place, publication).await,
-        },
+        false => Publication::remove(client, place, publication, &out).await,
+    };
+    let silenced = match &removed {
+        Ok(()) => Ok(()),
+        Err(_) => Publication::silence(client, place, publication).await,
     };
     let Err(error) = first.accepts_writes(server, generated, place) else { return Ok(()) };
-    let outcome = match &removed {
-        Ok(()) => format!("it was taken out of the publication {publication} at once"),
-        Err(_) => format!("it could not be taken out of the publication {publication}: do it now"),
+    let (outcome, missing) = match (&removed, &silenced) {
+        (Ok(()), _) => (
+            format!("it was taken out of the publication {publication} at once"),
+            "its changes are missing from here on: then `regraft run --resync TABLE`, or --recopy TABLE, with the \
+             source table",
+        ),
+        (_, Ok(())) => (
+            format!(
+                "somebody has a lock on it, so the publication {publication} carries new rows only, of all its \
+                 tables, and the application may write"
+            ),
+            "changes of all tables are missing from here on: then `regraft run --resync all`, which has it carry \
+             everything again",
+        ),
+        _ => (
+            format!("it could not be taken out of the publication {publication}: do it now"),
+            "its changes are missing from there on: then `regraft run --resync TABLE`, or --recopy TABLE, with the \
+             source table",
+        ),
     };
-    let remedy = format!(
-        "{}; its changes are missing from here on: then `regraft run --resync TABLE`, or --recopy TABLE, with the \
-         source table",
-        error.remedy_text().unwrap_or_default()
-    );
+    let remedy = format!("{}; {missing}", error.remedy_text().unwrap_or_default());
     let error = Error::new(Code::WritesRefused, format!("{}; {outcome}", error.what()));
     let error = error.at(place).remedy(remedy);
     if !out.is_empty() {
         tracing::error!("{error:#}");
     }
-    Err(match removed {
+    Err(match silenced {
         Ok(()) => error,
         Err(below) => error.because(below),
     })
+}
+
+/// Has a publication of new rows that regraft made carry nothing else, as soon as it does: its tables have no
+/// key, and the server would refuse the application's writes.
+///
+/// # Errors
+/// [`Code::WritesRefused`] when that could not be done.
+pub async fn withdraw_appended(
+    client: &Client,
+    server: &Server,
+    place: &str,
+    publication: &str,
+) -> Result<()> {
+    let Some(found) = Publication::find(client, server, place, publication).await? else {
+        return Ok(());
+    };
+    let [_, update, delete, _] = found.operations;
+    if !update && !delete {
+        return Ok(());
+    }
+    let silenced = Publication::silence(client, place, publication).await;
+    match (silenced, found.fit_appended(publication, place, &[])) {
+        (Err(below), Err(error)) => Err(error.because(below)),
+        (Err(below), Ok(())) => Err(below),
+        (Ok(()), _) => {
+            tracing::error!(
+                "the publication {publication} carried more than new rows, and the server refused the \
+                 application's UPDATE and DELETE of its tables: it carries new rows only again"
+            );
+            Ok(())
+        }
+    }
 }
 
 fn leaf(row: &Row) -> Leaf {

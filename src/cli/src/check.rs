@@ -18,7 +18,9 @@ use crate::out::{errln, out, outln};
 use crate::resolve::ddl::ddl;
 use crate::resolve::{Mode, Resolution, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
-use crate::setup::{may_keep_ledger, may_publish, other_source, rewound, standby, unfit_appended};
+use crate::setup::{
+    may_keep_ledger, may_publish, other_source, others, rewound, standby, unfit_appended,
+};
 use crate::{load, status::table};
 
 /// Looks at everything and prints what was found; exit status 1 when something keeps the pipeline
@@ -247,6 +249,7 @@ async fn ledger(
         resolution.findings.extend(other.iter().map(Finding::from));
         return Ok(());
     }
+    resolution.findings.extend(others(settings, source, side).await?.iter().map(Finding::from));
     let Some(resolved) = &resolution.resolved else { return Ok(()) };
     if settings.backfill.enabled {
         let occupied = occupied(side, &resolved.plan.routes).await?;

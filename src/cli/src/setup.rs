@@ -137,6 +137,43 @@ pub(crate) async fn unfit_appended(
     Ok(found.fit_appended(&name, place, &tables).err())
 }
 
+/// The pipeline, as the comment on its publication has it.
+fn made_for(settings: &Settings, target: &Side) -> String {
+    let server = &target.server;
+    format!(
+        "pipeline {} into database {} of cluster {}",
+        settings.name, server.database, server.system
+    )
+}
+
+/// A pipeline of this name into another target has a publication, and a slot, of the same names: to take them
+/// over would end it.
+///
+/// # Errors
+/// When the source cannot be asked.
+pub(crate) async fn others(
+    settings: &Settings,
+    source: &Side,
+    target: &Side,
+) -> Result<Option<Error>> {
+    let name = &settings.source.publication;
+    if !settings.makes(name) {
+        return Ok(None);
+    }
+    let Side { client, place, server, .. } = source;
+    let found = Publication::find(client, server, place, name).await?;
+    let Some(other) = found.and_then(|found| found.made_for) else { return Ok(None) };
+    if other == made_for(settings, target) {
+        return Ok(None);
+    }
+    let (publication, slot) = (quote(name), literal(&settings.source.slot));
+    let what = format!("the publication {name} was made for another one: {other}");
+    Ok(Some(Error::new(Code::PublicationUnfit, what).at(place.as_str()).remedy(format!(
+        "give this pipeline another name; if that one is over, `regraft teardown` with its regraft.toml, or \
+         DROP PUBLICATION {publication} and SELECT pg_drop_replication_slot({slot})"
+    ))))
+}
+
 /// Harm to the application: the source's commits would wait for this pipeline.
 ///
 /// # Errors
@@ -266,8 +303,14 @@ impl Setup<'_> {
             }
             Some(_) => {}
         }
-        let there = self.there().await?;
         let first = registered.is_none();
+        if first {
+            if let Some(refusal) = others(self.settings, self.source, target).await? {
+                return Err(refusal);
+            }
+            self.unused_slot().await?;
+        }
+        let there = self.there().await?;
         let made = async {
             self.publish(&resolved.plan, !first).await?;
             self.publish_appended(&resolved.plan, !first).await?;
@@ -507,7 +550,8 @@ impl Setup<'_> {
                 return Err(refusal);
             }
             accept_writes(&leaves, server, true, place)?;
-            Publication::create(client, place, name, &tables, generated).await?;
+            let made_for = made_for(self.settings, self.target);
+            Publication::create(client, place, (name, &made_for), &tables, generated).await?;
             fail_point!("publication.made");
             return self.withdraw(plan).await;
         };
@@ -516,12 +560,20 @@ impl Setup<'_> {
             return found.fit(name, place, &tables);
         }
         accept_writes(&leaves, server, true, place)?;
+        let made_for = made_for(self.settings, self.target);
+        if found.made_for.as_ref() != Some(&made_for) {
+            Publication::mark(client, name, &made_for).await;
+        }
         if generated && !found.generated {
             Publication::add_generated(client, place, name).await?;
         }
-        // What the mapping does not need any more is decoded for nothing.
-        let needless = found.tables.iter().map(|published| &published.table);
-        let needless: Vec<_> = needless.filter(|table| !tables.contains(table)).cloned().collect();
+        // What the mapping does not need any more is decoded for nothing. One that is published in part only
+        // is to be published whole.
+        let needless = found
+            .tables
+            .iter()
+            .filter(|published| published.restricted || !tables.contains(&published.table));
+        let needless: Vec<_> = needless.map(|published| published.table.clone()).collect();
         if !needless.is_empty() {
             match Publication::remove(client, place, name, &needless).await {
                 // Somebody holds a lock on one of them. As long as they are published they are looked at like
@@ -532,13 +584,32 @@ impl Setup<'_> {
                 removed => removed?,
             }
         }
-        let missing = found.missing(&tables);
-        if missing.is_empty() {
-            return found.fit(name, place, &tables);
+        // So that the server refuses no writes of what stays in it, this comes after that.
+        if !found.carries_all() {
+            self.withdraw(plan).await?;
+            Publication::carry_all(client, place, name).await?;
         }
-        Publication::add(client, place, name, &missing).await?;
+        if let Some(found) = Publication::find(client, server, place, name).await? {
+            let missing = found.missing(&tables);
+            if !missing.is_empty() {
+                Publication::add(client, place, name, &missing).await?;
+            }
+        }
         fail_point!("publication.altered");
-        self.withdraw(plan).await
+        self.withdraw(plan).await?;
+        self.fits(name, |found| found.fit(name, place, &tables)).await
+    }
+
+    /// What a publication is after it was altered, which others may do at the same time.
+    async fn fits(&self, name: &str, fit: impl Fn(&Publication) -> Result<()>) -> Result<()> {
+        let Side { client, place, server, .. } = self.source;
+        match Publication::find(client, server, place, name).await? {
+            Some(found) => fit(&found),
+            None => {
+                let what = format!("the publication {name} is gone");
+                Err(Error::new(Code::PublicationUnfit, what).at(place).remedy("start again"))
+            }
+        }
     }
 
     /// The publication of tables of which only new rows are followed.
@@ -548,10 +619,13 @@ impl Setup<'_> {
         if tables.is_empty() {
             return Ok(());
         }
+        let name = of_appended(&self.settings.source.publication)?;
+        if self.settings.makes(&self.settings.source.publication) {
+            writes::withdraw_appended(client, server, place, &name).await?;
+        }
         if let Some(refusal) = unfit_appended(self.settings, self.source, plan).await? {
             return Err(refusal);
         }
-        let name = of_appended(&self.settings.source.publication)?;
         let Some(found) = Publication::find(client, server, place, &name).await? else {
             if resuming && !self.starts_over() {
                 let what = format!("the publication {name} of tables without a key is not there");
@@ -565,7 +639,7 @@ impl Setup<'_> {
         if !missing.is_empty() {
             Publication::add(client, place, &name, &missing).await?;
         }
-        Ok(())
+        self.fits(&name, |found| found.fit_appended(&name, place, &tables)).await
     }
 
     /// Takes tables out again that were altered while they were being published.

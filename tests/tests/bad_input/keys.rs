@@ -336,9 +336,84 @@ async fn check_says_that_different_source_rows_may_give_one_target_key() {
     let wide =
         "CREATE TABLE account (email text, user_id bigint, bio text, PRIMARY KEY (user_id, email))";
     assert_eq!(warned(USERS, wide, LOWER).await, None);
-    // A type that has fewer values than the source's key.
-    let source = "CREATE TABLE users (at timestamp PRIMARY KEY)";
-    let target = "CREATE TABLE account (at date PRIMARY KEY)";
-    let mapping = "INSERT INTO account SELECT at FROM users;\n";
-    assert!(warned(source, target, mapping).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_a_column_where_different_keys_are_one_is_refused() {
+    let lossy = [
+        ("timestamptz", "timestamptz(0)"),
+        ("timestamp", "date"),
+        ("timestamp(3)", "timestamp(2)"),
+        ("timestamp", "time"),
+        ("interval", "interval(0)"),
+        ("numeric", "bigint"),
+        ("numeric", "numeric(10, 1)"),
+        ("numeric(12, 3)", "numeric(12, 2)"),
+        ("float8", "float4"),
+        ("float8", "numeric"),
+        ("bigint", "float8"),
+        ("text", "name"),
+        ("text", "\"char\""),
+        ("text", "char(5)"),
+        ("numeric[]", "int[]"),
+    ];
+    let whole = [
+        ("timestamp", "timestamp(6)"),
+        ("timestamp(2)", "timestamp(3)"),
+        ("date", "timestamp"),
+        ("int", "numeric(12, 2)"),
+        ("int", "float8"),
+        ("numeric(12, 2)", "numeric(14, 3)"),
+        ("char(5)", "char(7)"),
+        ("uuid", "text"),
+        ("text", "varchar(3)"),
+    ];
+    let table = |name: &str, types: &[(&str, &str)], of: fn(&(&str, &str)) -> String| {
+        let table = |(at, pair): (usize, &(&str, &str))| {
+            format!("CREATE TABLE {name}{at} (id {} PRIMARY KEY);", of(pair))
+        };
+        types.iter().enumerate().map(table).collect::<String>()
+    };
+    let all = [&lossy[..], &whole[..]].concat();
+    let mapping = (0..all.len()).map(|at| format!("INSERT INTO t{at} SELECT id FROM s{at};\n"));
+    let case = Case::of(Given {
+        source: &table("s", &all, |(from, _)| (*from).to_owned()),
+        target: &table("t", &all, |(_, to)| (*to).to_owned()),
+        mapping: &mapping.collect::<String>(),
+        ..Given::default()
+    })
+    .await;
+    let checked = case.regraft(&["check", "--json"]).await;
+    let findings = checked.json()["findings"].as_array().unwrap().clone();
+    let refused = findings.iter().filter(|finding| finding["severity"] == "error");
+    let refused: Vec<_> = refused.map(ToString::to_string).collect();
+    for (at, pair) in lossy.iter().enumerate() {
+        let place = format!("mapping.sql:{}:1", at + 1);
+        let said = refused.iter().find(|told| told.contains(&place));
+        let said = said.unwrap_or_else(|| panic!("{pair:?}: {findings:#?}"));
+        assert!(said.contains("RG3007") && said.contains("different values"), "{said}");
+    }
+    assert_eq!(refused.len(), lossy.len(), "{refused:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blanks_that_tell_two_keys_apart_are_not_cut_off() {
+    let case = Case::of(Given {
+        source: "CREATE TABLE s (id text PRIMARY KEY, n int); INSERT INTO s VALUES ('abc', 1)",
+        target: "CREATE TABLE t (id varchar(3) PRIMARY KEY, n int)",
+        mapping: "INSERT INTO t SELECT id, n FROM s;\n",
+        ..Given::default()
+    })
+    .await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    case.at_source("INSERT INTO s VALUES ('abc  ', 2)").await;
+    let error = case.held(&daemon, "RG4001").await;
+    assert!(error["what"].as_str().unwrap().contains("longer than \"id\""), "{error:#}");
+    assert_eq!(number(&case.databases.target, "SELECT n::bigint FROM t").await, 1);
+    let alter = "ALTER TABLE t ALTER id TYPE varchar(9)";
+    case.at_target(alter).await;
+    case.settled().await;
+    case.assert_equal().await;
+    stop(daemon).await;
 }

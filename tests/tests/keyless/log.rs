@@ -1,6 +1,7 @@
 //! Logs: rows come and stay.
 
-use regraft_tests::number;
+use regraft_testkit::wait_until;
+use regraft_tests::{DEADLINE, number};
 use serde_json::Value;
 
 use crate::support::{Case, Given, ready, stop, until_true};
@@ -211,4 +212,38 @@ async fn a_publication_of_the_users_has_one_of_its_new_rows_beside_it() {
     case.at_source("INSERT INTO log VALUES (NULL, 'late', NULL, NULL)").await;
     case.catch_up().await;
     assert_same(&case.databases.source, &case.databases.target, SAME).await;
+}
+
+/// Its tables have no key: a publication of theirs that carries more than new rows has the server refuse the
+/// application's writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_of_new_rows_that_comes_to_carry_more_does_not_harm_for_long() {
+    let case = Case::of(given()).await;
+    let (source, target) = (&case.databases.source, &case.databases.target);
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    let alter = format!(
+        "ALTER PUBLICATION {}_append SET (publish = 'insert, update, delete, truncate')",
+        case.slot()
+    );
+    case.at_source(&alter).await;
+    wait_until("the application to be free", DEADLINE, async || {
+        let sql = "UPDATE log SET size = size";
+        source.batch_execute(sql).await.map_err(|error| error.to_string())
+    })
+    .await;
+    assert_eq!(harmful(source, "log").await, 0);
+    // Its publication is another one by now, which a person has to look at; the rows are all there.
+    wait_until("the table to be held", DEADLINE, async || {
+        let status = case.regraft(&["status", "--json"]).await.json();
+        if status["held"][0]["code"] == "RG2017" { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+    case.at_source("INSERT INTO log SELECT * FROM log LIMIT 10").await;
+    let resumed = case.regraft(&["resume", "--accept"]).await;
+    assert_eq!(resumed.code(), 0, "{}", resumed.stderr);
+    ready(&mut daemon).await;
+    case.settled().await;
+    assert_same(source, target, SAME).await;
+    stop(daemon).await;
 }

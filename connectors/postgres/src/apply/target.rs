@@ -23,6 +23,8 @@ pub(crate) struct Target {
     pub(crate) exact: Vec<bool>,
     /// For each output column, texts that are not the same are equal to one another.
     pub(crate) folded: Vec<bool>,
+    /// Owner columns, each with the characters that it holds.
+    pub(crate) limits: Vec<(usize, usize)>,
     /// For each output column, the modifier of that type, -1 without.
     pub(crate) modifiers: Vec<i32>,
     /// Output columns that are `GENERATED ALWAYS AS IDENTITY`, see [`super::identity`].
@@ -176,6 +178,7 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
         types: columns.iter().map(|column| column.sql_type.clone()).collect(),
         exact: columns.iter().map(|column| column.is_exact()).collect(),
         folded: columns.iter().map(|column| column.is_folded()).collect(),
+        limits: limits(route, &columns),
         modifiers: columns.iter().map(|column| column.type_modifier).collect(),
         identity: (0..columns.len()).filter(|&at| columns[at].identity_always).collect(),
         stored: table.columns.iter().filter(|c| !c.generated).map(|c| c.name.clone()).collect(),
@@ -196,6 +199,17 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
         not_null: columns.iter().map(|column| column.not_null).collect(),
         unique: other,
     })
+}
+
+/// Owner columns of `varchar(n)`, each with its `n`: an assignment would cut blanks beyond it off.
+fn limits(route: &Route, columns: &[&TableColumn]) -> Vec<(usize, usize)> {
+    let owner = route.owner.iter().flatten().copied();
+    let limited = owner.filter_map(|at| {
+        let column = columns.get(at)?;
+        let limit = usize::try_from(column.type_modifier.checked_sub(4)?).ok()?;
+        (column.sql_type == "character varying").then_some((at, limit))
+    });
+    limited.collect()
 }
 
 /// The type to which an assignment converts.

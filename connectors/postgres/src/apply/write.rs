@@ -233,6 +233,7 @@ impl Lane {
 
     /// Inserts rows that are not there.
     async fn insert(&mut self, at: usize, rows: Vec<Row<'_>>) -> Result<u64> {
+        self.fit(at, &rows)?;
         if self.targets[at].copied {
             let rows = by_key(rows, &self.targets[at].key);
             let sql = statements::copy(&self.routes[at]);
@@ -260,6 +261,7 @@ impl Lane {
         rows: &[Row<'_>],
         guard: &Guard,
     ) -> Result<u64> {
+        self.fit(at, rows)?;
         self.remove_renumbered(at, rows, guard).await?;
         let mut given = self.give_whole(at, rows.to_vec()).await?;
         let guard = match guard {
@@ -278,6 +280,33 @@ impl Lane {
         let (route, target) = (&self.routes[at], &self.targets[at]);
         let sql = statements::upsert(route, target, &given.select, guard.as_deref());
         self.run(&sql, at, &given.arrays).await
+    }
+
+    /// Owner columns hold their values whole. Too long ones the server refuses only where more than blanks would
+    /// be cut off, and with those cut off different rows are one.
+    fn fit(&self, at: usize, rows: &[Row<'_>]) -> Result<()> {
+        let (route, target) = (&self.routes[at], &self.targets[at]);
+        for &(column, limit) in &target.limits {
+            let is_long = |row: &&Row<'_>| {
+                let text = row.cell(column).flatten().unwrap_or_default();
+                // The first byte of each character.
+                text.len() > limit
+                    && text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() > limit
+            };
+            let long = rows.iter().filter(is_long).count();
+            if long > 0 {
+                let name = quote(&route.columns[column].name);
+                let what = format!(
+                    "{long} rows have a key that is longer than {name} of {}",
+                    route.target
+                );
+                return Err(Error::new(Code::RowRefused, what).at(self.route_place(at)).remedy(format!(
+                    "blanks at its end would be cut off, and with them what tells rows apart: make {name} as wide \
+                     as the source's key; the pipeline then goes on from its position by itself"
+                )));
+            }
+        }
+        Ok(())
     }
 
     async fn give_whole(&mut self, at: usize, rows: Vec<Row<'_>>) -> Result<GivenRows> {

@@ -15,7 +15,7 @@ use super::{Asked, Drift, Standing};
 use crate::classify;
 use crate::connectors::{Address, of_role, place};
 use crate::often::Often;
-use crate::slot::Server;
+use crate::slot::{Server, of_appended};
 use crate::writes;
 
 /// See the module.
@@ -124,6 +124,10 @@ impl PgSentinel {
                 let whole = self.asked.sources.iter().filter(|table| !table.appended);
                 let oids: Vec<_> = whole.map(|table| table.oid).collect();
                 writes::withdraw(client, server, place, &self.asked.publication, &oids).await?;
+                if self.asked.sources.iter().any(|table| table.appended) {
+                    let appended = of_appended(&self.asked.publication)?;
+                    writes::withdraw_appended(client, server, place, &appended).await?;
+                }
                 at_source.guarded = end.map(|end| (end, now));
             }
         }

@@ -2,6 +2,7 @@
 
 use regraft_core::mapper::Source;
 use regraft_core::sql::quote;
+use regraft_core::{Code, Error, Result};
 use regraft_postgres::catalog::{Table, TableColumn};
 
 use super::Compiled;
@@ -42,10 +43,40 @@ pub(super) fn advise(
     ))
 }
 
-/// Owner columns in which different keys are the same.
+/// Refuses a conversion on the way into an owner column that makes different keys one: nothing in the target
+/// tells then whose row it is.
+pub(super) fn refuse_merging(compiled: &Compiled, names: &[String], table: &Table) -> Result<()> {
+    for at in owner(compiled, names) {
+        let Some(to) = table.column(&names[at]) else { continue };
+        let modifier = modifier(compiled, at);
+        let from = compiled.types[at].as_str();
+        if !merges((from, modifier), to) {
+            continue;
+        }
+        let what = format!(
+            "the key of {} goes into {} of {} as {}, where different values of {from} are one: rows would \
+             overwrite each other",
+            compiled.source.name,
+            quote(&to.name),
+            table.name,
+            to.full_type
+        );
+        let place = compiled.statement.place();
+        return Err(Error::new(Code::TypeMismatch, what).at(place).remedy(
+            "give the column the type of the source's key, or let a further column of the target's key hold the \
+             source's key as it is",
+        ));
+    }
+    Ok(())
+}
+
+fn owner<'a>(compiled: &'a Compiled, names: &'a [String]) -> impl Iterator<Item = usize> + 'a {
+    compiled.owner.iter().flatten().copied().filter(|&at| at < names.len())
+}
+
+/// Owner columns in which different keys may be the same.
 fn merging(compiled: &Compiled, names: &[String], table: &Table) -> Option<Finding> {
-    let owner = compiled.owner.iter().flatten().copied().filter(|&at| at < names.len());
-    let at = owner.into_iter().find(|&at| !kept(compiled, table, names, at))?;
+    let at = owner(compiled, names).find(|&at| !kept(compiled, table, names, at))?;
     let column = table.column(&names[at])?;
     Some(Finding::warning(
         format!(
@@ -70,12 +101,52 @@ fn copied(compiled: &Compiled, at: usize) -> Option<&str> {
 /// Different values stay different in the target's column.
 fn kept(compiled: &Compiled, table: &Table, names: &[String], at: usize) -> bool {
     let Some(to) = table.column(&names[at]) else { return false };
-    let modifier = compiled.full_types.get(at).map_or(-1, |(_, modifier)| *modifier);
+    let modifier = modifier(compiled, at);
     let from = compiled.types[at].as_str();
     if from == to.sql_type && (to.type_modifier == -1 || to.type_modifier == modifier) {
         return true;
     }
     keeps(from, to)
+}
+
+fn modifier(compiled: &Compiled, at: usize) -> i32 {
+    compiled.full_types.get(at).map_or(-1, |(_, modifier)| *modifier)
+}
+
+/// An assignment that rounds or cuts values without a word. What folds texts is guarded as it is written; of
+/// `varchar(n)` the sink refuses what does not fit.
+fn merges((from, modifier): (&str, i32), to: &TableColumn) -> bool {
+    let inner = |name: &str| name.trim_end_matches("[]").to_owned();
+    let (from, into) = (inner(from), inner(&to.sql_type));
+    let real = |name: &str| matches!(name, "real" | "double precision");
+    let limited = to.type_modifier != -1 && to.type_modifier != modifier;
+    match into.as_str() {
+        "smallint" | "integer" | "bigint" => from == "numeric" || real(&from),
+        "numeric" if from == "numeric" => {
+            limited && (modifier == -1 || scale(to.type_modifier) < scale(modifier))
+        }
+        "numeric" => real(&from) || to.type_modifier != -1 && scale(to.type_modifier) < 0,
+        "real" => matches!(from.as_str(), "integer" | "bigint" | "numeric" | "double precision"),
+        "double precision" => matches!(from.as_str(), "bigint" | "numeric"),
+        "date" => from.starts_with("timestamp"),
+        "name" | "\"char\"" => from != into,
+        "character" | "bpchar" => matches!(from.as_str(), "text" | "character varying"),
+        name if name.starts_with("time ") && from.starts_with("timestamp") => true,
+        name if name.starts_with("time") || name == "interval" => {
+            // Six digits of a second are all there are.
+            from != "date"
+                && limited
+                && to.type_modifier != 6
+                && (modifier == -1 || to.type_modifier < modifier)
+        }
+        _ => false,
+    }
+}
+
+/// Digits behind the point of a `numeric(p, s)`, from its type modifier: eleven bits with a sign
+/// (`numeric.c`, `numeric_typmod_scale`).
+fn scale(modifier: i32) -> i32 {
+    (((modifier - 4) & 0x7ff) ^ 1024) - 1024
 }
 
 /// An assignment that fails where it cannot keep the value, or takes every one.

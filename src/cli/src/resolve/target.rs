@@ -56,6 +56,7 @@ pub(super) async fn route(
         None => owner(compiled, &names)?,
         Some(_) => None,
     };
+    one_key::refuse_merging(compiled, &names, &table)?;
     let owner_names: Vec<_> = owner.iter().flatten().map(|&at| names[at].clone()).collect();
     advise(side, compiled, &table, &owner_names, findings);
     findings.extend(triggers(&table, trusted, &compiled.statement.place()));
