@@ -342,7 +342,7 @@ impl Endpoint {
 
     /// Has the session looked after, once its process at the server is known.
     fn watch(&self, socket: Box<dyn Socket>) -> (Watched, Arc<Session>) {
-        let session = self.sessions.open(&self.label());
+        let session = self.sessions.open(&self.label(), self.deadlines.notice);
         (Watched::new(socket, Arc::clone(&session)), session)
     }
 
@@ -445,7 +445,7 @@ impl Endpoint {
             let value = |at: usize| rows.first().and_then(|row| row.get(at)?.as_deref());
             self.wants(value(0), &place)?;
             // For the status only: it ends by itself when it gets no sign of life.
-            let session = self.sessions.open(&self.label());
+            let session = self.sessions.open(&self.label(), self.deadlines.notice);
             let forever = Deadlines { answer: Duration::MAX, statement: None, ..self.deadlines };
             Self { deadlines: forever, ..self.clone() }.guard(&session, value(1));
             connection.session = Some(session);

@@ -32,6 +32,8 @@ use crate::watch;
 const HELD_WAIT: Duration = Duration::from_secs(2);
 /// First and longest wait before the set-up is tried again.
 const SET_UP_WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// A server that is silent for longer while the pipeline is set up is asked why.
+const NOTICE: Duration = Duration::from_secs(1);
 /// Rows that do not change are compared about once an hour at least, if the rate allows it.
 const DUE: Duration = Duration::from_secs(3600);
 
@@ -170,6 +172,7 @@ async fn set_up(
         answer: deadlines.answer,
         statement: Some(deadlines.statement),
         lock: deadlines.lock,
+        ..Deadlines::default()
     };
     let address = |role: &'static str, url: &UrlSource| -> Address {
         let (url, sessions) = (url.clone(), board.sessions().clone());
@@ -177,14 +180,16 @@ async fn set_up(
     };
     let source_address = address("source", &settings.source.url);
     let target_address = address("target", &settings.target.url);
-    // What is made here waits for transactions of the source, however long they take.
-    let patient = Deadlines { statement: None, ..deadlines };
+    // What is made here waits for transactions of the source, however long they take; a person who has just
+    // started it wants to know for whose.
+    let patient = Deadlines { statement: None, notice: NOTICE, ..deadlines };
     let side = async |role: &'static str, url: &UrlSource| {
         let endpoint = endpoint(url)?.watched(role, board.sessions(), patient);
         Side::at(role, endpoint, &settings.name).await
     };
     let source = side("source", &settings.source.url).await.map_err(one)?;
     let target = side("target", &settings.target.url).await.map_err(one)?;
+    board.reached();
     let publication = &settings.source.publication;
     if settings.makes(publication) {
         let Side { client, server, place, .. } = &source;
@@ -210,7 +215,8 @@ async fn set_up(
                 _ => return Err(errors),
             }
         };
-        let setup = Setup { settings, holding: &holding, args, source: &source, target: &target };
+        let (source, target, sessions) = (&source, &target, board.sessions());
+        let setup = Setup { settings, holding: &holding, args, source, target, sessions };
         match setup.register(&resolved).await {
             Ok(system) => {
                 resolution.findings.iter().for_each(|finding| tracing::warn!("{finding:#}"));
