@@ -22,7 +22,7 @@ use crate::finding::Severity;
 use crate::holding::Holding;
 use crate::load;
 use crate::mappers::Mappers;
-use crate::out::outln;
+use crate::out::{out, outln, outln_good};
 use crate::resolve::{Side, endpoint, resolve};
 use crate::setup::{Setup, standby};
 use crate::watch;
@@ -328,8 +328,8 @@ fn summary(progress: &Progress, ending: Ending, elapsed: Duration, as_json: bool
     let rows: u64 = status.tables.iter().map(|table| table.rows).sum();
     if as_json {
         let ending = if ending == Ending::CaughtUp { "caught_up" } else { "stopped" };
-        outln!(
-            "{:#}",
+        out!(
+            "{:#}\n",
             json!({
                 "ending": ending,
                 "position": status.position,
@@ -344,14 +344,16 @@ fn summary(progress: &Progress, ending: Ending, elapsed: Duration, as_json: bool
         );
         return;
     }
-    let ending = if ending == Ending::CaughtUp { "caught up" } else { "stopped" };
+    let caught_up = ending == Ending::CaughtUp;
+    let ending = if caught_up { "caught up" } else { "stopped" };
     let position = status.position.map_or_else(String::new, |position| position.to_string());
-    outln!(
+    let text = format!(
         "{ending} at {position} after {:.1} s: {rows} rows written, {} changes in {} transactions",
         elapsed.as_secs_f64(),
         status.changes,
         status.transactions
     );
+    if caught_up { outln_good!("{text}") } else { outln!("{text}") }
 }
 
 /// `regraft run` with defaults, for the demo.

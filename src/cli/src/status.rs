@@ -17,7 +17,7 @@ use tokio_postgres::types::PgLsn;
 use crate::args::StatusArgs;
 use crate::holding::shown;
 use crate::load;
-use crate::out::{out, outln};
+use crate::out::{out, outln, outln_good};
 use crate::resolve::Side;
 
 /// A daemon that is connected notes every five seconds that it lives; one that waits to try again, with
@@ -35,7 +35,7 @@ pub async fn status(args: &StatusArgs) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     let status = read(&settings).await.map_err(|error| vec![error])?;
     if args.json {
-        outln!("{status:#}");
+        out!("{status:#}\n");
     } else {
         print(&status);
     }
@@ -239,7 +239,10 @@ fn print(status: &Value) {
         value => value.to_string(),
     };
     outln!("pipeline     {}", text("name"));
-    outln!("phase        {}", text("phase"));
+    match status["healthy"].as_bool() {
+        Some(true) => outln_good!("phase        {}", text("phase")),
+        _ => outln!("phase        {}", text("phase")),
+    }
     outln!("position     {}", text("position"));
     let seen = status["daemon"]["seen_seconds"].as_f64();
     let process = match status["daemon"]["process"].as_i64() {
