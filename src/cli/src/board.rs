@@ -161,6 +161,8 @@ impl StatusSource for Board {
     fn status(&self) -> serde_json::Value {
         let mut status = serde_json::to_value(self.status_now()).unwrap_or_default();
         status["waiting"] = json!(self.0.sessions.waiting());
+        // The page says the same as `/readyz`, which a browser would take for a fault.
+        status["unready"] = json!(self.unready().err());
         status
     }
 
