@@ -30,7 +30,7 @@ async fn an_open_transaction_of_the_source_is_waited_for() {
         let (_, body) = daemon.http("/api/v1/status").await?;
         let status: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
         let tries = &status["verification"]["tries"];
-        if tries.as_u64() > Some(13) { Ok(()) } else { Err(tries.to_string()) }
+        if tries.as_u64() > Some(12) { Ok(()) } else { Err(tries.to_string()) }
     })
     .await;
     let asked = "SELECT count(*) FROM regraft.verifications WHERE finished_at IS NULL";
