@@ -20,7 +20,7 @@ use crate::replication::WireConnection;
 use crate::replication::restful::Socket;
 use crate::replication::socket::{self, Dial};
 use crate::replication::startup::{self, Startup};
-use crate::sessions::{AsItIs, Deadlines, Session, Sessions, Watched, guard};
+use crate::sessions::{AsItIs, Deadlines, Session, Sessions, Wait, Watched, guard};
 use crate::tls::{TlsMode, TlsSettings};
 use crate::{defaults, dsn};
 
@@ -227,6 +227,7 @@ impl Endpoint {
         application: &str,
         watched: bool,
     ) -> Result<tokio_postgres::Client> {
+        let _wait = watched.then(|| self.waits());
         let mut failed = None;
         for attempt in self.attempts() {
             if attempt.fallback && !failed.as_ref().is_some_and(is_tls_failure) {
@@ -266,6 +267,7 @@ impl Endpoint {
     }
 
     async fn connect_wire(&self, application: &str, replication: bool) -> Result<WireConnection> {
+        let _wait = self.waits();
         let mut failed = None;
         for attempt in self.attempts() {
             if attempt.fallback && !failed.as_ref().is_some_and(is_tls_failure) {
@@ -278,6 +280,11 @@ impl Endpoint {
             }
         }
         Err(failed.unwrap_or_else(|| dsn::invalid("it names no host")))
+    }
+
+    /// A server that takes no new connections, or says nothing on them, is named as one that owes an answer.
+    fn waits(&self) -> Wait {
+        self.sessions.wait_long(&self.label(), "a new connection", self.deadlines.notice)
     }
 
     fn attempts(&self) -> Vec<Attempt<'_>> {

@@ -1,6 +1,6 @@
 //! A start that waits says so, and one that fails leaves nothing behind.
 
-use regraft_testkit::{Cluster, ClusterOptions, Daemon, StopMode, connect, wait_until};
+use regraft_testkit::{Cluster, ClusterOptions, Daemon, Proxy, StopMode, connect, wait_until};
 use regraft_tests::{DEADLINE, number};
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -280,6 +280,32 @@ async fn every_lock_that_a_start_waits_for_is_named() {
     .await;
     stop(other).await;
     stop(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_to_a_new_connection_is_named() {
+    let case = Case::usual().await;
+    let (source, target) = servers().await;
+    for server in ["source", "target"] {
+        let proxy = Proxy::start(if server == "source" { source } else { target }.port()).await;
+        proxy.freeze();
+        let through = case.another(|setup| {
+            let url =
+                if server == "source" { &mut setup.source_url } else { &mut setup.target_url };
+            *url = proxy.url(url);
+        });
+        let mut daemon = through.run();
+        wait_until("the silent server to be named", DEADLINE, async || {
+            let (status, why) = daemon.http("/readyz").await?;
+            let parts = [format!("waiting for {server} ("), "a new connection for".to_owned()];
+            let named = parts.iter().all(|part| why.contains(part));
+            if status == 503 && named { Ok(()) } else { Err(format!("{status} {why}")) }
+        })
+        .await;
+        proxy.thaw();
+        ready(&mut daemon).await;
+        stop(daemon).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Waits for something else than an answer: every server answers, and says each time that it is not so yet.
 
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Sessions, Waiting, lock};
 
@@ -12,15 +12,31 @@ pub(super) struct Known {
     server: String,
     request: String,
     since: Instant,
+    /// It is shown when it takes longer.
+    notice: Duration,
     seen: Mutex<Option<String>>,
 }
 
 impl Sessions {
     /// From now on this is waited for: what a server is to answer.
     pub fn wait(&self, server: &str, request: impl Into<String>) -> Wait {
-        let (server, request) = (server.to_owned(), request.into());
-        let known = Known { server, request, since: Instant::now(), seen: Mutex::default() };
-        let known = Arc::new(known);
+        self.wait_long(server, request, Duration::ZERO)
+    }
+
+    /// The same of something that is told only when it takes longer than so long.
+    pub(crate) fn wait_long(
+        &self,
+        server: &str,
+        request: impl Into<String>,
+        notice: Duration,
+    ) -> Wait {
+        let known = Arc::new(Known {
+            server: server.to_owned(),
+            request: request.into(),
+            since: Instant::now(),
+            notice,
+            seen: Mutex::default(),
+        });
         let mut waits = lock(&self.0.waits);
         waits.retain(|wait| wait.strong_count() > 0);
         waits.push(Arc::downgrade(&known) as Weak<Known>);
@@ -40,7 +56,8 @@ impl Wait {
 
 impl Known {
     pub(super) fn waiting(&self) -> Option<Waiting> {
-        let seen = lock(&self.seen).clone();
-        Waiting::now(&self.server, &self.request, self.since.elapsed(), seen)
+        let (seen, silence) = (lock(&self.seen).clone(), self.since.elapsed());
+        (silence >= self.notice)
+            .then(|| Waiting::now(&self.server, &self.request, silence, seen))?
     }
 }
