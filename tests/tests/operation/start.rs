@@ -194,14 +194,11 @@ async fn a_prepared_transaction_that_keeps_the_slot_is_named() {
     stop(daemon).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slot_that_is_still_being_made_is_waited_for_and_its_maker_is_named() {
-    let source = Cluster::start(ClusterOptions::default()).await.unwrap();
-    let case = Case::between(&source, &servers().await.1, Given::default()).await;
-    let (writer, pid) = writer(&case, "long job", 1).await;
-    // As a daemon that was killed leaves it for a while.
+/// Has somebody make the pipeline's slot, as a daemon that was killed leaves it for a while: it waits for
+/// transactions of the source. Gives the process, and the end of it.
+async fn maker(case: &Case) -> (i64, impl Future<Output = ()> + use<>) {
     let maker = connect(&case.databases.source_url).await.unwrap();
-    let making = number(&maker, "SELECT pg_backend_pid()::bigint").await;
+    let pid = number(&maker, "SELECT pg_backend_pid()::bigint").await;
     let sql = format!("SELECT pg_create_logical_replication_slot('{}', 'pgoutput')", case.slot());
     let made = tokio::spawn(async move { maker.batch_execute(&sql).await });
     wait_until("the slot to be in the making", DEADLINE, async || {
@@ -212,22 +209,37 @@ async fn a_slot_that_is_still_being_made_is_waited_for_and_its_maker_is_named() 
         }
     })
     .await;
-    let mut daemon = case.installation.run();
-    let used = format!("is used by process {making} of the source");
-    wait_until("the slot's maker to be named", DEADLINE, async || {
-        let (_, why) = daemon.http("/readyz").await?;
+    (pid, async move { made.await.unwrap().unwrap() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_is_still_being_made_is_waited_for_and_its_maker_is_named() {
+    let source = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let case = Case::between(&source, &servers().await.1, Given::default()).await;
+    // At the first start, and where a pipeline starts over.
+    for arguments in [&["run"][..], &["run", "--resync", "all"]] {
+        let (writer, pid) = writer(&case, "long job", 1).await;
+        let (making, made) = maker(&case).await;
+        let mut daemon = case.installation.start(arguments);
+        let used = format!("is used by process {making} of the source");
         let holder = format!("held by process {pid} (long job");
-        let parts = ["starting; waiting for source (", "is free", &used, &holder];
-        if parts.iter().all(|part| why.contains(part)) { Ok(()) } else { Err(why) }
-    })
-    .await;
-    assert!(daemon.stderr().contains(&used), "{}", daemon.log());
-    writer.batch_execute("COMMIT").await.unwrap();
-    made.await.unwrap().unwrap();
-    ready(&mut daemon).await;
-    case.settled().await;
-    case.assert_equal().await;
-    stop(daemon).await;
+        wait_until("the slot's maker to be named", DEADLINE, async || {
+            let (_, why) = daemon.http("/readyz").await?;
+            let parts = ["starting; waiting for source (", "is free", &used, &holder];
+            if parts.iter().all(|part| why.contains(part)) { Ok(()) } else { Err(why) }
+        })
+        .await;
+        assert!(daemon.stderr().contains(&used), "{}", daemon.log());
+        let told = case.regraft(&["status"]).await.stdout;
+        assert!(told.contains("phase        starting"), "{told}");
+        writer.batch_execute("COMMIT").await.unwrap();
+        made.await;
+        ready(&mut daemon).await;
+        case.settled().await;
+        case.assert_equal().await;
+        stop(daemon).await;
+        case.at_source(&format!("SELECT pg_drop_replication_slot('{}')", case.slot())).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,12 +45,9 @@ impl Sessions {
 }
 
 impl Wait {
-    /// What keeps it, as it is now. True when something else was known before.
-    pub fn seen(&self, what: String) -> bool {
-        let mut seen = lock(&self.0.seen);
-        let news = seen.as_ref() != Some(&what);
-        *seen = Some(what);
-        news
+    /// What keeps it, as it is now.
+    pub fn seen(&self, what: String) {
+        *lock(&self.0.seen) = Some(what);
     }
 }
 
