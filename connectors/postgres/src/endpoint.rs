@@ -20,7 +20,7 @@ use crate::replication::WireConnection;
 use crate::replication::restful::Socket;
 use crate::replication::socket::{self, Dial};
 use crate::replication::startup::{self, Startup};
-use crate::sessions::{AsItIs, Deadlines, Session, Sessions, Watched, Wide, guard};
+use crate::sessions::{AsItIs, Deadlines, Session, Sessions, Wait, Watched, Wide, guard};
 use crate::tls::{TlsMode, TlsSettings};
 use crate::{defaults, dsn};
 
@@ -236,6 +236,7 @@ impl Endpoint {
         application: &str,
         watched: bool,
     ) -> Result<tokio_postgres::Client> {
+        let _wait = watched.then(|| self.waits());
         let mut failed = None;
         for attempt in self.attempts() {
             if attempt.fallback && !failed.as_ref().is_some_and(is_tls_failure) {
@@ -275,6 +276,7 @@ impl Endpoint {
     }
 
     async fn connect_wire(&self, application: &str, replication: bool) -> Result<WireConnection> {
+        let _wait = self.waits();
         let mut failed = None;
         for attempt in self.attempts() {
             if attempt.fallback && !failed.as_ref().is_some_and(is_tls_failure) {
@@ -287,6 +289,11 @@ impl Endpoint {
             }
         }
         Err(failed.unwrap_or_else(|| dsn::invalid("it names no host")))
+    }
+
+    /// A server that takes no new connections, or says nothing on them, is named as one that owes an answer.
+    fn waits(&self) -> Wait {
+        self.sessions.wait_long(&self.label(), "a new connection", self.deadlines.notice)
     }
 
     fn attempts(&self) -> Vec<Attempt<'_>> {
@@ -351,7 +358,7 @@ impl Endpoint {
 
     /// Has the session looked after, once its process at the server is known.
     fn watch(&self, socket: Box<dyn Socket>) -> (Watched, Arc<Session>) {
-        let session = self.sessions.open(&self.label());
+        let session = self.sessions.open(&self.label(), self.deadlines.notice);
         (Watched::new(socket, Arc::clone(&session), self.wide.clone()), session)
     }
 
@@ -454,7 +461,7 @@ impl Endpoint {
             let value = |at: usize| rows.first().and_then(|row| row.get(at)?.as_deref());
             self.wants(value(0), &place)?;
             // For the status only: it ends by itself when it gets no sign of life.
-            let session = self.sessions.open(&self.label());
+            let session = self.sessions.open(&self.label(), self.deadlines.notice);
             let forever = Deadlines { answer: Duration::MAX, statement: None, ..self.deadlines };
             Self { deadlines: forever, ..self.clone() }.guard(&session, value(1));
             connection.session = Some(session);

@@ -354,6 +354,17 @@ impl PgLedger {
         Ok(())
     }
 
+    /// Notes that a pipeline is being set up again, which may wait for transactions of the source.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn starts(client: &Client, place: &str, name: &str) -> Result<()> {
+        let sql = "UPDATE regraft.pipelines SET phase = $2, updated_at = clock_timestamp() \
+                   WHERE name = $1";
+        let done = client.execute(sql, &[&name, &Phase::Starting.as_str()]).await;
+        done.map(drop).map_err(|error| classify(&error, &format!("{place}, ledger")))
+    }
+
     async fn event(
         client: &Client,
         place: &str,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Moves a live PostgreSQL database onto a new schema, and keeps the two equal.
 ///
@@ -11,9 +11,48 @@ use clap::{Args, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "regraft", version)]
 pub struct Cli {
+    /// Colour: always, never, or auto, which is on a terminal, unless NO_COLOR is set or TERM is dumb.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub color: Color,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// When there is colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal that wants it.
+    #[default]
+    Auto,
+    /// Anywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+impl Color {
+    /// What arguments ask for that need not make sense otherwise: the message about that has colour, too.
+    pub(crate) fn among(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Self {
+        let mut color = Self::default();
+        while let Some(argument) = arguments.next() {
+            let value = match argument.to_str() {
+                Some("--color") => arguments.next(),
+                Some(text) => text.strip_prefix("--color=").map(Into::into),
+                None => None,
+            };
+            let named = value.and_then(|value| Self::from_str(value.to_str()?, false).ok());
+            color = named.unwrap_or(color);
+        }
+        color
+    }
 }
 
 /// The commands.

@@ -9,7 +9,7 @@ use regraft_core::{Error, Result};
 use regraft_pipeline::{LastError, Progress, Status};
 use regraft_postgres::sessions::{Needed, Sessions};
 use regraft_settings::{Http, Settings, format_duration};
-use regraft_telemetry::StatusSource;
+use regraft_telemetry::{StatusSource, record};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -84,6 +84,13 @@ impl Board {
         *last = Some(LastError::of(error));
     }
 
+    /// Both servers were reached: what kept the set-up from that is over, and is not the cause of a wait that
+    /// follows.
+    pub fn reached(&self) {
+        let mut last = self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = None;
+    }
+
     /// The pipeline is set up.
     pub fn opened(&self, progress: &Arc<Progress>) {
         let mut shown = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,6 +161,8 @@ impl StatusSource for Board {
     fn status(&self) -> serde_json::Value {
         let mut status = serde_json::to_value(self.status_now()).unwrap_or_default();
         status["waiting"] = json!(self.0.sessions.waiting());
+        // The page says the same as `/readyz`, which a browser would take for a fault.
+        status["unready"] = json!(self.unready().err());
         status
     }
 
@@ -174,8 +183,14 @@ impl StatusSource for Board {
     }
 
     fn measure(&self) {
-        if let Some(progress) = self.progress() {
-            progress.record();
+        match self.progress() {
+            Some(progress) => progress.record(),
+            None => record::phase(Phase::Starting),
+        }
+        let waiting = self.0.sessions.waiting();
+        for server in ["source", "target"] {
+            let of_it = waiting.iter().filter(|waiting| waiting.server.starts_with(server));
+            record::waiting(server, of_it.map(|waiting| waiting.seconds).fold(0.0, f64::max));
         }
     }
 }

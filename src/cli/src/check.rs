@@ -14,7 +14,7 @@ use crate::args::CheckArgs;
 use crate::board::needed;
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
-use crate::out::{errln, out, outln};
+use crate::out::{errln, out, outln, outln_good};
 use crate::resolve::ddl::ddl;
 use crate::resolve::{Mode, Resolution, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
@@ -35,7 +35,7 @@ pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>
             // A machine that reads the report finds there why it is empty.
             if args.json {
                 let findings: Vec<_> = errors.iter().map(Finding::from).collect();
-                outln!("{:#}", json!({ "statements": [], "findings": findings }));
+                out!("{:#}\n", json!({ "statements": [], "findings": findings }));
             }
             return Err(errors);
         }
@@ -49,7 +49,7 @@ pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>
         if let Some(sampled) = &sampled {
             report["sample"] = json!(sampled);
         }
-        outln!("{report:#}");
+        out!("{report:#}\n");
     } else {
         print(&resolution, sampled.as_ref());
         if args.sample.is_some() && sampled.is_none() {
@@ -158,7 +158,10 @@ fn print(resolution: &Resolution, sampled: Option<&SampleReport>) {
     }
     let count = |severity| resolution.findings.iter().filter(|f| f.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    outln!("\n{errors} errors, {warnings} warnings");
+    match (errors, warnings) {
+        (0, 0) => outln_good!("\n0 errors, 0 warnings"),
+        _ => outln!("\n{errors} errors, {warnings} warnings"),
+    }
 }
 
 /// Whether both servers have room for the sessions of the pipeline.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::DemoArgs;
 use crate::board::Board;
 use crate::mappers::Mappers;
-use crate::out::{errln, outln};
+use crate::out::{errln, out, outln, outln_good};
 use crate::run::{Patience, Pipeline, prepare, run_args};
 
 /// The old and the new database, in one server.
@@ -267,9 +267,9 @@ async fn summarize(
 
 async fn keep(stage: &Stage, cancel: &CancellationToken) {
     outln!("Everything is still running. To look around:");
-    outln!("  psql '{}'", stage.cluster.url(SOURCE));
-    outln!("  psql '{}'", stage.cluster.url(TARGET));
-    outln!("  in the second: SELECT * FROM regraft.pipelines; SELECT * FROM regraft.findings;");
+    out!("  psql '{}'\n", stage.cluster.url(SOURCE));
+    out!("  psql '{}'\n", stage.cluster.url(TARGET));
+    out!("  in the second: SELECT * FROM regraft.pipelines; SELECT * FROM regraft.findings;\n");
     outln!("Change rows in the first, and see them in the second. Ctrl-C ends and removes it all.");
     cancel.cancelled().await;
 }
@@ -277,7 +277,7 @@ async fn keep(stage: &Stage, cancel: &CancellationToken) {
 fn print(summary: &Summary, as_json: bool) {
     if as_json {
         let text = serde_json::to_string_pretty(summary).unwrap_or_default();
-        outln!("{text}");
+        out!("{text}\n");
         return;
     }
     let Summary { rows, changes, transactions, seconds, differences, compared, .. } = summary;
@@ -293,7 +293,10 @@ fn print(summary: &Summary, as_json: bool) {
     let Summary { verified, findings, .. } = summary;
     outln!("verified         {verified} rows by the daemon meanwhile, {findings} findings");
     outln!("rows compared    {compared}");
-    outln!("differences      {differences}");
+    match differences {
+        0 => outln_good!("differences      0"),
+        _ => outln!("differences      {differences}"),
+    }
 }
 
 fn say(args: &DemoArgs, text: &str) {

@@ -21,6 +21,7 @@ pub mod check;
 pub mod demo;
 pub mod finding;
 mod holding;
+mod look;
 mod mappers;
 mod out;
 pub mod repair;
@@ -41,8 +42,8 @@ use regraft_core::{Error, Kind};
 use regraft_settings::{Log, LogFormat, Settings};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{Cli, Command, ConfigArgs};
-use crate::out::errln;
+use crate::args::{Cli, Color, Command, ConfigArgs};
+use crate::out::{errln, out};
 pub use mappers::Mappers;
 /// What a mapper is written with.
 pub use regraft_core as core;
@@ -50,13 +51,10 @@ pub use regraft_core as core;
 /// The `regraft` program with these mappers: reads the command line, runs the command, and prints what
 /// went wrong.
 pub fn main_with(mappers: &Mappers) -> ExitCode {
+    look::ask(Color::among(std::env::args_os().skip(1)));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let status = if error.use_stderr() { Kind::Usage.exit_status() } else { 0 };
-            drop(error.print());
-            return ExitCode::from(status);
-        }
+        Err(error) => return explain(&error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -84,6 +82,24 @@ pub fn main_with(mappers: &Mappers) -> ExitCode {
         return ExitCode::from(if status == 0 { Kind::Refused.exit_status() } else { status });
     }
     ExitCode::from(status)
+}
+
+/// Prints a help text, or what is wrong with the command line.
+fn explain(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    let look = if error.use_stderr() { &look::STDERR } else { &look::STDOUT };
+    let text = if look.has_color() { text.ansi().to_string() } else { text.to_string() };
+    let text = look.wrap(&text);
+    match error.use_stderr() {
+        true => {
+            drop(std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()));
+            ExitCode::from(Kind::Usage.exit_status())
+        }
+        false => {
+            out!("{text}");
+            ExitCode::SUCCESS
+        }
+    }
 }
 
 /// Runs a command; gives its exit status.
@@ -118,7 +134,8 @@ fn init_logging(log: &Log) {
         LogFormat::Text => regraft_telemetry::LogFormat::Text,
         LogFormat::Json => regraft_telemetry::LogFormat::Json,
     };
-    if let Err(error) = regraft_telemetry::init_logging(format, log.level.as_str()) {
+    let colored = look::STDERR.has_color();
+    if let Err(error) = regraft_telemetry::init_logging(format, log.level.as_str(), colored) {
         errln!("regraft: {error}");
     }
 }

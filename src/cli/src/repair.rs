@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::args::RepairArgs;
 use crate::load;
 use crate::mappers::Mappers;
-use crate::out::outln;
+use crate::out::{out, outln};
 use crate::resolve::{Side, resolve};
 use crate::verify::{
     HeldTarget, Until, drive, findings, held_targets, is_repairable, known_tables, ledger,
@@ -55,14 +55,14 @@ pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
     };
     if args.json {
         let held: Vec<_> = held.iter().map(HeldTarget::json).collect();
-        outln!("{:#}", json!({ "held": held, "found": open.len(), "asked": asked, "open": left }));
+        out!("{:#}\n", json!({ "held": held, "found": open.len(), "asked": asked, "open": left }));
     } else if !args.apply {
         // It is asked for again by name: what keeps such rows may be gone.
         let repairable = open.iter().filter(|finding| finding["by_key"] == true).count();
-        outln!(
-            "would repair {repairable} rows{}",
-            if repairable > 0 { "; --apply does it" } else { "" }
-        );
+        match repairable {
+            0 => outln!("would repair 0 rows"),
+            _ => outln!("would repair {repairable} rows; --apply does it"),
+        }
         print_findings(&open[..open.len().min(PRINTED)], false);
     } else {
         outln!("repaired {} rows, {} are left", open.len().saturating_sub(left.len()), left.len());

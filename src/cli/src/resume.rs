@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::args::ResumeArgs;
 use crate::holding::shown;
 use crate::load;
-use crate::out::outln;
+use crate::out::{out, outln, outln_good};
 use crate::resolve::Side;
 use crate::setup::migrate_existing;
 
@@ -56,14 +56,14 @@ async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
     if !args.accept {
         if args.json {
             let whole = whole.map(|(code, what)| json!({ "code": code, "what": what }));
-            outln!("{:#}", json!({ "held": shown, "error": whole }));
+            out!("{:#}\n", json!({ "held": shown, "error": whole }));
         } else {
             shown.iter().for_each(|held| outln!("{held}\n  to do: {}", held.remedy));
             if let Some((code, what)) = whole {
                 outln!("the whole pipeline: [{code}] {what}");
             }
             if shown.is_empty() && whole.is_none() {
-                outln!("nothing is held");
+                outln_good!("nothing is held");
             } else {
                 outln!("--accept makes the plan again, and brings the rows in line");
             }
@@ -71,7 +71,7 @@ async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
         return Ok(u8::from(!shown.is_empty() || whole.is_some()));
     }
     if shown.is_empty() && whole.is_none() && args.tables.is_empty() {
-        outln!("nothing is held");
+        outln_good!("nothing is held");
         return Ok(0);
     }
     if args.as_is {
@@ -117,7 +117,7 @@ async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
     ask(client, place, name, &resume).await?;
     let running = PgLedger::is_running(client, place, name).await?;
     if args.json {
-        outln!("{:#}", json!({ "asked": resume, "running": running }));
+        out!("{:#}\n", json!({ "asked": resume, "running": running }));
     } else if running {
         outln!("asked; the daemon makes its plan again within seconds, see `regraft status`");
     } else {

@@ -23,7 +23,7 @@ use crate::finding::Severity;
 use crate::holding::Holding;
 use crate::load;
 use crate::mappers::Mappers;
-use crate::out::outln;
+use crate::out::{out, outln, outln_good};
 use crate::resolve::{Side, endpoint, resolve};
 use crate::setup::{Setup, standby};
 use crate::watch;
@@ -33,6 +33,8 @@ use crate::watch;
 const HELD_WAIT: Duration = Duration::from_secs(2);
 /// First and longest wait before the set-up is tried again.
 const SET_UP_WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// A server that is silent for longer while the pipeline is set up is asked why.
+const NOTICE: Duration = Duration::from_secs(1);
 /// Rows that do not change are compared about once an hour at least, if the rate allows it.
 const DUE: Duration = Duration::from_secs(3600);
 
@@ -171,6 +173,7 @@ async fn set_up(
         answer: deadlines.answer,
         statement: Some(deadlines.statement),
         lock: deadlines.lock,
+        ..Deadlines::default()
     };
     let address = |role: &'static str, url: &UrlSource| -> Address {
         let (url, sessions) = (url.clone(), board.sessions().clone());
@@ -178,14 +181,16 @@ async fn set_up(
     };
     let source_address = address("source", &settings.source.url);
     let target_address = address("target", &settings.target.url);
-    // What is made here waits for transactions of the source, however long they take.
-    let patient = Deadlines { statement: None, ..deadlines };
+    // What is made here waits for transactions of the source, however long they take; a person who has just
+    // started it wants to know for whose.
+    let patient = Deadlines { statement: None, notice: NOTICE, ..deadlines };
     let side = async |role: &'static str, url: &UrlSource| {
         let endpoint = endpoint(url)?.watched(role, board.sessions(), patient);
         Side::at(role, endpoint, &settings.name).await
     };
     let source = side("source", &settings.source.url).await.map_err(one)?;
     let target = side("target", &settings.target.url).await.map_err(one)?;
+    board.reached();
     let publication = &settings.source.publication;
     if settings.makes(publication) {
         let Side { client, server, place, .. } = &source;
@@ -211,7 +216,8 @@ async fn set_up(
                 _ => return Err(errors),
             }
         };
-        let setup = Setup { settings, holding: &holding, args, source: &source, target: &target };
+        let (source, target, sessions) = (&source, &target, board.sessions());
+        let setup = Setup { settings, holding: &holding, args, source, target, sessions };
         match setup.register(&resolved).await {
             Ok(system) => {
                 resolution.findings.iter().for_each(|finding| tracing::warn!("{finding:#}"));
@@ -324,8 +330,8 @@ fn summary(progress: &Progress, ending: Ending, elapsed: Duration, as_json: bool
     let rows: u64 = status.tables.iter().map(|table| table.rows).sum();
     if as_json {
         let ending = if ending == Ending::CaughtUp { "caught_up" } else { "stopped" };
-        outln!(
-            "{:#}",
+        out!(
+            "{:#}\n",
             json!({
                 "ending": ending,
                 "position": status.position,
@@ -340,14 +346,16 @@ fn summary(progress: &Progress, ending: Ending, elapsed: Duration, as_json: bool
         );
         return;
     }
-    let ending = if ending == Ending::CaughtUp { "caught up" } else { "stopped" };
+    let caught_up = ending == Ending::CaughtUp;
+    let ending = if caught_up { "caught up" } else { "stopped" };
     let position = status.position.map_or_else(String::new, |position| position.to_string());
-    outln!(
+    let text = format!(
         "{ending} at {position} after {:.1} s: {rows} rows written, {} changes in {} transactions",
         elapsed.as_secs_f64(),
         status.changes,
         status.transactions
     );
+    if caught_up { outln_good!("{text}") } else { outln!("{text}") }
 }
 
 /// `regraft run` with defaults, for the demo.

@@ -11,6 +11,7 @@ use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Drifted, Error, Lsn, Result, Subject, TableName, fail_point};
 use regraft_pipeline::Plan;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered};
+use regraft_postgres::sessions::{Sessions, process};
 use regraft_postgres::slot::{Publication, START_OVER, Server, Slot, names_standby, of_appended};
 use regraft_postgres::standing::{self, Drift, How, Standing, When};
 use regraft_postgres::writes::{self, Leaf};
@@ -263,6 +264,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) args: &'a RunArgs,
     pub(crate) source: &'a Side,
     pub(crate) target: &'a Side,
+    /// Where it is told who is waited for.
+    pub(crate) sessions: &'a Sessions,
 }
 
 impl Setup<'_> {
@@ -674,7 +677,7 @@ impl Setup<'_> {
 
     /// The position from which the slot has everything; makes the slot if it is not there.
     async fn slot(&self) -> Result<Lsn> {
-        let Side { client, place, .. } = self.source;
+        let Side { place, .. } = self.source;
         let name = &self.settings.source.slot;
         if let Some(slot) = self.unused_slot().await? {
             return slot.confirmed.ok_or_else(|| {
@@ -683,6 +686,12 @@ impl Setup<'_> {
                     .remedy("drop the slot, and regraft makes it anew")
             });
         }
+        self.new_slot().await
+    }
+
+    async fn new_slot(&self) -> Result<Lsn> {
+        let Side { client, place, .. } = self.source;
+        let name = &self.settings.source.slot;
         tracing::info!(
             slot = name,
             "making the slot; it waits for open transactions of the source"
@@ -696,7 +705,7 @@ impl Setup<'_> {
         let Side { client, place, server, .. } = self.source;
         let name = &self.settings.source.slot;
         let started = Instant::now();
-        let mut told = false;
+        let mut wait = None;
         while let Some(slot) = Slot::find(client, place, name).await? {
             slot.fit(name, place, &server.database, None)?;
             let Some(pid) = slot.active_pid else { return Ok(Some(slot)) };
@@ -706,9 +715,12 @@ impl Setup<'_> {
                     .at(place)
                     .remedy("stop the other consumer, or name another slot in [source]"));
             }
-            if !std::mem::replace(&mut told, true) {
+            let wait = wait.get_or_insert_with(|| {
                 tracing::info!("{what}; waiting for its end");
-            }
+                self.sessions.wait(place, format!("whether the slot {name} is free"))
+            });
+            let does = process(client, place, pid).await?;
+            wait.seen(does.map_or_else(|| what.clone(), |does| format!("{what}: {does}")));
             tokio::time::sleep(SLOT_LOOKS.0).await;
         }
         Ok(None)
@@ -723,7 +735,13 @@ impl Setup<'_> {
     ) -> Result<String> {
         let Self { settings, source, target, .. } = self;
         let Resolved { plan, fingerprints, shapes, .. } = resolved;
-        let fresh = if self.starts_over() { Some(self.fresh_slot().await?) } else { None };
+        let fresh = if self.starts_over() {
+            let (client, place) = (&target.client, target.place.as_str());
+            PgLedger::starts(client, place, &settings.name).await?;
+            Some(self.fresh_slot().await?)
+        } else {
+            None
+        };
         target.client.batch_execute("BEGIN").await.map_err(|e| self.ledger_refused(&e))?;
         if let Some(position) = fresh {
             self.restart_at(position).await?;
@@ -804,9 +822,12 @@ impl Setup<'_> {
     async fn fresh_slot(&self) -> Result<Lsn> {
         let Side { client, place, server, .. } = self.source;
         let name = &self.settings.source.slot;
-        let Some(slot) = Slot::find(client, place, name).await? else {
-            return Slot::create(client, place, name).await;
-        };
+        let mut found = Slot::find(client, place, name).await?;
+        // One that a daemon has just begun to make has no position, and may still go.
+        if found.as_ref().is_some_and(|slot| slot.confirmed.is_none()) {
+            found = self.unused_slot().await?;
+        }
+        let Some(slot) = found else { return self.new_slot().await };
         let Err(unfit) = slot.fit(name, place, &server.database, None) else {
             // A publication that was made a moment ago does not exist for what was written before it.
             let now = Server::ask(client, place).await?.wal_end;
@@ -817,7 +838,7 @@ impl Setup<'_> {
         }
         let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[name]).await;
         dropped.map_err(|error| classify(&error, place))?;
-        Slot::create(client, place, name).await
+        self.new_slot().await
     }
 
     fn ledger_refused(&self, error: &tokio_postgres::Error) -> Error {

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use regraft_core::contract::Phase;
 use regraft_core::text::visible;
 use regraft_core::{Code, Error, Lsn, Result};
 use regraft_postgres::classify;
 use regraft_postgres::ledger::PgLedger;
-use regraft_postgres::sessions::stalled;
+use regraft_postgres::sessions::{Waiting, stalled};
 use regraft_postgres::standing::aside;
 use regraft_settings::Settings;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use tokio_postgres::types::PgLsn;
 use crate::args::StatusArgs;
 use crate::holding::shown;
 use crate::load;
-use crate::out::{out, outln};
+use crate::out::{out, outln, outln_good};
 use crate::resolve::Side;
 
 /// A daemon that is connected notes every five seconds that it lives; one that waits to try again, with
@@ -34,7 +35,7 @@ pub async fn status(args: &StatusArgs) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     let status = read(&settings).await.map_err(|error| vec![error])?;
     if args.json {
-        outln!("{status:#}");
+        out!("{status:#}\n");
     } else {
         print(&status);
     }
@@ -50,15 +51,19 @@ async fn read(settings: &Settings) -> Result<Value> {
             .remedy("`regraft run` makes it")
     };
     let exists = "SELECT to_regclass('regraft.pipelines') IS NOT NULL";
-    if !target.client.query_one(exists, &[]).await.map_err(fail)?.get::<_, bool>(0) {
-        return Err(unknown());
-    }
-    let noted = Noted::read(&target, &settings.name).await?.ok_or_else(unknown)?;
+    let exists = target.client.query_one(exists, &[]).await.map_err(fail)?.get::<_, bool>(0);
+    let noted = if exists { Noted::read(&target, &settings.name).await? } else { None };
     let holder = PgLedger::holder(&target.client, &target.place, &settings.name).await?;
+    let Some(noted) = noted else {
+        // The first start registers the pipeline once its slot is made, which may wait for long.
+        return starting(settings, &target, holder.ok_or_else(unknown)?).await;
+    };
     // A daemon that waits to try again has no lock.
     let lives = holder.is_some() || (noted.phase == "held" && noted.quiet < HELD_BEAT);
     let phase = if lives { noted.phase.as_str() } else { "stopped" };
-    let beats = holder.is_none() || noted.quiet < BEAT;
+    // One that makes its slot notes nothing until the source's transactions have ended.
+    let starts = phase == Phase::Starting.as_str();
+    let beats = holder.is_none() || starts || noted.quiet < BEAT;
     // The source may be away; the rest is worth showing.
     let source = Side::connect("source", &settings.source.url, &settings.name).await;
     let end = source.as_ref().ok().map(|side| side.server.wal_end);
@@ -67,11 +72,7 @@ async fn read(settings: &Settings) -> Result<Value> {
         Some(end) => lag(&target, &settings.name, &noted, end, lives).await?,
         None => None,
     };
-    let mut waiting = Vec::new();
-    for side in [Some(&target), source.as_ref().ok()].into_iter().flatten() {
-        let application = format!("regraft {}", settings.name);
-        waiting.extend(stalled(&side.client, &side.place, &application).await?);
-    }
+    let waiting = waiting(settings, &target, source.as_ref().ok()).await?;
     let held = aside(&target.client, &target.place, &settings.name).await?;
     let held: Vec<_> = held.iter().map(shown).collect();
     Ok(json!({
@@ -88,6 +89,39 @@ async fn read(settings: &Settings) -> Result<Value> {
         "last_error": noted.last_error,
         "waiting": waiting,
     }))
+}
+
+/// Of a pipeline that a daemon is making: it holds the lock, and the ledger does not know it yet.
+async fn starting(settings: &Settings, target: &Side, holder: i32) -> Result<Value> {
+    let source = Side::connect("source", &settings.source.url, &settings.name).await.ok();
+    Ok(json!({
+        "name": settings.name,
+        "phase": Phase::Starting,
+        "healthy": true,
+        "daemon": { "process": holder, "seen_seconds": null },
+        "position": null,
+        "lag_bytes": null,
+        "lag_seconds": null,
+        "tables": [],
+        "verification": null,
+        "held": [],
+        "last_error": null,
+        "waiting": waiting(settings, target, source.as_ref()).await?,
+    }))
+}
+
+/// Which locks of others keep the pipeline's sessions.
+async fn waiting(
+    settings: &Settings,
+    target: &Side,
+    source: Option<&Side>,
+) -> Result<Vec<Waiting>> {
+    let application = format!("regraft {}", settings.name);
+    let mut waiting = Vec::new();
+    for side in [Some(target), source].into_iter().flatten() {
+        waiting.extend(stalled(&side.client, &side.place, &application).await?);
+    }
+    Ok(waiting)
 }
 
 /// What a daemon has noted of itself.
@@ -205,18 +239,22 @@ fn print(status: &Value) {
         value => value.to_string(),
     };
     outln!("pipeline     {}", text("name"));
-    outln!("phase        {}", text("phase"));
+    match status["healthy"].as_bool() {
+        Some(true) => outln_good!("phase        {}", text("phase")),
+        _ => outln!("phase        {}", text("phase")),
+    }
     outln!("position     {}", text("position"));
-    let seen = status["daemon"]["seen_seconds"].as_f64().unwrap_or_default();
-    match status["daemon"]["process"].as_i64() {
-        Some(pid) => {
-            outln!("daemon       process {pid} of the target; noted something {seen:.0} s ago")
-        }
-        None => {
-            outln!("daemon       has no session with the target; noted something {seen:.0} s ago")
-        }
+    let seen = status["daemon"]["seen_seconds"].as_f64();
+    let process = match status["daemon"]["process"].as_i64() {
+        Some(pid) => format!("process {pid} of the target"),
+        None => "has no session with the target".to_owned(),
+    };
+    match seen {
+        Some(seen) => outln!("daemon       {process}; noted something {seen:.0} s ago"),
+        None => outln!("daemon       {process}; is making the pipeline"),
     }
     match (status["lag_bytes"].as_u64(), status["lag_seconds"].as_f64()) {
+        (None, _) if seen.is_none() => outln!("lag          unknown"),
         (None, _) => outln!("lag          unknown (the source does not answer)"),
         (Some(bytes), None) => outln!("lag          {bytes} bytes"),
         (Some(bytes), Some(seconds)) => outln!("lag          {bytes} bytes, {seconds:.1} s"),

@@ -29,7 +29,7 @@ pub(crate) fn spawn(progress: Arc<Progress>, cancel: CancellationToken) -> JoinH
             }
             let status = progress.status();
             let chunks = progress.chunks();
-            rate.add(&status, chunks.0);
+            rate.add(&status);
             match &bar {
                 Some(bar) => draw(bar, &status, chunks, &rate),
                 None => {
@@ -63,7 +63,7 @@ fn draw(bar: &ProgressBar, status: &Status, (done, total): (u64, u64), rate: &Ra
     bar.set_message(format!(
         "{:.0} rows/s{}  lag {}",
         rate.rows_per_second,
-        rate.left(status.phase, done, total),
+        left(status),
         match (status.lag_seconds, status.lag_bytes) {
             (Some(seconds), Some(bytes)) => format!("{seconds:.1} s, {bytes} bytes"),
             _ => "not known yet".to_owned(),
@@ -90,39 +90,29 @@ fn log(status: &Status, (done, total): (u64, u64), rate: &Rate) {
     );
 }
 
-/// Rows written and chunks done per second, over the time since the last look and since the start.
+/// Time left of the copy.
+fn left(status: &Status) -> String {
+    let left = status.copy_seconds_left.filter(|_| status.phase == Phase::Backfill);
+    left.map_or_else(String::new, |left| format!("  about {left:.0} s left"))
+}
+
+/// Rows written per second, over the time since the last looks.
 #[derive(Default)]
 struct Rate {
     last: Option<(Instant, u64)>,
-    /// When, and with how many chunks done.
-    started: Option<(Instant, u64)>,
     rows_per_second: f64,
 }
 
 impl Rate {
     #[allow(clippy::cast_precision_loss, reason = "shown with a few digits")]
-    fn add(&mut self, status: &Status, chunks_done: u64) {
+    fn add(&mut self, status: &Status) {
         let rows = status.tables.iter().map(|table| table.rows + table.deleted).sum();
         let now = Instant::now();
-        self.started.get_or_insert((now, chunks_done));
         if let Some((then, before)) = self.last {
             let seconds = now.duration_since(then).as_secs_f64();
             let rate = (rows - before) as f64 / seconds.max(1e-3);
             self.rows_per_second = self.rows_per_second * 0.7 + rate * 0.3;
         }
         self.last = Some((now, rows));
-    }
-
-    /// Time left of the backfill, from the chunks done so far by this daemon.
-    #[allow(clippy::cast_precision_loss, reason = "shown in whole seconds")]
-    fn left(&self, phase: Phase, done: u64, total: u64) -> String {
-        let Some((started, before)) = self.started.filter(|_| phase == Phase::Backfill) else {
-            return String::new();
-        };
-        if done <= before {
-            return String::new();
-        }
-        let each = started.elapsed().as_secs_f64() / (done - before) as f64;
-        format!("  about {:.0} s left", each * (total - done.min(total)) as f64)
     }
 }

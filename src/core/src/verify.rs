@@ -152,6 +152,11 @@ impl Sweep {
     pub fn is_under_way(&self) -> bool {
         self.number > 0 && !self.done
     }
+
+    /// How many went to their end.
+    pub fn passes(&self) -> u64 {
+        self.number - u64::from(self.is_under_way())
+    }
 }
 
 /// Somebody asked for a verification.

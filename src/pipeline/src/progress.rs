@@ -8,6 +8,7 @@ use regraft_core::contract::{LedgerState, Phase, Written};
 use regraft_core::segment::Commit;
 use regraft_core::verify::Recorded;
 use regraft_core::{Error, Key, Position, TableName};
+use regraft_reconcile::Looks;
 use regraft_telemetry::record;
 use serde::Serialize;
 
@@ -46,6 +47,9 @@ struct State {
     rows: Vec<(u64, u64)>,
     /// Done, planned and expected.
     chunks: Vec<(u64, u64, u64)>,
+    /// Since when chunks are counted, and how many of each table were done when they were first.
+    copying: Option<Instant>,
+    copied_before: Vec<Option<u64>>,
     /// Chunks of keys that are to be read.
     keys_to_read: u64,
     transactions: u64,
@@ -135,6 +139,9 @@ pub struct Status {
     pub lag_seconds: Option<f64>,
     /// Since the daemon started, the target has once had everything that was in the source.
     pub caught_up: bool,
+    /// Seconds until existing rows are copied, about, by how fast this daemon was; `None` when they are, and
+    /// until that is known.
+    pub copy_seconds_left: Option<f64>,
     /// Target tables.
     pub tables: Vec<TableStatus>,
     /// Source transactions applied since the daemon started.
@@ -160,6 +167,7 @@ impl Status {
             lag_bytes: None,
             lag_seconds: None,
             caught_up: false,
+            copy_seconds_left: None,
             tables: Vec::new(),
             transactions: 0,
             changes: 0,
@@ -177,8 +185,12 @@ pub struct Verification {
     pub rows: u64,
     /// Every row was compared at most so many seconds ago; since the daemon started where it was never.
     pub oldest_seconds: Option<f64>,
+    /// How often every row was compared, since the statements are what they are.
+    pub passes: u64,
     /// Source rows that are still to be looked at, because they changed or were not equal.
     pub unsettled: usize,
+    /// How often the one of them was looked at that was most.
+    pub tries: u32,
     /// Findings that are open.
     pub findings_open: u64,
     /// Findings that a repair ended.
@@ -224,6 +236,7 @@ impl Progress {
         let mut state = State {
             rows: vec![(0, 0); plan.routes.len()],
             chunks: vec![(0, 0, 0); sources.len()],
+            copied_before: vec![None; sources.len()],
             ..State::default()
         };
         if let Some(before) = before {
@@ -285,11 +298,13 @@ impl Progress {
         taken
     }
 
-    /// Every row was compared after `oldest`; so many owners are still to be looked at.
-    pub(crate) fn verified_since(&self, oldest: SystemTime, unsettled: usize) {
+    /// Every row was compared after `oldest`, and so often; these owners are still to be looked at.
+    pub(crate) fn verified_since(&self, oldest: SystemTime, passes: u64, looks: &Looks) {
         let mut state = self.state();
         state.verified_since = Some(oldest);
-        state.verification.unsettled = unsettled;
+        let (unsettled, tries) = (looks.len(), looks.tries());
+        state.verification =
+            Verification { passes, unsettled, tries, ..state.verification.clone() };
     }
 
     /// Verification cannot work, until something is compared again.
@@ -359,7 +374,11 @@ impl Progress {
     }
 
     pub(crate) fn set_chunks(&self, table: usize, done: u64, total: u64, expected: u64) {
-        self.state().chunks[table] = (done, total, expected);
+        let mut state = self.state();
+        state.chunks[table] = (done, total, expected);
+        state.copying.get_or_insert_with(Instant::now);
+        state.copied_before[table].get_or_insert(done);
+        drop(state);
         record::chunks(&self.sources[table], done, total);
     }
 
@@ -511,6 +530,7 @@ impl Progress {
             lag_bytes: state.measured.bytes(state.reached()),
             lag_seconds: state.lag().map(|lag| lag.as_secs_f64()),
             caught_up: state.measured.was_level(),
+            copy_seconds_left: state.copy_left().map(|left| left.as_secs_f64()),
             tables: self.targets.iter().enumerate().map(table).collect(),
             transactions: state.transactions,
             changes: state.changes,
@@ -528,6 +548,18 @@ impl State {
     /// Nothing is pending up to here.
     fn reached(&self) -> Option<Position> {
         self.position.map(|position| self.idle_at.map_or(position, |idle| idle.max(position)))
+    }
+
+    /// How long the rest of the copy takes if it goes on like this.
+    #[allow(clippy::cast_precision_loss, reason = "shown in whole seconds")]
+    fn copy_left(&self) -> Option<Duration> {
+        let left: u64 = self.chunks.iter().map(|(done, _, all)| all.saturating_sub(*done)).sum();
+        let since = self.chunks.iter().zip(&self.copied_before);
+        let since = since.filter_map(|((done, ..), before)| Some(done.saturating_sub((*before)?)));
+        match (left, since.sum::<u64>()) {
+            (0, _) | (_, 0) => None,
+            (left, done) => Some(self.copying?.elapsed().mul_f64(left as f64 / done as f64)),
+        }
     }
 
     fn lag(&self) -> Option<Duration> {
@@ -585,6 +617,23 @@ impl LagHistogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rest_of_a_copy_takes_as_long_as_what_was_copied() {
+        let copy = |chunks: &[(u64, u64)], seconds| {
+            let state = State {
+                chunks: chunks.iter().map(|(_, done)| (*done, 20, 20)).collect(),
+                copied_before: chunks.iter().map(|(before, _)| Some(*before)).collect(),
+                copying: Instant::now().checked_sub(Duration::from_secs(seconds)),
+                ..State::default()
+            };
+            state.copy_left().map(|left| left.as_secs_f64().round())
+        };
+        // Ten chunks in a minute, and ten or thirty are left; what was there before took no time.
+        assert_eq!(copy(&[(0, 10)], 60), Some(60.0));
+        assert_eq!(copy(&[(5, 10), (0, 0)], 30), Some(180.0));
+        assert_eq!([copy(&[(20, 20)], 60), copy(&[(4, 4)], 60), copy(&[], 60)], [None; 3]);
+    }
 
     #[test]
     fn quantiles_are_within_a_bucket() {

@@ -76,6 +76,12 @@ impl Looks {
         self.of.entry(statement).or_default().insert(owner, look);
     }
 
+    /// How often the owner was looked at that was most, and is not settled.
+    pub fn tries(&self) -> u32 {
+        let looks = self.of.values().flat_map(HashMap::values);
+        looks.map(|look| look.tries).max().unwrap_or_default()
+    }
+
     /// When the next one is due.
     pub fn next(&self) -> Option<Instant> {
         self.of.values().flat_map(HashMap::values).map(|look| look.due).min()
@@ -106,6 +112,6 @@ mod tests {
         assert_eq!(taken[0].1.tries, 1);
         looks.again(1, key(1), taken[0].1, now);
         assert_eq!(looks.take(now + WAIT.0, 10), None);
-        assert_eq!(looks.len(), 2);
+        assert_eq!((looks.len(), looks.tries()), (2, 2));
     }
 }

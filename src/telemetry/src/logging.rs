@@ -1,8 +1,6 @@
 //! Log lines on standard error. A line is a fixed message with fields, so that it can be searched:
 //! `tracing::info!(lsn = %position, "position acknowledged")`. Whatever is in them, it stays one line.
 
-use std::io::IsTerminal;
-
 use regraft_core::text::visible;
 use regraft_core::{Code, Error, Result};
 use tracing::Subscriber;
@@ -27,18 +25,15 @@ pub enum LogFormat {
 }
 
 /// Sends log lines of this level (`error`, `warn`, `info`, `debug` or `trace`) and above to standard
-/// error, from now on. `REGRAFT_LOG` overrides the level. Lines of `log`, which some dependencies
-/// use, are included.
+/// error, from now on, with colour if text is to be `colored`. `REGRAFT_LOG` overrides the level. Lines of
+/// `log`, which some dependencies use, are included.
 ///
 /// # Errors
 /// [`Code::UsageInvalid`] when the level cannot be understood, [`Code::Internal`] when logging is
 /// already set up in this process.
-pub fn init_logging(format: LogFormat, level: &str) -> Result<()> {
+pub fn init_logging(format: LogFormat, level: &str, colored: bool) -> Result<()> {
     let filter = filter(level, std::env::var(LOG_VARIABLE).ok().as_deref())?;
-    // https://no-color.org
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let ansi = std::io::stderr().is_terminal() && !plain;
-    subscriber(format, filter, ansi, std::io::stderr)
+    subscriber(format, filter, colored, std::io::stderr)
         .try_init()
         .map_err(|error| Error::new(Code::Internal, "logging is already set up").because(error))
 }

@@ -103,6 +103,8 @@ metrics! {
         "Times that a pipeline started anew after an error, by the server that the error is about.";
     PHASE = "regraft_phase", Kind::Gauge, Count,
         "1 for the phase that the pipeline is in, 0 for the others.";
+    WAITING_SECONDS = "regraft_waiting_seconds", Kind::Gauge, Seconds,
+        "For how long a server has owed an answer; 0 as long as it answers within seconds.";
     HELD_TABLES = "regraft_held_tables", Kind::Gauge, Count,
         "Source tables that are held while the others go on.";
     ERRORS_TOTAL = "regraft_errors_total", Kind::Counter, Count,
@@ -331,6 +333,11 @@ pub mod record {
         }
     }
 
+    /// The source, or the target, has owed an answer for so many seconds.
+    pub fn waiting(server: &'static str, seconds: f64) {
+        gauge!(super::WAITING_SECONDS, "server" => server).set(seconds);
+    }
+
     /// So many source tables are held while the others go on.
     pub fn held_tables(count: usize) {
         gauge!(super::HELD_TABLES).set(count as f64);
@@ -397,6 +404,7 @@ mod tests {
         record::reconnect(&Error::new(Code::Unreachable, "gone").at("target (host:5432)"));
         record::phase(Phase::CatchingUp);
         record::held_tables(1);
+        record::waiting("source", 3.5);
         record::error(Code::SlotMissing);
         record::verified(&table, 11);
         record::unverified(Duration::from_secs(90));
@@ -463,6 +471,7 @@ mod tests {
             "regraft_findings_total{event=\"gone\"} 1",
             "regraft_findings_total{event=\"repaired\"} 2",
             "regraft_findings_open 4",
+            "regraft_waiting_seconds{server=\"source\"} 3.5",
         ];
         for line in want {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

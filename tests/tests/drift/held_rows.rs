@@ -1,7 +1,8 @@
 //! The rows of tables that were held are in line once they are back, whatever else goes on meanwhile.
 
-use regraft_testkit::{Daemon, connect};
-use regraft_tests::number;
+use regraft_testkit::{Daemon, connect, wait_until};
+use regraft_tests::{DEADLINE, number};
+use serde_json::Value;
 
 use crate::held::{EXCHANGED, MAPPING, SOURCE, accept, equal, held, running};
 use crate::support::{Case, Given, assert_says, ready, stop, until_true};
@@ -24,8 +25,14 @@ async fn an_open_transaction_of_the_source_is_waited_for() {
     open.batch_execute("BEGIN; INSERT INTO notes VALUES (1000, 'open')").await.unwrap();
     accept(&case, &[]).await;
     held(&case, &daemon, 0).await;
-    // Such a comparison used to be given up after a dozen looks at a row, which take half a minute.
-    tokio::time::sleep(std::time::Duration::from_secs(35)).await;
+    // Such a comparison used to be given up after a dozen looks at a row.
+    wait_until("more looks at a row than a dozen", DEADLINE, async || {
+        let (_, body) = daemon.http("/api/v1/status").await?;
+        let status: Value = serde_json::from_str(&body).map_err(|error| error.to_string())?;
+        let tries = &status["verification"]["tries"];
+        if tries.as_u64() > Some(12) { Ok(()) } else { Err(tries.to_string()) }
+    })
+    .await;
     let asked = "SELECT count(*) FROM regraft.verifications WHERE finished_at IS NULL";
     assert_eq!(number(&case.databases.target, asked).await, 1);
     let (status, body) = daemon.http("/readyz").await.unwrap();

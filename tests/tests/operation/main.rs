@@ -16,4 +16,5 @@ mod sample;
 mod slow;
 mod start;
 mod stop;
+mod terminal;
 mod unheard;

@@ -3,6 +3,7 @@
 use regraft_testkit::wait_until;
 use regraft_tests::{DEADLINE, Site, SiteOptions, number};
 use serde_json::{Value, json};
+use tokio_postgres::Client;
 
 const SOURCE: &str = "
     CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NULL, amount numeric, tags jsonb);
@@ -106,6 +107,16 @@ async fn what_differs_is_found_told_and_repaired_without_a_daemon() {
     assert_eq!(number(&target, sql).await, 10);
 }
 
+/// Waits until there is a session of this kind.
+async fn waits(watcher: &Client, who: &str) {
+    let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE {who}");
+    wait_until(who, DEADLINE, async || match number(watcher, &sql).await {
+        0 => Err("nobody waits".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+}
+
 /// Somebody else locks the same findings in the opposite order, and the server ends the repair's
 /// transaction rather than theirs.
 #[tokio::test(flavor = "multi_thread")]
@@ -113,26 +124,30 @@ async fn a_repair_that_loses_a_deadlock_begins_again() {
     let site = site().await;
     break_rows(&site).await;
     run(&site, &["verify", "--json"]).await;
-    let (other, watcher) = (site.at_target().await, site.at_target().await);
-    // Long enough to close the circle; the other one never gives in.
-    let slow = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 5000', current_database()); END $$; \
-                SET deadlock_timeout = '1h'";
-    other.batch_execute(slow).await.unwrap();
-    let last = "BEGIN; SELECT FROM regraft.findings WHERE target = 'public.goods' ORDER BY ctid DESC LIMIT 1 FOR UPDATE";
-    other.batch_execute(last).await.unwrap();
+    let (gate, other, watcher) =
+        (site.at_target().await, site.at_target().await, site.at_target().await);
+    let pid = async |client| number(client, "SELECT pg_backend_pid()::bigint").await;
+    let (gates, others) = (pid(&gate).await, pid(&other).await);
+    // A server looks for a circle once, some time after a wait began: it has to be closed by then. So the
+    // repair is stopped before it comes to what the other one has, until that one waits for it.
+    let lock = |table: &str| {
+        format!("BEGIN; SELECT FROM regraft.findings WHERE target = 'public.{table}' FOR UPDATE")
+    };
+    gate.batch_execute(&lock("goods")).await.unwrap();
+    // This one never gives in.
+    other.batch_execute("SET deadlock_timeout = '1h'").await.unwrap();
+    other.batch_execute(&lock("tags")).await.unwrap();
     let repair =
         async { site.installation.command(&["repair", "--apply", "--json"], DEADLINE).await };
     let circle = async {
-        let pid = number(&other, "SELECT pg_backend_pid()::bigint").await;
-        let waits = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE {pid} = ANY (pg_blocking_pids(pid))"
-        );
-        wait_until("the repair to wait", DEADLINE, async || {
-            if number(&watcher, &waits).await > 0 { Ok(()) } else { Err("nobody waits".to_owned()) }
-        })
-        .await;
-        let all = "UPDATE regraft.findings SET last_seen = now(); COMMIT";
-        other.batch_execute(all).await.unwrap();
+        waits(&watcher, &format!("{gates} = ANY (pg_blocking_pids(pid))")).await;
+        let all = "LOCK TABLE regraft.findings IN SHARE MODE; COMMIT";
+        let opens = async {
+            waits(&watcher, &format!("pid = {others} AND wait_event_type = 'Lock'")).await;
+            gate.batch_execute("COMMIT").await.unwrap();
+        };
+        let (locked, ()) = tokio::join!(other.batch_execute(all), opens);
+        locked.unwrap();
     };
     let (repaired, ()) = tokio::join!(repair, circle);
     assert_eq!(repaired.code(), 0, "{}{}", repaired.stdout, repaired.stderr);

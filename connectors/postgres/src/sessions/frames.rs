@@ -163,7 +163,9 @@ fn summary(sql: &str) -> String {
                     // A function of a server, such as pg_create_logical_replication_slot.
                     _ if function.starts_with("pg_") => format!("SELECT {function}"),
                     Some(table) if !table.starts_with(['(', '$']) => {
-                        format!("SELECT … FROM {table}")
+                        // It may be a function, with its arguments.
+                        let name = table.split('(').next().unwrap_or_default();
+                        format!("SELECT … FROM {name}")
                     }
                     _ => "SELECT".to_owned(),
                 };
@@ -257,7 +259,7 @@ mod tests {
             ),
             (
                 "SELECT lsn FROM pg_create_logical_replication_slot($1, 'x')",
-                "SELECT … FROM pg_create_logical_replication_slot($1",
+                "SELECT … FROM pg_create_logical_replication_slot",
             ),
             ("SELECT pg_try_advisory_lock(1)", "SELECT pg_try_advisory_lock"),
             ("SELECT 'secret' AS x", "SELECT"),

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use regraft_core::Result;
+use regraft_core::text::visible;
 use tokio_postgres::{Client, Row};
 
-use super::{ASK_AFTER, Deadlines, Session, Sessions, Waiting};
+use super::{Deadlines, Session, Sessions, Waiting};
 use crate::{Endpoint, classify};
 
 /// How often a session is looked at from here, and its server asked.
@@ -16,21 +17,30 @@ const TICK: Duration = Duration::from_secs(1);
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// What the server may take to answer that.
 const ASK_TIME: Duration = Duration::from_secs(10);
-/// The log tells of a silence that lasts longer.
-const TELL_AFTER: Duration = Duration::from_secs(10);
+/// The log tells of a silence that lasts so many times as long as one that is asked about.
+const TELL_AFTER: u32 = 2;
 
 /// A session as its server sees it.
 #[derive(Clone)]
 pub(super) struct Seen {
     active: bool,
     what: String,
+    /// Processes that hold it up; 0 for a prepared transaction.
+    holders: Vec<i32>,
 }
 
 type Answer = std::result::Result<HashMap<i32, Seen>, String>;
 
-/// The last answer of each server; one question at a time.
+/// The last look at each server; one question at a time.
 #[derive(Default)]
-pub(super) struct Looks(tokio::sync::Mutex<HashMap<String, (Instant, Answer)>>);
+pub(super) struct Looks(tokio::sync::Mutex<HashMap<String, Look>>);
+
+struct Look {
+    at: Instant,
+    /// The processes that were asked about.
+    pids: Vec<i32>,
+    answer: Answer,
+}
 
 /// Looks after a session until it ends: ends it when its server is silent for too long.
 pub(crate) async fn guard(
@@ -43,13 +53,17 @@ pub(crate) async fn guard(
         tokio::time::sleep(TICK).await;
         let Some(session) = session.upgrade() else { return };
         let Some(since) = session.state().waits_since() else { continue };
-        if since.elapsed() < ASK_AFTER {
+        if since.elapsed() < deadlines.notice {
             continue;
         }
-        let answer = ask(&sessions, &session.place, &endpoint).await;
+        let answer = ask(&sessions, &session, &endpoint).await;
+        let mut holders = Vec::new();
         let (limit, what) = match answer.map(|seen| seen.get(&session.pid()).cloned()) {
-            Ok(Some(Seen { active: true, what })) => (deadlines.statement, what),
-            Ok(Some(Seen { active: false, what })) => (Some(deadlines.answer), what),
+            Ok(Some(seen)) => {
+                holders = seen.holders;
+                let limit = if seen.active { deadlines.statement } else { Some(deadlines.answer) };
+                (limit, seen.what)
+            }
             Ok(None) => (Some(deadlines.answer), "the server knows no such session".to_owned()),
             Err(error) => {
                 (Some(deadlines.answer), format!("nor does it answer a new connection: {error}"))
@@ -64,11 +78,13 @@ pub(crate) async fn guard(
             }
             state.seen = Some(what.clone());
         }
-        if silence > TELL_AFTER
-            && !std::mem::replace(&mut session.state().told, true)
+        // One that ended may have made way for the next, which is news.
+        if silence > deadlines.notice * TELL_AFTER
+            && session.state().told.as_ref() != Some(&holders)
             && let Some(waiting) = session.waiting()
         {
             tracing::warn!("{waiting}");
+            session.state().told = Some(holders);
         }
         if limit.is_some_and(|limit| silence >= limit) {
             let asked = session.state().awaited().to_owned();
@@ -79,17 +95,19 @@ pub(crate) async fn guard(
     }
 }
 
-async fn ask(sessions: &Sessions, place: &str, endpoint: &Endpoint) -> Answer {
+async fn ask(sessions: &Sessions, session: &Arc<Session>, endpoint: &Endpoint) -> Answer {
+    let place = &session.place;
     let mut looks = sessions.0.looks.0.lock().await;
-    if let Some((at, answer)) = looks.get(place)
+    if let Some(Look { at, pids, answer }) = looks.get(place)
         && at.elapsed() < ASK_AGAIN
+        && pids.contains(&session.pid())
     {
         return answer.clone();
     }
     let pids: Vec<_> = sessions
         .list()
         .iter()
-        .filter(|session| session.place == place)
+        .filter(|session| session.place == *place)
         .map(|session| session.pid())
         .collect();
     let question = async {
@@ -101,25 +119,45 @@ async fn ask(sessions: &Sessions, place: &str, endpoint: &Endpoint) -> Answer {
         Ok(Err(error)) => Err(error.what().to_owned()),
         Err(_) => Err(format!("no answer within {} s", ASK_TIME.as_secs())),
     };
-    looks.insert(place.to_owned(), (Instant::now(), answer.clone()));
+    looks.insert(place.clone(), Look { at: Instant::now(), pids, answer: answer.clone() });
     answer
 }
 
-/// Of each process: whether it is at work, and what it waits for.
+/// Of each process: whether it is at work, and what it waits for. Texts of queries hold values, and are not
+/// asked for. A role that may not see what others do still sees who they are. A prepared transaction has no
+/// process: it is told by what it holds.
 const LOOK: &str = "
     SELECT a.pid, coalesce(a.state, '') = 'active', coalesce(a.wait_event_type = 'Lock', false),
            coalesce(a.wait_event_type || ' ' || a.wait_event, ''), coalesce(a.state, ''),
            coalesce(extract(epoch FROM clock_timestamp() - a.query_start), 0)::float8,
-           ARRAY(SELECT format('process %s (%s%s%s%s)', p.pid,
+           ARRAY(SELECT CASE WHEN p.pid = 0 THEN coalesce(
+                     (SELECT string_agg(DISTINCT format(
+                          'prepared transaction %L (user %s, since %s UTC, %s ago)', x.gid, x.owner,
+                          to_char(x.prepared AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+                          date_trunc('second', clock_timestamp() - x.prepared)), ', ')
+                      FROM pg_locks AS w JOIN pg_locks AS h ON h.pid IS NULL AND h.granted
+                           AND (h.locktype, h.database, h.relation, h.transactionid, h.classid, h.objid)
+                           IS NOT DISTINCT FROM
+                               (w.locktype, w.database, w.relation, w.transactionid, w.classid, w.objid)
+                      JOIN pg_locks AS t ON t.pid IS NULL AND t.locktype = 'transactionid'
+                           AND t.virtualtransaction = h.virtualtransaction
+                      JOIN pg_prepared_xacts AS x ON x.transaction = t.transactionid
+                      WHERE w.pid = a.pid AND NOT w.granted), 'a prepared transaction')
+                 ELSE format('process %s (%s%s%s%s%s%s)', p.pid,
                      coalesce(nullif(b.application_name, ''), b.backend_type, 'unknown'),
                      ', ' || b.state,
                      ', in a transaction since ' || to_char(b.xact_start AT TIME ZONE 'UTC',
-                                                            'YYYY-MM-DD HH24:MI:SS UTC'),
+                                                            'YYYY-MM-DD HH24:MI:SS UTC')
+                         || ', ' || date_trunc('second', clock_timestamp() - b.xact_start) || ' ago',
                      ', its last query began ' || to_char(b.query_start AT TIME ZONE 'UTC',
-                                                          'YYYY-MM-DD HH24:MI:SS UTC'))
+                                                          'YYYY-MM-DD HH24:MI:SS UTC'),
+                     ', user ' || b.usename,
+                     CASE WHEN b.backend_type IS NULL
+                          THEN ', what it does is shown to members of pg_read_all_stats' END) END
                  FROM (SELECT DISTINCT unnest(CASE WHEN a.wait_event_type = 'Lock'
                                                    THEN pg_blocking_pids(a.pid) END) AS pid) AS p
-                 LEFT JOIN pg_stat_activity AS b USING (pid) ORDER BY p.pid LIMIT 3)
+                 LEFT JOIN pg_stat_activity AS b USING (pid) ORDER BY p.pid LIMIT 3),
+           CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END
     FROM pg_stat_activity AS a";
 
 async fn look(client: &Client, place: &str, pids: &[i32]) -> Result<HashMap<i32, Seen>> {
@@ -140,17 +178,20 @@ pub async fn stalled(client: &Client, place: &str, application: &str) -> Result<
     let rows = client.query(&sql, &[&application]).await;
     let rows = rows.map_err(|error| classify(&error, place))?;
     let waiting = |row: &Row| {
-        let seconds: f64 = row.get(5);
-        let since = SystemTime::now().checked_sub(Duration::try_from_secs_f64(seconds).ok()?)?;
-        Some(Waiting {
-            server: place.to_owned(),
-            request: "a statement".to_owned(),
-            since: since.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-            seconds,
-            seen: Some(seen(row).what),
-        })
+        let silence = Duration::try_from_secs_f64(row.get(5)).ok()?;
+        Waiting::now(place, "a statement", silence, Some(seen(row).what))
     };
     Ok(rows.iter().filter_map(waiting).collect())
+}
+
+/// What a process of a server does, and who holds it up; `None` when it is gone.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn process(client: &Client, place: &str, pid: i32) -> Result<Option<String>> {
+    let sql = format!("{LOOK} WHERE a.pid = $1");
+    let row = client.query_opt(&sql, &[&pid]).await;
+    Ok(row.map_err(|error| classify(&error, place))?.map(|row| seen(&row).what))
 }
 
 /// From a row of [`LOOK`].
@@ -158,6 +199,8 @@ fn seen(row: &Row) -> Seen {
     let (pid, active, locked): (i32, bool, bool) = (row.get(0), row.get(1), row.get(2));
     let (event, state): (String, String) = (row.get(3), row.get(4));
     let holders: Vec<String> = row.get(6);
+    // Names of roles and prepared transactions are texts of others.
+    let holders: Vec<_> = holders.iter().map(|holder| visible(holder)).collect();
     let what = match (active, locked) {
         (_, true) if holders.is_empty() => format!("process {pid} waits for a lock ({event})"),
         (_, true) => {
@@ -167,7 +210,7 @@ fn seen(row: &Row) -> Seen {
         (true, _) => format!("process {pid} is at work ({event})"),
         (false, _) => format!("process {pid} is {state} there: it has not got the request"),
     };
-    Seen { active, what }
+    Seen { active, what, holders: row.get(7) }
 }
 
 impl Session {

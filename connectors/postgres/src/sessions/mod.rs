@@ -9,6 +9,7 @@ mod frames;
 mod look;
 mod room;
 mod socket;
+mod wait;
 mod wide;
 
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -22,13 +23,12 @@ use tokio_util::sync::CancellationToken;
 use self::frames::Requests;
 use self::look::Looks;
 pub(crate) use self::look::guard;
-pub use self::look::stalled;
+pub use self::look::{process, stalled};
 pub use self::room::Needed;
 pub(crate) use self::socket::{AsItIs, Watched};
+pub use self::wait::Wait;
 pub(crate) use self::wide::Wide;
 
-/// A server that is silent for longer is asked why.
-const ASK_AFTER: Duration = Duration::from_secs(5);
 /// So long the reason for which a session was given up explains errors.
 const EXPLAINS: Duration = Duration::from_secs(10);
 
@@ -41,11 +41,19 @@ pub struct Deadlines {
     pub statement: Option<Duration>,
     /// For a lock that another session holds.
     pub lock: Duration,
+    /// A server that is silent for longer is asked why, and named. Short where a person has just started
+    /// something, longer where a busy server may be slow for a moment.
+    pub notice: Duration,
 }
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { answer: Duration::from_secs(60), statement: None, lock: Duration::from_secs(300) }
+        Self {
+            answer: Duration::from_secs(60),
+            statement: None,
+            lock: Duration::from_secs(300),
+            notice: Duration::from_secs(5),
+        }
     }
 }
 
@@ -56,6 +64,8 @@ pub struct Sessions(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     open: Mutex<Vec<Weak<Session>>>,
+    /// What is waited for although every server answers.
+    waits: Mutex<Vec<Weak<wait::Known>>>,
     /// Places and reasons of the sessions given up last.
     given_up: Mutex<Vec<(String, String, Instant)>>,
     looks: Looks,
@@ -79,6 +89,20 @@ pub struct Waiting {
     pub seen: Option<String>,
 }
 
+impl Waiting {
+    /// `None` before 1970.
+    fn now(server: &str, request: &str, silence: Duration, seen: Option<String>) -> Option<Self> {
+        let since = SystemTime::now().checked_sub(silence)?;
+        Some(Self {
+            server: server.to_owned(),
+            request: request.to_owned(),
+            since: since.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            seconds: silence.as_secs_f64(),
+            seen,
+        })
+    }
+}
+
 impl std::fmt::Display for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
@@ -99,9 +123,10 @@ impl Sessions {
         Self(Arc::new(Inner { needed: Some(needed), ..Inner::default() }))
     }
 
-    pub(crate) fn open(&self, place: &str) -> Arc<Session> {
+    pub(crate) fn open(&self, place: &str, notice: Duration) -> Arc<Session> {
         let session = Arc::new(Session {
             place: place.to_owned(),
+            notice,
             pid: AtomicI32::new(0),
             state: Mutex::default(),
             given_up: CancellationToken::new(),
@@ -120,6 +145,8 @@ impl Sessions {
     pub fn waiting(&self) -> Vec<Waiting> {
         let mut waiting: Vec<_> =
             self.list().iter().filter_map(|session| session.waiting()).collect();
+        let known = lock(&self.0.waits);
+        waiting.extend(known.iter().filter_map(Weak::upgrade).filter_map(|wait| wait.waiting()));
         waiting.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
         waiting
     }
@@ -166,6 +193,8 @@ impl Sessions {
 pub(crate) struct Session {
     /// How its server is called in messages.
     place: String,
+    /// A silence that is longer is named.
+    notice: Duration,
     /// Its process at the server; 0 as long as it is not known.
     pid: AtomicI32,
     state: Mutex<State>,
@@ -182,8 +211,8 @@ struct State {
     /// It is a stream, and a sign of life was asked for.
     sign: bool,
     seen: Option<String>,
-    /// The log has told of this silence.
-    told: bool,
+    /// The log has told of this silence, and of these processes that hold it up.
+    told: Option<Vec<i32>>,
     reason: String,
 }
 
@@ -201,7 +230,7 @@ impl State {
 
     fn speaks(&mut self) {
         self.seen = None;
-        self.told = false;
+        self.told = None;
     }
 }
 
@@ -271,14 +300,8 @@ impl Session {
     fn waiting(&self) -> Option<Waiting> {
         let state = self.state();
         let silence = state.waits_since()?.elapsed();
-        let since = SystemTime::now().checked_sub(silence)?;
-        (silence > ASK_AFTER).then(|| Waiting {
-            server: self.place.clone(),
-            request: state.awaited().to_owned(),
-            since: since.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-            seconds: silence.as_secs_f64(),
-            seen: state.seen.clone(),
-        })
+        let (request, seen) = (state.awaited(), state.seen.clone());
+        (silence > self.notice).then(|| Waiting::now(&self.place, request, silence, seen))?
     }
 }
 

@@ -75,7 +75,7 @@ pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
         let mut report = report(&outcomes, &open);
         report["held"] = held.iter().map(HeldTarget::json).collect();
         audited.add_to(&mut report);
-        outln!("{report:#}");
+        out!("{report:#}\n");
     } else {
         if !args.without_rows {
             print(&outcomes, &open);

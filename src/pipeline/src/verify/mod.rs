@@ -263,7 +263,8 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             }
         }
         let oldest = state.begun.iter().map(|[_, before]| before.unwrap_or(state.since)).min();
-        self.progress.verified_since(oldest.unwrap_or(state.since), state.looks.len());
+        let passes = state.sweeps.iter().map(Sweep::passes).min().unwrap_or_default();
+        self.progress.verified_since(oldest.unwrap_or(state.since), passes, &state.looks);
         Ok(())
     }
 
