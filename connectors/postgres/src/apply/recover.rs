@@ -107,6 +107,10 @@ impl Lane {
                 }
                 Objection::Unique(index) => {
                     let names = self.index_names(&index).await?;
+                    // Values of rows without a key, and of what a trigger writes elsewhere, do not move.
+                    if !self.may_park(segment, &names) {
+                        return Err(error);
+                    }
                     match parking.iter_mut().find(|parking| parking.names == names) {
                         None => parking.push(Parking { names, others: false }),
                         Some(parking) if !parking.others => parking.others = true,
@@ -122,6 +126,15 @@ impl Lane {
             }
         }
         Err(unresolvable(&self.place, "several constraints"))
+    }
+
+    /// Statements of the segment know an index of these names.
+    fn may_park(&self, segment: &Segment, names: &[String]) -> bool {
+        segment.writes.iter().any(|writes| {
+            let target = &self.targets[writes.statement];
+            let indexes = target.unique.iter().chain([&target.key_index]);
+            indexes.into_iter().any(|index| names.contains(&index.name))
+        })
     }
 
     /// Parks values of one constraint, for every statement of the segment that it concerns.
@@ -290,7 +303,8 @@ impl Lane {
             return Err(match Refused::of(&error) {
                 Some(refused) if refused.sqlstate == "23505" && parked.key => self.collision(at),
                 Some(refused) if refused.sqlstate == "23505" => {
-                    let what = "a unique value of some rows is taken by other rows";
+                    let index = refused.constraint.as_deref().unwrap_or("an index");
+                    let what = format!("unique values of {index} are taken by other rows");
                     Error::new(Code::UniqueExchange, what).at(place).remedy(
                         "find out why source and target disagree on who has the value: rows that \
                          were in the target before, or a unique constraint that the source does not \
