@@ -281,7 +281,10 @@ impl Table {
                 self.unique.iter().find(|index| index.identity).and_then(UniqueIndex::plain)
             }
             ReplicaIdentity::Full => {
-                let mut keys = self.not_null_keys().filter_map(UniqueIndex::plain);
+                // Rows that are kept apart by their ranges are not equal either.
+                let apart = self.not_null_keys(true);
+                let mut keys =
+                    self.not_null_keys(false).chain(apart).filter_map(UniqueIndex::plain);
                 keys.find(|key| self.generated_among(key).is_none()).or_else(|| self.target_key())
             }
             ReplicaIdentity::Nothing => None,
@@ -302,14 +305,16 @@ impl Table {
 
     /// The index over the columns of [`Table::target_key`].
     pub fn key_index(&self) -> Option<&UniqueIndex> {
-        self.not_null_keys().next()
+        self.not_null_keys(false).next()
     }
 
-    fn not_null_keys(&self) -> impl Iterator<Item = &UniqueIndex> {
+    /// Of the keys WITHOUT OVERLAPS, or of the others.
+    fn not_null_keys(&self, exclusion: bool) -> impl Iterator<Item = &UniqueIndex> {
         let not_null = |name: &String| self.column(name).is_some_and(|column| column.not_null);
         self.unique
             .iter()
-            .filter(|index| !(index.partial || index.deferrable || index.exclusion))
+            .filter(|index| !(index.partial || index.deferrable))
+            .filter(move |index| index.exclusion == exclusion)
             .filter(move |index| index.plain().is_some_and(|columns| columns.iter().all(not_null)))
     }
 

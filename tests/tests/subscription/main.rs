@@ -8,6 +8,7 @@ mod conflicts;
 mod filters;
 mod partitions;
 mod schemas;
+mod temporal;
 mod transactions;
 mod truncate;
 
