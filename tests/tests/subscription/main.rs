@@ -2,13 +2,16 @@
 //! regraft with mappings that copy each table as it is. Which of them apply, and what came of it, is in
 //! `docs/subscription.md`; every call of [`is`] is one of the assertions that it counts.
 
+mod bugs;
 mod changes;
 mod columns;
 mod conflicts;
 mod filters;
 mod indexes;
 mod partitions;
+mod prepared;
 mod privileges;
+mod publications;
 mod schemas;
 mod temporal;
 mod transactions;
