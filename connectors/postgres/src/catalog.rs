@@ -30,7 +30,7 @@ pub struct Table {
     pub foreign_keys: Vec<ForeignKey>,
     /// Enabled user triggers of the table and its partitions, by name.
     pub triggers: Vec<Trigger>,
-    /// Columns that each index starts with, in index order (valid, non-partial btree indexes).
+    /// Columns that each index starts with, in index order (valid, non-partial ones that find equal values).
     pub indexes: Vec<Vec<String>>,
     /// Row-level security applies to the current user.
     pub row_security: bool,
@@ -297,15 +297,25 @@ impl Table {
         found.into_iter().find(|column| column.generated)
     }
 
-    /// Columns that `ON CONFLICT` can arbitrate by: the primary key, or else a unique index over
-    /// NOT NULL columns.
+    /// Columns that tell the rows of a target apart: the primary key, or else a unique index over NOT NULL
+    /// columns. `ON CONFLICT` can arbitrate by them, save by a key WITHOUT OVERLAPS, which comes last.
     pub fn target_key(&self) -> Option<Vec<String>> {
         self.key_index().and_then(UniqueIndex::plain)
     }
 
     /// The index over the columns of [`Table::target_key`].
     pub fn key_index(&self) -> Option<&UniqueIndex> {
-        self.not_null_keys(false).next()
+        self.not_null_keys(false).chain(self.not_null_keys(true)).next()
+    }
+
+    /// The statement can write by the key: where no upsert can arbitrate by it, each of its rows has to be of
+    /// another source row, and its own.
+    pub fn writable_by_key(&self, route: &Route) -> bool {
+        self.key_index().is_some_and(|index| {
+            let key = index.plain().unwrap_or_default();
+            let own = route.single && route.key_is_owner && !route.guarded(&key);
+            !index.exclusion || own && self.references_to == 0
+        })
     }
 
     /// Of the keys WITHOUT OVERLAPS, or of the others.
@@ -479,7 +489,9 @@ impl<'a> Catalog<'a> {
                     true => table.exclusions.push(index.name.clone()),
                     false => {}
                 }
-                if btree && !index.partial {
+                // A key WITHOUT OVERLAPS finds equal values, too.
+                let equal = btree || unique && index.exclusion;
+                if equal && !index.partial {
                     table.indexes.push(index.columns.iter().map_while(Clone::clone).collect());
                 }
                 if unique {

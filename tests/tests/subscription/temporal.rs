@@ -26,8 +26,6 @@ async fn servers() -> &'static (Cluster, Cluster) {
         .await
 }
 
-/// As the source has them, and as the target does: no upsert can arbitrate by a key WITHOUT OVERLAPS.
-const KEYS: [&str; 2] = ["(id, valid_at WITHOUT OVERLAPS)", "(id, valid_at)"];
 const LOG: &str = "-- regraft: append-only";
 const COUNTED: &str = "-- regraft: counted";
 const KEYED: &str = "";
@@ -54,11 +52,13 @@ async fn has(case: &Case, table: &str, rows: &[(i32, char)], what: &str) {
 async fn followed(identity: &str, tables: &[(&str, &str)]) {
     let (mut source, mut target, mut mapping) = (String::new(), String::new(), String::new());
     for (table, way) in tables {
-        for (sql, key) in [&mut source, &mut target].into_iter().zip(KEYS) {
+        for sql in [&mut source, &mut target] {
             let key = match *table {
-                "temporal_pk" => format!(", PRIMARY KEY {key}"),
-                "temporal_unique" => format!(", CONSTRAINT temporal_unique_key UNIQUE {key}"),
-                _ => String::new(),
+                "temporal_pk" => ", PRIMARY KEY (id, valid_at WITHOUT OVERLAPS)",
+                "temporal_unique" => {
+                    ", CONSTRAINT temporal_unique_key UNIQUE (id, valid_at WITHOUT OVERLAPS)"
+                }
+                _ => "",
             };
             let columns = "id int4range NOT NULL, valid_at daterange NOT NULL, a text";
             writeln!(sql, "CREATE TABLE {table} ({columns}{key});").unwrap();
@@ -115,4 +115,64 @@ async fn by_an_index() {
 async fn by_nothing() {
     let tables = [("temporal_no_key", LOG), ("temporal_pk", LOG), ("temporal_unique", LOG)];
     followed("NOTHING", &tables).await;
+}
+
+/// Ranges that meet are split, joined and exchanged, and keys move, while rows are copied.
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_move_between_rows() {
+    let tables = "CREATE EXTENSION btree_gist;
+        CREATE TABLE t (id int, valid_at int4range, note text, n numeric(8, 2), PRIMARY KEY (id, valid_at WITHOUT OVERLAPS));
+        ALTER TABLE t ALTER note SET STORAGE EXTERNAL";
+    let source = format!(
+        "{tables}; INSERT INTO t SELECT i % 50, int4range(i, i + 50), repeat('x', CASE WHEN i % 7 = 0 THEN 3000 ELSE 3 END), i
+         FROM generate_series(0, 2999) AS i"
+    );
+    let mapping = "INSERT INTO t SELECT id, valid_at, note, n FROM t;";
+    let (from, to) = servers().await;
+    let given = Given { source: &source, target: tables, mapping, ..Given::default() };
+    let case = Case::between(from, to, given).await;
+    let mut daemon = case.installation.run();
+    let middle = "lower(valid_at) + 20";
+    for n in 0..20 {
+        // Split: the first part keeps its row. Then the parts of another one change places.
+        case.at_source(&format!(
+            "BEGIN;
+             WITH s AS (UPDATE t SET valid_at = int4range(lower(valid_at), {middle}) WHERE id = {n} RETURNING old.*)
+                INSERT INTO t SELECT id, int4range({middle}, upper(valid_at)), note, n FROM s;
+             UPDATE t SET n = n + 1 WHERE id = {n};
+             DELETE FROM t WHERE id = {other} AND lower(valid_at) % 100 < 50;
+             UPDATE t SET valid_at = int4range(lower(valid_at) - 50, upper(valid_at)) WHERE id = {other} AND lower(valid_at) > 50;
+             UPDATE t SET id = -1 - id WHERE id = {moved}; COMMIT",
+            other = n + 20,
+            moved = n % 10 + 40,
+        ))
+        .await;
+    }
+    crate::support::ready(&mut daemon).await;
+    case.settled().await;
+    case.assert_equal().await;
+    // Rows of the target that are not as they should be are overwritten by their key.
+    case.at_target("UPDATE t SET note = 'other'").await;
+    case.at_source("UPDATE t SET note = 'new', n = -n WHERE id < 5").await;
+    case.settled().await;
+    case.at_target("INSERT INTO t VALUES (100, '[1,5)', 'other', 0)").await;
+    case.at_source("INSERT INTO t VALUES (100, '[1,5)', 'mine', 1)").await;
+    case.settled().await;
+    let left = "SELECT count(*) FROM t WHERE (id < 5 OR id = 100) AND note = 'other'";
+    assert_eq!(crate::rows(&case.databases.target, left).await, ["0"]);
+    stop(daemon).await;
+}
+
+/// No upsert can arbitrate by such a key, so what could meet rows of others is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_others_may_hold_is_refused() {
+    let source = "CREATE TABLE s (id int PRIMARY KEY, during int4range NOT NULL)";
+    let target = "CREATE EXTENSION btree_gist; CREATE TABLE t (id int, during int4range, PRIMARY KEY (id, during WITHOUT OVERLAPS))";
+    let (from, to) = servers().await;
+    let mapping = "INSERT INTO t SELECT id, during FROM s;";
+    let given = Given { source, target, mapping, ..Given::default() };
+    let case = Case::between(from, to, given).await;
+    case.refused(3, "RG3005", "mapping.sql:1:1", &["public.t", "WITHOUT OVERLAPS"]).await;
+    case.at_target("ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id)").await;
+    case.catch_up().await;
 }

@@ -6,7 +6,8 @@
 //! more. So, in a savepoint:
 //!
 //! 1. rows go, then rows come, new ones by plain inserts;
-//! 2. after a unique violation: the same with upserts, for rows that were in the target before;
+//! 2. after a unique violation, or where ranges overlap: the same with upserts, for rows that were in the target
+//!    before;
 //! 3. after a foreign key violation: rows come, then rows go (the reference moved away);
 //! 4. after another unique violation: the segment's own rows let go of their old values first
 //!    ("parked"): NULL where the column takes it, else the row is removed and inserted anew, else,
@@ -57,6 +58,8 @@ pub(super) struct Parked {
 enum Objection {
     ForeignKey,
     Unique(String),
+    /// Values of two rows overlap.
+    Overlap,
     /// Two rows of one statement have one key.
     Twice,
 }
@@ -95,7 +98,10 @@ impl Lane {
             self.parked.truncate(parked_before);
             self.leaving = leaving_before;
             match objection {
-                Objection::Unique(_) if order == Order::InsertFresh => order = Order::RemoveFirst,
+                Objection::Unique(_) | Objection::Overlap if order == Order::InsertFresh => {
+                    order = Order::RemoveFirst;
+                }
+                Objection::Overlap => return Err(error),
                 Objection::Twice if !midway || self.singly => return Err(error),
                 Objection::Twice => self.singly = true,
                 Objection::ForeignKey => {
@@ -387,6 +393,7 @@ fn objection(error: &Error) -> Option<Objection> {
     let refused = source.downcast_ref::<Refused>()?;
     match refused.sqlstate.as_str() {
         "23503" => Some(Objection::ForeignKey),
+        "23P01" => Some(Objection::Overlap),
         // What functions raise may have the same one.
         "21000" if error.code() == Code::DuplicateTargetKey => Some(Objection::Twice),
         "23505" => Some(Objection::Unique(refused.constraint.clone().unwrap_or_default())),
