@@ -160,6 +160,11 @@ async fn ranges_move_between_rows() {
     case.settled().await;
     let left = "SELECT count(*) FROM t WHERE (id < 5 OR id = 100) AND note = 'other'";
     assert_eq!(crate::rows(&case.databases.target, left).await, ["0"]);
+    // The others are found by comparing, and mended.
+    assert_eq!(case.regraft(&["verify"]).await.code(), 1);
+    let mended = case.regraft(&["repair", "--apply"]).await;
+    assert_eq!(mended.code(), 0, "{}\n{}", mended.stdout, mended.stderr);
+    case.assert_equal().await;
     stop(daemon).await;
 }
 
