@@ -30,7 +30,7 @@ pub struct Table {
     pub foreign_keys: Vec<ForeignKey>,
     /// Enabled user triggers of the table and its partitions, by name.
     pub triggers: Vec<Trigger>,
-    /// Columns that each index starts with, in index order (valid, non-partial btree indexes).
+    /// Columns that each index starts with, in index order (valid, non-partial ones that find equal values).
     pub indexes: Vec<Vec<String>>,
     /// Row-level security applies to the current user.
     pub row_security: bool,
@@ -281,7 +281,10 @@ impl Table {
                 self.unique.iter().find(|index| index.identity).and_then(UniqueIndex::plain)
             }
             ReplicaIdentity::Full => {
-                let mut keys = self.not_null_keys().filter_map(UniqueIndex::plain);
+                // Rows that are kept apart by their ranges are not equal either.
+                let apart = self.not_null_keys(true);
+                let mut keys =
+                    self.not_null_keys(false).chain(apart).filter_map(UniqueIndex::plain);
                 keys.find(|key| self.generated_among(key).is_none()).or_else(|| self.target_key())
             }
             ReplicaIdentity::Nothing => None,
@@ -294,22 +297,34 @@ impl Table {
         found.into_iter().find(|column| column.generated)
     }
 
-    /// Columns that `ON CONFLICT` can arbitrate by: the primary key, or else a unique index over
-    /// NOT NULL columns.
+    /// Columns that tell the rows of a target apart: the primary key, or else a unique index over NOT NULL
+    /// columns. `ON CONFLICT` can arbitrate by them, save by a key WITHOUT OVERLAPS, which comes last.
     pub fn target_key(&self) -> Option<Vec<String>> {
         self.key_index().and_then(UniqueIndex::plain)
     }
 
     /// The index over the columns of [`Table::target_key`].
     pub fn key_index(&self) -> Option<&UniqueIndex> {
-        self.not_null_keys().next()
+        self.not_null_keys(false).chain(self.not_null_keys(true)).next()
     }
 
-    fn not_null_keys(&self) -> impl Iterator<Item = &UniqueIndex> {
+    /// The statement can write by the key: where no upsert can arbitrate by it, each of its rows has to be of
+    /// another source row, and its own.
+    pub fn writable_by_key(&self, route: &Route) -> bool {
+        self.key_index().is_some_and(|index| {
+            let key = index.plain().unwrap_or_default();
+            let own = route.single && route.key_is_owner && !route.guarded(&key);
+            !index.exclusion || own && self.references_to == 0
+        })
+    }
+
+    /// Of the keys WITHOUT OVERLAPS, or of the others.
+    fn not_null_keys(&self, exclusion: bool) -> impl Iterator<Item = &UniqueIndex> {
         let not_null = |name: &String| self.column(name).is_some_and(|column| column.not_null);
         self.unique
             .iter()
-            .filter(|index| !(index.partial || index.deferrable || index.exclusion))
+            .filter(|index| !(index.partial || index.deferrable))
+            .filter(move |index| index.exclusion == exclusion)
             .filter(move |index| index.plain().is_some_and(|columns| columns.iter().all(not_null)))
     }
 
@@ -474,7 +489,9 @@ impl<'a> Catalog<'a> {
                     true => table.exclusions.push(index.name.clone()),
                     false => {}
                 }
-                if btree && !index.partial {
+                // A key WITHOUT OVERLAPS finds equal values, too.
+                let equal = btree || unique && index.exclusion;
+                if equal && !index.partial {
                     table.indexes.push(index.columns.iter().map_while(Clone::clone).collect());
                 }
                 if unique {

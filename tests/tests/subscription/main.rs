@@ -2,23 +2,37 @@
 //! regraft with mappings that copy each table as it is. Which of them apply, and what came of it, is in
 //! `docs/subscription.md`; every call of [`is`] is one of the assertions that it counts.
 
+mod bugs;
 mod changes;
 mod columns;
+mod conflicts;
 mod filters;
+mod indexes;
 mod partitions;
+mod prepared;
+mod privileges;
+mod publications;
 mod schemas;
+mod temporal;
 mod transactions;
 mod truncate;
 
 #[path = "../support/mod.rs"]
 mod support;
 
+use regraft_testkit::{Daemon, wait_until};
+use regraft_tests::DEADLINE;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use support::{Case, Given};
 
 /// Asserts what a query gives, as psql prints it without alignment: one text per row, and NULL is nothing.
 pub(crate) async fn is(client: &Client, query: &str, wanted: &[&str], what: &str) {
+    assert_eq!(rows(client, query).await, wanted, "{what}: {query}");
+}
+
+/// What a query gives, in the same form.
+pub(crate) async fn rows(client: &Client, query: &str) -> Vec<String> {
     let answer = client.simple_query(query).await.unwrap();
     let row = |message: &SimpleQueryMessage| match message {
         SimpleQueryMessage::Row(row) => {
@@ -27,8 +41,7 @@ pub(crate) async fn is(client: &Client, query: &str, wanted: &[&str], what: &str
         }
         _ => None,
     };
-    let found: Vec<_> = answer.iter().filter_map(row).collect();
-    assert_eq!(found, wanted, "{what}: {query}");
+    answer.iter().filter_map(row).collect()
 }
 
 /// A pipeline between databases of its own.
@@ -37,9 +50,28 @@ pub(crate) async fn case(source: &str, target: &str, mapping: &str) -> Case {
 }
 
 /// Starts the daemon, and waits until all is copied.
-pub(crate) async fn follow(case: &Case) -> regraft_testkit::Daemon {
+pub(crate) async fn follow(case: &Case) -> Daemon {
     let mut daemon = case.installation.run();
     support::ready(&mut daemon).await;
     case.settled().await;
     daemon
+}
+
+/// How many attempts of the daemon ended with this code.
+pub(crate) async fn failures(daemon: &Daemon, code: &str) -> Result<u64, String> {
+    let (_, metrics) = daemon.http("/metrics").await?;
+    let series = format!("regraft_errors_total{{code=\"{code}\"}} ");
+    let count = metrics.lines().find_map(|line| line.strip_prefix(&series));
+    Ok(count.map_or(0, |count| count.parse().unwrap()))
+}
+
+/// Waits until an attempt that begins from now on has ended with this code.
+pub(crate) async fn fails_again(daemon: &Daemon, code: &str) {
+    let before = failures(daemon, code).await.unwrap();
+    wait_until("another attempt to fail", DEADLINE, async || {
+        // The first may have begun before.
+        let now = failures(daemon, code).await?;
+        if now >= before + 2 { Ok(()) } else { Err(format!("{now} attempts, {before} before")) }
+    })
+    .await;
 }

@@ -101,6 +101,7 @@ fn distinct(route: &Route, table: &Table, trusted: bool) -> Option<bool> {
             && !route.guarded(&key)
             && constraints.count() == 0
             && !table.has_exclusions
+            && table.exclusions.is_empty()
             && !table.triggers.iter().any(|trigger| trigger.fires(trusted))
             && table.is_plain(),
     )

@@ -6,7 +6,8 @@
 //! more. So, in a savepoint:
 //!
 //! 1. rows go, then rows come, new ones by plain inserts;
-//! 2. after a unique violation: the same with upserts, for rows that were in the target before;
+//! 2. after a unique violation, or where ranges overlap: the same with upserts, for rows that were in the target
+//!    before;
 //! 3. after a foreign key violation: rows come, then rows go (the reference moved away);
 //! 4. after another unique violation: the segment's own rows let go of their old values first
 //!    ("parked"): NULL where the column takes it, else the row is removed and inserted anew, else,
@@ -57,6 +58,8 @@ pub(super) struct Parked {
 enum Objection {
     ForeignKey,
     Unique(String),
+    /// Values of two rows overlap.
+    Overlap,
     /// Two rows of one statement have one key.
     Twice,
 }
@@ -95,7 +98,10 @@ impl Lane {
             self.parked.truncate(parked_before);
             self.leaving = leaving_before;
             match objection {
-                Objection::Unique(_) if order == Order::InsertFresh => order = Order::RemoveFirst,
+                Objection::Unique(_) | Objection::Overlap if order == Order::InsertFresh => {
+                    order = Order::RemoveFirst;
+                }
+                Objection::Overlap => return Err(error),
                 Objection::Twice if !midway || self.singly => return Err(error),
                 Objection::Twice => self.singly = true,
                 Objection::ForeignKey => {
@@ -107,6 +113,10 @@ impl Lane {
                 }
                 Objection::Unique(index) => {
                     let names = self.index_names(&index).await?;
+                    // Values of rows without a key, and of what a trigger writes elsewhere, do not move.
+                    if !self.may_park(segment, &names) {
+                        return Err(error);
+                    }
                     match parking.iter_mut().find(|parking| parking.names == names) {
                         None => parking.push(Parking { names, others: false }),
                         Some(parking) if !parking.others => parking.others = true,
@@ -122,6 +132,15 @@ impl Lane {
             }
         }
         Err(unresolvable(&self.place, "several constraints"))
+    }
+
+    /// Statements of the segment know an index of these names.
+    fn may_park(&self, segment: &Segment, names: &[String]) -> bool {
+        segment.writes.iter().any(|writes| {
+            let target = &self.targets[writes.statement];
+            let indexes = target.unique.iter().chain([&target.key_index]);
+            indexes.into_iter().any(|index| names.contains(&index.name))
+        })
     }
 
     /// Parks values of one constraint, for every statement of the segment that it concerns.
@@ -290,7 +309,8 @@ impl Lane {
             return Err(match Refused::of(&error) {
                 Some(refused) if refused.sqlstate == "23505" && parked.key => self.collision(at),
                 Some(refused) if refused.sqlstate == "23505" => {
-                    let what = "a unique value of some rows is taken by other rows";
+                    let index = refused.constraint.as_deref().unwrap_or("an index");
+                    let what = format!("unique values of {index} are taken by other rows");
                     Error::new(Code::UniqueExchange, what).at(place).remedy(
                         "find out why source and target disagree on who has the value: rows that \
                          were in the target before, or a unique constraint that the source does not \
@@ -373,6 +393,7 @@ fn objection(error: &Error) -> Option<Objection> {
     let refused = source.downcast_ref::<Refused>()?;
     match refused.sqlstate.as_str() {
         "23503" => Some(Objection::ForeignKey),
+        "23P01" => Some(Objection::Overlap),
         // What functions raise may have the same one.
         "21000" if error.code() == Code::DuplicateTargetKey => Some(Objection::Twice),
         "23505" => Some(Objection::Unique(refused.constraint.clone().unwrap_or_default())),

@@ -67,6 +67,49 @@ pub(crate) fn upsert(route: &Route, target: &Target, given: &str, guard: Option<
     format!("{} ON CONFLICT ({key}) {on_conflict}", insert(route, target, given))
 }
 
+/// Overwrites the rows that have the key of a given one and are not the same to the byte; `None` where they
+/// cannot be other. For keys by which no upsert can arbitrate.
+pub(crate) fn overwrite(route: &Route, target: &Target, given: &str) -> Option<String> {
+    let kept = |at: &usize| target.key.contains(at) && target.exact[*at];
+    let rest: Vec<_> = (0..route.columns.len()).filter(|at| !kept(at)).collect();
+    let name = |at: usize| quote(&route.columns[at].name);
+    let set = rest.iter().filter(|at| !target.identity.contains(at));
+    let set: Vec<_> = set.map(|&at| format!("{} = u.c{at}", name(at))).collect();
+    if set.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = rest.iter().map(|&at| name(at)).collect();
+    let values: Vec<_> = rest.iter().map(|&at| format!("u.c{at}::{}", target.types[at])).collect();
+    Some(format!(
+        "UPDATE {} AS {T} SET {} FROM ({given}) AS u WHERE {} AND ROW({})::record *<> ROW({})::record",
+        route.target.quoted(),
+        set.join(", "),
+        same_key(route, target, T),
+        prefixed(T, &names),
+        values.join(", "),
+    ))
+}
+
+/// Inserts those of the given rows whose key no row has, for keys by which no upsert can arbitrate.
+pub(crate) fn insert_missing(route: &Route, target: &Target, given: &str) -> String {
+    let all: Vec<_> = (0..route.columns.len()).map(|at| format!("u.c{at}")).collect();
+    let missing = format!(
+        "SELECT {} FROM ({given}) AS u WHERE NOT EXISTS (SELECT FROM {} AS o WHERE {})",
+        all.join(", "),
+        route.target.quoted(),
+        same_key(route, target, "o"),
+    );
+    insert(route, target, &missing)
+}
+
+/// The row `alias` has the key of the given row `u`.
+fn same_key(route: &Route, target: &Target, alias: &str) -> String {
+    let equal = |&at: &usize| {
+        format!("{alias}.{} = u.c{at}::{}", quote(&route.columns[at].name), target.types[at])
+    };
+    target.key.iter().map(equal).collect::<Vec<_>>().join(" AND ")
+}
+
 /// The row of the target is one of the statement, and has the owner of the row from `other`. Key columns are
 /// equal already.
 pub(crate) fn own(route: &Route, target: &Target, other: impl Fn(usize) -> String) -> String {
@@ -482,6 +525,23 @@ mod tests {
             "INSERT INTO \"public\".\"m\" AS t (\"id\", \"name\", \"v\") SELECT … \
              ORDER BY 1, 2 ON CONFLICT (\"id\", \"name\") DO UPDATE SET \"v\" = excluded.\"v\" \
              WHERE ROW(t.\"v\")::record *<> ROW(excluded.\"v\")::record"
+        );
+    }
+
+    #[test]
+    fn rows_are_overwritten_or_inserted_where_no_upsert_can_arbitrate() {
+        let (route, target) = route();
+        assert_eq!(
+            overwrite(&route, &target, "SELECT …").unwrap(),
+            "UPDATE \"public\".\"m\" AS t SET \"v\" = u.c2 FROM (SELECT …) AS u \
+             WHERE t.\"id\" = u.c0::uuid AND t.\"name\" = u.c1::varchar \
+             AND ROW(t.\"v\")::record *<> ROW(u.c2::numeric)::record"
+        );
+        assert_eq!(
+            insert_missing(&route, &target, "SELECT …"),
+            "INSERT INTO \"public\".\"m\" AS t (\"id\", \"name\", \"v\") SELECT u.c0, u.c1, u.c2 FROM (SELECT …) AS u \
+             WHERE NOT EXISTS (SELECT FROM \"public\".\"m\" AS o WHERE o.\"id\" = u.c0::uuid AND o.\"name\" = u.c1::varchar) \
+             ORDER BY 1, 2"
         );
     }
 

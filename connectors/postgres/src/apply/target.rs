@@ -42,6 +42,8 @@ pub(crate) struct Target {
     pub(crate) guarded: bool,
     /// The index of the key.
     pub(crate) key_index: Unique,
+    /// The key keeps ranges apart: no upsert can arbitrate by it.
+    pub(crate) overlaps: bool,
     /// Unique indexes beside the key.
     pub(crate) unique: Vec<Unique>,
     /// The write may fail for a constraint that another order of writes satisfies.
@@ -126,10 +128,12 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
              in the statement",
         )
     };
-    let (mut key_index, mut key) = (Unique::default(), Vec::new());
+    let (mut key_index, mut key, mut overlaps) = (Unique::default(), Vec::new(), false);
     let mut key_names = Vec::new();
     if !route.keyless {
-        let index = table.key_index().ok_or_else(no_key)?;
+        let index = table.key_index().filter(|_| table.writable_by_key(route));
+        let index = index.ok_or_else(no_key)?;
+        overlaps = index.exclusion;
         key_names = index.plain().unwrap_or_default();
         key = key_names.iter().map(output).collect::<Option<_>>().ok_or_else(no_key)?;
         key_index = Unique { name: index.name.clone(), columns: key.clone(), reads: Vec::new() };
@@ -172,6 +176,7 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
         guarded: route.guarded(&key_names) || folds_owner,
         key_index,
         key,
+        overlaps,
         sought_by: sought_by(route, table),
         full_types: columns.iter().map(|column| stored_as(column)).collect(),
         copied: typed && table.is_plain(),

@@ -264,6 +264,9 @@ impl Lane {
         self.fit(at, rows)?;
         self.remove_renumbered(at, rows, guard).await?;
         let mut given = self.give_whole(at, rows.to_vec()).await?;
+        if self.targets[at].overlaps {
+            return self.put_apart(at, &given).await;
+        }
         let guard = match guard {
             Guard::None => None,
             Guard::Own => {
@@ -307,6 +310,18 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Overwrites the rows that are there, and inserts the others. Each row is of another source row
+    /// ([`regraft_core::segment::Route::key_is_owner`]): no two have one key.
+    async fn put_apart(&mut self, at: usize, given: &GivenRows) -> Result<u64> {
+        let (route, target) = (&self.routes[at], &self.targets[at]);
+        let insert = statements::insert_missing(route, target, &given.select);
+        let mut written = 0;
+        if let Some(overwrite) = statements::overwrite(route, target, &given.select) {
+            written += self.run(&overwrite, at, &given.arrays).await?;
+        }
+        Ok(written + self.run(&insert, at, &given.arrays).await?)
     }
 
     async fn give_whole(&mut self, at: usize, rows: Vec<Row<'_>>) -> Result<GivenRows> {

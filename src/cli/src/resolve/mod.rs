@@ -446,6 +446,9 @@ pub async fn resolve(
     foreign_keys::while_copying(settings, source, target, &routes, findings).await?;
     if !resolution.has_errors() {
         let targets = verify::targets(target, &routes).await?;
+        if target::overlap(&routes, &targets, &mut resolution.findings) {
+            return Ok(resolution);
+        }
         let asked = standing::asked(settings, (source, target), &compiled, &routes, &targets);
         let sides = (&source.server, &target.server);
         let related = foreign_keys::related(settings, target, &routes).await?;

@@ -374,8 +374,8 @@ fn hazards(table: &Table, place: &str) -> Vec<Finding> {
             place,
             "where rows exchange their ranges within a transaction of the source, the order of the \
              writes may be refused, and the pipeline is held: make the constraint DEFERRABLE, then it \
-             is checked at the commit; a key WITHOUT OVERLAPS has to give way to another primary key \
-             until the migration is over",
+             is checked at the commit; a key WITHOUT OVERLAPS, where it is not one of the source, has to \
+             give way to another primary key until the migration is over",
         ));
     }
     found
@@ -433,6 +433,28 @@ pub(super) fn tell_apart(routes: &mut [Route], compiled: &[Compiled], findings: 
     for (route, only) in routes.iter_mut().zip(only) {
         route.only = only;
     }
+}
+
+/// Refuses keys WITHOUT OVERLAPS by which the statements cannot write.
+pub(super) fn overlap(
+    routes: &[Route],
+    targets: &[super::verify::Target],
+    findings: &mut Vec<Finding>,
+) -> bool {
+    let mut refused = false;
+    for (route, target) in routes.iter().zip(targets) {
+        if route.keyless || target.table.writable_by_key(route) {
+            continue;
+        }
+        let what = format!("the target {} has no key but one WITHOUT OVERLAPS", route.target);
+        let remedy = "no upsert can arbitrate by it: either each of its columns copies one of the source row's \
+                      key, nothing references the table, and no other statement fills it; or give the table \
+                      another primary key until the migration is over";
+        let error = Error::new(Code::TargetKeyMissing, what).at(&route.place);
+        findings.push(Finding::from(&error.remedy(remedy)));
+        refused = true;
+    }
+    refused
 }
 
 /// Targets that hold rows before the pipeline has written any, as far as each statement can tell its
