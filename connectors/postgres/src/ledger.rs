@@ -17,6 +17,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::classify;
+use crate::fitting::fitting;
 use crate::often::Often;
 
 /// The versions of the schema, in order. Each is applied once, in a transaction of its own.
@@ -202,7 +203,7 @@ impl PgLedger {
             [&new.name, &new.source_system, &new.source_db, &new.slot, &new.publication, &position];
         client.execute(sql, &parameters).await.map_err(fail)?;
         Self::set_statements(client, place, &new.name, routes, fingerprints, shapes).await?;
-        Self::event(client, place, &new.name, "created", &serde_json::json!({})).await?;
+        Self::event(client, place, &new.name, "created", "{}").await?;
         client.batch_execute("COMMIT").await.map_err(fail)
     }
 
@@ -287,7 +288,7 @@ impl PgLedger {
                    WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
         client.execute(sql, &[&name, &table.schema, &table.name]).await.map_err(fail)?;
         let detail = serde_json::json!({ "table": table.to_string() });
-        Self::event(client, place, name, "recopy", &detail).await
+        Self::event(client, place, name, "recopy", &detail.to_string()).await
     }
 
     /// Has a source table begin anew with the rows that the target has: its changes before `from` are
@@ -325,14 +326,18 @@ impl PgLedger {
         name: &str,
         error: Option<&Error>,
     ) -> Result<()> {
-        let detail = error.map(error_json);
-        let text = detail.as_ref().map(ToString::to_string);
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        let text = match error {
+            Some(error) => {
+                Some(fitting(client, error_json(error).to_string()).await.map_err(fail)?)
+            }
+            None => None,
+        };
         let sql = "UPDATE regraft.pipelines SET updated_at = now(), last_error = \
                    $2::text::jsonb || jsonb_build_object('at', now()) WHERE name = $1";
-        let done = client.execute(sql, &[&name, &text]).await;
-        done.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
-        match detail {
-            Some(detail) => Self::event(client, place, name, "error", &detail).await,
+        client.execute(sql, &[&name, &text]).await.map_err(fail)?;
+        match text {
+            Some(text) => Self::event(client, place, name, "error", &text).await,
             None => Ok(()),
         }
     }
@@ -345,9 +350,10 @@ impl PgLedger {
     pub async fn hold(client: &Client, place: &str, name: &str, error: &Error) -> Result<()> {
         let sql = "UPDATE regraft.pipelines SET phase = $2, updated_at = clock_timestamp() \
                    WHERE name = $1 RETURNING coalesce(last_error @> $3::text::jsonb, false)";
-        let (phase, text) = (Phase::Held.as_str(), error_json(error).to_string());
-        let known = client.query_opt(sql, &[&name, &phase, &text]).await;
-        let known = known.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        let text = fitting(client, error_json(error).to_string()).await.map_err(fail)?;
+        let known = client.query_opt(sql, &[&name, &Phase::Held.as_str(), &text]).await;
+        let known = known.map_err(fail)?;
         if known.is_some_and(|row| !row.get::<_, bool>(0)) {
             return Self::note_error(client, place, name, Some(error)).await;
         }
@@ -359,11 +365,11 @@ impl PgLedger {
         place: &str,
         name: &str,
         kind: &str,
-        detail: &serde_json::Value,
+        detail: &str,
     ) -> Result<()> {
         let sql = "INSERT INTO regraft.events (pipeline, kind, detail) \
                    VALUES ($1, $2, $3::text::jsonb)";
-        let done = client.execute(sql, &[&name, &kind, &detail.to_string()]).await;
+        let done = client.execute(sql, &[&name, &kind, &detail]).await;
         done.map(drop).map_err(|error| classify(&error, &format!("{place}, ledger")))
     }
 
