@@ -107,6 +107,9 @@ impl Lane {
                 }
                 Objection::Unique(index) => {
                     let names = self.index_names(&index).await?;
+                    if !segment.writes.iter().any(|writes| self.parks(writes, &names)) {
+                        return Err(error);
+                    }
                     match parking.iter_mut().find(|parking| parking.names == names) {
                         None => parking.push(Parking { names, others: false }),
                         Some(parking) if !parking.others => parking.others = true,
@@ -122,6 +125,14 @@ impl Lane {
             }
         }
         Err(unresolvable(&self.place, "several constraints"))
+    }
+
+    /// A unique value may move between rows of these writes. Equal rows without a key are rows each: what objects to
+    /// the second one is no matter of the order; nor is a constraint that the statement does not fill.
+    fn parks(&self, writes: &TableWrites, names: &[String]) -> bool {
+        let Target { unique, key_index, .. } = &self.targets[writes.statement];
+        let mut indexes = unique.iter().chain(std::iter::once(key_index));
+        !self.routes[writes.statement].keyless && indexes.any(|index| names.contains(&index.name))
     }
 
     /// Parks values of one constraint, for every statement of the segment that it concerns.
