@@ -1,4 +1,4 @@
-//! Texts for people in a database whose encoding has not all characters.
+//! Texts in a ledger whose database has an encoding that lacks some characters: words for people, and bounds of chunks.
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
@@ -7,13 +7,46 @@ use tokio_postgres::{Client, Error};
 /// What stopped a pipeline has to be told also where a dash of it cannot be stored. In a transaction the question
 /// may end it: ask before.
 pub(crate) async fn fitting(client: &Client, text: String) -> Result<String, Error> {
-    if text.is_ascii() {
-        return Ok(text);
-    }
-    match client.query_one("SELECT $1::text IS NULL", &[&text]).await {
-        Err(error) if error.code() == Some(&SqlState::UNTRANSLATABLE_CHARACTER) => Ok(plain(&text)),
+    let fits = text.is_ascii() || fits(client, &[&text]).await?;
+    Ok(if fits { text } else { plain(&text) })
+}
+
+/// What a text of a key begins with that is stored as the hexadecimal digits of its bytes.
+const HEX: &str = "\u{1}hex:";
+
+/// The texts of a key as the database can store all of them. Nothing is lost: see [`restored`]. Not inside a
+/// transaction, which the question may end.
+pub(crate) async fn storable(
+    client: &Client,
+    key: Option<&Vec<String>>,
+) -> Result<Option<Vec<String>>, Error> {
+    let Some(key) = key else { return Ok(None) };
+    let texts: Vec<_> = key.iter().filter(|text| !text.is_ascii()).collect();
+    let fits = texts.is_empty() || fits(client, &texts).await?;
+    let stored = |text: &String| match text.starts_with(HEX) || !(fits || text.is_ascii()) {
+        true => text.bytes().fold(HEX.to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
+        false => text.clone(),
+    };
+    Ok(Some(key.iter().map(stored).collect()))
+}
+
+/// The key of which these texts were stored.
+pub(crate) fn restored(stored: Option<Vec<String>>) -> Option<Vec<String>> {
+    let text = |text: String| text.strip_prefix(HEX).and_then(unhex).unwrap_or(text);
+    stored.map(|stored| stored.into_iter().map(text).collect())
+}
+
+fn unhex(digits: &str) -> Option<String> {
+    let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<_>> = (0..digits.len()).step_by(2).map(byte).collect();
+    String::from_utf8(bytes?).ok()
+}
+
+async fn fits(client: &Client, texts: &[&String]) -> Result<bool, Error> {
+    match client.query_one("SELECT $1::text[] IS NULL", &[&texts]).await {
+        Err(error) if error.code() == Some(&SqlState::UNTRANSLATABLE_CHARACTER) => Ok(false),
         Err(error) => Err(error),
-        Ok(_) => Ok(text),
+        Ok(_) => Ok(true),
     }
 }
 
@@ -34,6 +67,15 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_restored() {
+        let hex = format!("{HEX}6be282ac");
+        let stored = vec!["k".to_owned(), hex, String::new(), "é".to_owned(), "\u{1}".to_owned()];
+        let key = restored(Some(stored)).unwrap();
+        assert_eq!(key, ["k", "k€", "", "é", "\u{1}"]);
+        assert_eq!(restored(None), None);
+    }
 
     #[test]
     fn json_stays_json_in_ascii() {

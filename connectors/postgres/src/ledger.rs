@@ -17,7 +17,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::classify;
-use crate::fitting::fitting;
+use crate::fitting::{fitting, restored, storable};
 use crate::often::Often;
 
 /// The versions of the schema, in order. Each is applied once, in a transaction of its own.
@@ -479,13 +479,27 @@ impl PgLedger {
         classify(error, &format!("{}, ledger", self.place))
     }
 
-    async fn insert_chunk(&self, table: &TableName, scope: &ChunkScope) -> Result<PlannedChunk> {
+    /// `stored` is the scope as the database can store it.
+    async fn insert_chunk(
+        &self,
+        table: &TableName,
+        scope: &ChunkScope,
+        stored: &ChunkScope,
+    ) -> Result<PlannedChunk> {
         let row = self
             .client
-            .query_one(INSERT_CHUNK, &Chunk::of(&self.name, table, scope).parameters())
+            .query_one(INSERT_CHUNK, &Chunk::of(&self.name, table, stored).parameters())
             .await
             .map_err(|error| self.fail(&error))?;
         Ok(PlannedChunk { id: row.get(0), table: table.clone(), scope: scope.clone() })
+    }
+
+    async fn stored(&self, scope: &ChunkScope) -> Result<ChunkScope> {
+        let ChunkScope::Range { after, upto } = scope else { return Ok(scope.clone()) };
+        let stored = async |key: &Option<Vec<String>>| {
+            storable(&self.client, key.as_ref()).await.map_err(|error| self.fail(&error))
+        };
+        Ok(ChunkScope::Range { after: stored(after).await?, upto: stored(upto).await? })
     }
 }
 
@@ -558,7 +572,9 @@ fn chunk(row: &Row) -> PlannedChunk {
             ChunkScope::Traced(Traced { trace, values })
         }
         (Some(keys), None) => ChunkScope::Keys(keys),
-        (None, None) => ChunkScope::Range { after: row.get(3), upto: row.get(4) },
+        (None, None) => {
+            ChunkScope::Range { after: restored(row.get(3)), upto: restored(row.get(4)) }
+        }
     };
     let table = TableName::new(row.get::<_, String>(1), row.get::<_, String>(2));
     PlannedChunk { id: row.get(0), table, scope }
@@ -580,7 +596,7 @@ impl Ledger for PgLedger {
         let count = |row: &Row, at: usize| u64::try_from(row.get::<_, i64>(at)).unwrap_or(0);
         let table = |row: &Row| TableProgress {
             table: TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)),
-            planned_upto: row.get(2),
+            planned_upto: restored(row.get(2)),
             fully_planned: row.get(3),
             chunks: count(row, 4),
             chunks_done: count(row, 5),
@@ -606,12 +622,13 @@ impl Ledger for PgLedger {
     }
 
     async fn plan(&mut self, table: &TableName, scope: &ChunkScope) -> Result<PlannedChunk> {
-        let ChunkScope::Range { upto, .. } = scope else {
-            return self.insert_chunk(table, scope).await;
+        let stored = self.stored(scope).await?;
+        let ChunkScope::Range { upto, .. } = &stored else {
+            return self.insert_chunk(table, scope, &stored).await;
         };
         let begin = self.client.batch_execute("BEGIN").await;
         begin.map_err(|error| self.fail(&error))?;
-        let planned = self.insert_chunk(table, scope).await?;
+        let planned = self.insert_chunk(table, scope, &stored).await?;
         let sql = "UPDATE regraft.tables SET planned_upto = $4::text[], fully_planned = $4::text[] IS NULL \
                    WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
         self.client
@@ -628,14 +645,18 @@ impl Ledger for PgLedger {
         chunk: &PlannedChunk,
         scopes: Vec<ChunkScope>,
     ) -> Result<Vec<PlannedChunk>> {
+        let mut stored = Vec::with_capacity(scopes.len());
+        for scope in &scopes {
+            stored.push(self.stored(scope).await?);
+        }
         let begin = self.client.batch_execute("BEGIN").await;
         begin.map_err(|error| self.fail(&error))?;
         let sql = "DELETE FROM regraft.chunks WHERE id = $1";
         let delete = self.client.execute(sql, &[&chunk.id]).await;
         delete.map_err(|error| self.fail(&error))?;
         let mut chunks = Vec::with_capacity(scopes.len());
-        for scope in &scopes {
-            chunks.push(self.insert_chunk(&chunk.table, scope).await?);
+        for (scope, stored) in scopes.iter().zip(&stored) {
+            chunks.push(self.insert_chunk(&chunk.table, scope, stored).await?);
         }
         let commit = self.client.batch_execute("COMMIT").await;
         commit.map_err(|error| self.fail(&error))?;
