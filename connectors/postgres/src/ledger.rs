@@ -17,6 +17,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::classify;
+use crate::fitting::{fitting, restored, storable};
 use crate::often::Often;
 
 /// The versions of the schema, in order. Each is applied once, in a transaction of its own.
@@ -202,7 +203,7 @@ impl PgLedger {
             [&new.name, &new.source_system, &new.source_db, &new.slot, &new.publication, &position];
         client.execute(sql, &parameters).await.map_err(fail)?;
         Self::set_statements(client, place, &new.name, routes, fingerprints, shapes).await?;
-        Self::event(client, place, &new.name, "created", &serde_json::json!({})).await?;
+        Self::event(client, place, &new.name, "created", "{}").await?;
         client.batch_execute("COMMIT").await.map_err(fail)
     }
 
@@ -287,7 +288,7 @@ impl PgLedger {
                    WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
         client.execute(sql, &[&name, &table.schema, &table.name]).await.map_err(fail)?;
         let detail = serde_json::json!({ "table": table.to_string() });
-        Self::event(client, place, name, "recopy", &detail).await
+        Self::event(client, place, name, "recopy", &detail.to_string()).await
     }
 
     /// Has a source table begin anew with the rows that the target has: its changes before `from` are
@@ -325,14 +326,18 @@ impl PgLedger {
         name: &str,
         error: Option<&Error>,
     ) -> Result<()> {
-        let detail = error.map(error_json);
-        let text = detail.as_ref().map(ToString::to_string);
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        let text = match error {
+            Some(error) => {
+                Some(fitting(client, error_json(error).to_string()).await.map_err(fail)?)
+            }
+            None => None,
+        };
         let sql = "UPDATE regraft.pipelines SET updated_at = now(), last_error = \
                    $2::text::jsonb || jsonb_build_object('at', now()) WHERE name = $1";
-        let done = client.execute(sql, &[&name, &text]).await;
-        done.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
-        match detail {
-            Some(detail) => Self::event(client, place, name, "error", &detail).await,
+        client.execute(sql, &[&name, &text]).await.map_err(fail)?;
+        match text {
+            Some(text) => Self::event(client, place, name, "error", &text).await,
             None => Ok(()),
         }
     }
@@ -345,9 +350,10 @@ impl PgLedger {
     pub async fn hold(client: &Client, place: &str, name: &str, error: &Error) -> Result<()> {
         let sql = "UPDATE regraft.pipelines SET phase = $2, updated_at = clock_timestamp() \
                    WHERE name = $1 RETURNING coalesce(last_error @> $3::text::jsonb, false)";
-        let (phase, text) = (Phase::Held.as_str(), error_json(error).to_string());
-        let known = client.query_opt(sql, &[&name, &phase, &text]).await;
-        let known = known.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
+        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        let text = fitting(client, error_json(error).to_string()).await.map_err(fail)?;
+        let known = client.query_opt(sql, &[&name, &Phase::Held.as_str(), &text]).await;
+        let known = known.map_err(fail)?;
         if known.is_some_and(|row| !row.get::<_, bool>(0)) {
             return Self::note_error(client, place, name, Some(error)).await;
         }
@@ -370,11 +376,11 @@ impl PgLedger {
         place: &str,
         name: &str,
         kind: &str,
-        detail: &serde_json::Value,
+        detail: &str,
     ) -> Result<()> {
         let sql = "INSERT INTO regraft.events (pipeline, kind, detail) \
                    VALUES ($1, $2, $3::text::jsonb)";
-        let done = client.execute(sql, &[&name, &kind, &detail.to_string()]).await;
+        let done = client.execute(sql, &[&name, &kind, &detail]).await;
         done.map(drop).map_err(|error| classify(&error, &format!("{place}, ledger")))
     }
 
@@ -484,13 +490,27 @@ impl PgLedger {
         classify(error, &format!("{}, ledger", self.place))
     }
 
-    async fn insert_chunk(&self, table: &TableName, scope: &ChunkScope) -> Result<PlannedChunk> {
+    /// `stored` is the scope as the database can store it.
+    async fn insert_chunk(
+        &self,
+        table: &TableName,
+        scope: &ChunkScope,
+        stored: &ChunkScope,
+    ) -> Result<PlannedChunk> {
         let row = self
             .client
-            .query_one(INSERT_CHUNK, &Chunk::of(&self.name, table, scope).parameters())
+            .query_one(INSERT_CHUNK, &Chunk::of(&self.name, table, stored).parameters())
             .await
             .map_err(|error| self.fail(&error))?;
         Ok(PlannedChunk { id: row.get(0), table: table.clone(), scope: scope.clone() })
+    }
+
+    async fn stored(&self, scope: &ChunkScope) -> Result<ChunkScope> {
+        let ChunkScope::Range { after, upto } = scope else { return Ok(scope.clone()) };
+        let stored = async |key: &Option<Vec<String>>| {
+            storable(&self.client, key.as_ref()).await.map_err(|error| self.fail(&error))
+        };
+        Ok(ChunkScope::Range { after: stored(after).await?, upto: stored(upto).await? })
     }
 }
 
@@ -563,7 +583,9 @@ fn chunk(row: &Row) -> PlannedChunk {
             ChunkScope::Traced(Traced { trace, values })
         }
         (Some(keys), None) => ChunkScope::Keys(keys),
-        (None, None) => ChunkScope::Range { after: row.get(3), upto: row.get(4) },
+        (None, None) => {
+            ChunkScope::Range { after: restored(row.get(3)), upto: restored(row.get(4)) }
+        }
     };
     let table = TableName::new(row.get::<_, String>(1), row.get::<_, String>(2));
     PlannedChunk { id: row.get(0), table, scope }
@@ -585,7 +607,7 @@ impl Ledger for PgLedger {
         let count = |row: &Row, at: usize| u64::try_from(row.get::<_, i64>(at)).unwrap_or(0);
         let table = |row: &Row| TableProgress {
             table: TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)),
-            planned_upto: row.get(2),
+            planned_upto: restored(row.get(2)),
             fully_planned: row.get(3),
             chunks: count(row, 4),
             chunks_done: count(row, 5),
@@ -611,12 +633,13 @@ impl Ledger for PgLedger {
     }
 
     async fn plan(&mut self, table: &TableName, scope: &ChunkScope) -> Result<PlannedChunk> {
-        let ChunkScope::Range { upto, .. } = scope else {
-            return self.insert_chunk(table, scope).await;
+        let stored = self.stored(scope).await?;
+        let ChunkScope::Range { upto, .. } = &stored else {
+            return self.insert_chunk(table, scope, &stored).await;
         };
         let begin = self.client.batch_execute("BEGIN").await;
         begin.map_err(|error| self.fail(&error))?;
-        let planned = self.insert_chunk(table, scope).await?;
+        let planned = self.insert_chunk(table, scope, &stored).await?;
         let sql = "UPDATE regraft.tables SET planned_upto = $4::text[], fully_planned = $4::text[] IS NULL \
                    WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
         self.client
@@ -633,14 +656,18 @@ impl Ledger for PgLedger {
         chunk: &PlannedChunk,
         scopes: Vec<ChunkScope>,
     ) -> Result<Vec<PlannedChunk>> {
+        let mut stored = Vec::with_capacity(scopes.len());
+        for scope in &scopes {
+            stored.push(self.stored(scope).await?);
+        }
         let begin = self.client.batch_execute("BEGIN").await;
         begin.map_err(|error| self.fail(&error))?;
         let sql = "DELETE FROM regraft.chunks WHERE id = $1";
         let delete = self.client.execute(sql, &[&chunk.id]).await;
         delete.map_err(|error| self.fail(&error))?;
         let mut chunks = Vec::with_capacity(scopes.len());
-        for scope in &scopes {
-            chunks.push(self.insert_chunk(&chunk.table, scope).await?);
+        for (scope, stored) in scopes.iter().zip(&stored) {
+            chunks.push(self.insert_chunk(&chunk.table, scope, stored).await?);
         }
         let commit = self.client.batch_execute("COMMIT").await;
         commit.map_err(|error| self.fail(&error))?;

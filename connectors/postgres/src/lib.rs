@@ -16,6 +16,7 @@ pub mod connectors;
 mod defaults;
 mod dsn;
 pub mod endpoint;
+mod fitting;
 #[doc(hidden)]
 pub mod fuzzed;
 mod given;

@@ -1,7 +1,7 @@
 //! 028: filters of rows, which are the WHERE of a mapping.
 
 use crate::support::stop;
-use crate::{case, follow, is};
+use crate::{case, copies, follow, is, published};
 
 const SOURCE: &str = "
     CREATE TABLE one (a int PRIMARY KEY, b text); ALTER TABLE one REPLICA IDENTITY FULL;
@@ -103,4 +103,35 @@ async fn partitions_have_filters_of_their_own() {
     is(target, "SELECT a, b FROM greater_10k ORDER BY 1", &["15000|102", "16000|103"], "and none")
         .await;
     stop(daemon).await;
+}
+
+/// A publication of everything, or of a schema, takes all rows, whatever filter another one has.
+#[tokio::test(flavor = "multi_thread")]
+async fn publications_of_everything_filter_nothing() {
+    let tables = "CREATE SCHEMA s; CREATE TABLE s.x (x int PRIMARY KEY); CREATE TABLE s.parted (x int PRIMARY KEY) PARTITION BY RANGE (x);
+        CREATE TABLE part (LIKE s.parted); ALTER TABLE s.parted ATTACH PARTITION part DEFAULT;
+        ALTER TABLE part REPLICA IDENTITY USING INDEX part_pkey;";
+    let filtered =
+        copies(&[("s.x", "x")]) + "INSERT INTO part (x) SELECT x FROM part WHERE x > 10;";
+    for (of, mapping) in
+        [("ALL TABLES", copies(&[("s.x", "x")])), ("TABLES IN SCHEMA s, TABLE part", filtered)]
+    {
+        let source = format!(
+            "{tables} INSERT INTO s.x VALUES (0), (5), (10), (15), (20); INSERT INTO s.parted VALUES (1), (20);
+             CREATE PUBLICATION other FOR TABLE s.x WHERE (x > 10); CREATE PUBLICATION given FOR {of}"
+        );
+        let case = published(&source, tables, &mapping).await;
+        let daemon = follow(&case).await;
+        let target = &case.databases.target;
+        is(target, "SELECT count(x) FROM s.x", &["5"], of).await;
+        case.at_source("INSERT INTO s.x VALUES (-99), (99); INSERT INTO s.parted VALUES (5), (25)")
+            .await;
+        case.settled().await;
+        is(target, "SELECT count(x) FROM s.x", &["7"], of).await;
+        if mapping.contains("WHERE") {
+            is(target, "SELECT x FROM part ORDER BY 1", &["20", "25"], "a filter of the partition")
+                .await;
+        }
+        stop(daemon).await;
+    }
 }

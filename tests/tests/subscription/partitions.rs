@@ -111,6 +111,29 @@ async fn partitions_are_followed_by_their_root_and_by_themselves() {
     }
 }
 
+/// Triggers of the target that are enabled for replicas, where it is trusted.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_fire_triggers_of_replicas() {
+    let target = format!(
+        "{AS_LEAVES}; CREATE TABLE fired (tab text, op text, at text, level text, old int, new int);
+         CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO public.fired SELECT TG_RELNAME, TG_OP, TG_WHEN, TG_LEVEL, NULL, NEW.a; RETURN NULL; END $$;
+         CREATE TRIGGER fires AFTER INSERT OR UPDATE ON tab1_1 FOR EACH ROW EXECUTE FUNCTION fire();
+         CREATE TRIGGER fires AFTER INSERT OR UPDATE ON tab1_2 FOR EACH ROW EXECUTE FUNCTION fire();
+         ALTER TABLE tab1_2 ENABLE REPLICA TRIGGER fires"
+    );
+    let case = case(SOURCE, &target, LEAVES).await;
+    let config = std::fs::read_to_string(case.installation.path("regraft.toml")).unwrap();
+    let trusted = config.replace("[target]\n", "[target]\nforeign_keys = \"trusted\"\n");
+    case.installation.write_config(&trusted);
+    let daemon = follow(&case).await;
+    case.at_source("INSERT INTO tab1 VALUES (1), (3), (5), (0)").await;
+    case.settled().await;
+    let fired = "SELECT * FROM fired ORDER BY 1, 2, 3, 5, 6";
+    is(&case.databases.target, fired, &["tab1_2|INSERT|AFTER|ROW||5"], "an insert").await;
+    stop(daemon).await;
+}
+
 /// Rows of partitions without a key, through their root.
 #[tokio::test(flavor = "multi_thread")]
 async fn counted_rows_move_between_partitions() {

@@ -113,8 +113,7 @@ impl Lane {
                 }
                 Objection::Unique(index) => {
                     let names = self.index_names(&index).await?;
-                    // Values of rows without a key, and of what a trigger writes elsewhere, do not move.
-                    if !self.may_park(segment, &names) {
+                    if !segment.writes.iter().any(|writes| self.parks(writes, &names)) {
                         return Err(error);
                     }
                     match parking.iter_mut().find(|parking| parking.names == names) {
@@ -134,13 +133,12 @@ impl Lane {
         Err(unresolvable(&self.place, "several constraints"))
     }
 
-    /// Statements of the segment know an index of these names.
-    fn may_park(&self, segment: &Segment, names: &[String]) -> bool {
-        segment.writes.iter().any(|writes| {
-            let target = &self.targets[writes.statement];
-            let indexes = target.unique.iter().chain([&target.key_index]);
-            indexes.into_iter().any(|index| names.contains(&index.name))
-        })
+    /// A unique value may move between rows of these writes. Equal rows without a key are rows each: what objects to
+    /// the second one is no matter of the order; nor is a constraint that the statement does not fill.
+    fn parks(&self, writes: &TableWrites, names: &[String]) -> bool {
+        let Target { unique, key_index, .. } = &self.targets[writes.statement];
+        let mut indexes = unique.iter().chain(std::iter::once(key_index));
+        !self.routes[writes.statement].keyless && indexes.any(|index| names.contains(&index.name))
     }
 
     /// Parks values of one constraint, for every statement of the segment that it concerns.

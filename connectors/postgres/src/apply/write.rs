@@ -543,7 +543,12 @@ impl Lane {
     pub(super) fn route_place(&self, at: usize) -> String {
         let route = &self.routes[at];
         let Route { place, target, source, source_key, .. } = route;
-        format!("{place} (into {target}, rows of {source} by key {})", source_key.join(", "))
+        let by = if route.keyless {
+            String::new()
+        } else {
+            format!(" by key {}", source_key.join(", "))
+        };
+        format!("{place} (into {target}, rows of {source}{by})")
     }
 }
 

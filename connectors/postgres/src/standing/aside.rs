@@ -9,6 +9,7 @@ use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row};
 
 use crate::classify;
+use crate::fitting::fitting;
 
 /// A source table that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,10 +169,7 @@ pub async fn set_aside(
         None => error.what().to_owned(),
     };
     let drifted = error.drift().map(|drifted| drifted.tables.as_slice()).unwrap_or_default();
-    let batch = async |sql| client.batch_execute(sql).await.map_err(|error| fail(&error, place));
-    // All of them or none: a parent is not held without its children.
-    batch("BEGIN").await?;
-    let mut done = 0;
+    let mut held = Vec::new();
     for table in tables {
         let what = match drifted.first() {
             Some(first) if !drifted.contains(table) => format!(
@@ -189,6 +187,14 @@ pub async fn set_aside(
                 shell(&table.to_string())
             ),
         });
+        let detail = fitting(client, detail.to_string()).await;
+        held.push((table, detail.map_err(|error| fail(&error, place))?, what));
+    }
+    let batch = async |sql| client.batch_execute(sql).await.map_err(|error| fail(&error, place));
+    // All of them or none: a parent is not held without its children.
+    batch("BEGIN").await?;
+    let mut done = 0;
+    for (table, detail, what) in held {
         let sql = "WITH held AS (INSERT INTO regraft.held (pipeline, source_schema, source_table, position, \
                        error) SELECT name, $3, $4, position, $5::text::jsonb FROM regraft.pipelines \
                        WHERE name = $1 AND epoch = coalesce($2, epoch) \
@@ -197,8 +203,7 @@ pub async fn set_aside(
                    INSERT INTO regraft.events (pipeline, kind, detail) SELECT pipeline, 'held', \
                        jsonb_build_object('table', $3 || '.' || $4) || $5::text::jsonb FROM held";
         let TableName { schema, name } = table;
-        let held =
-            client.execute(sql, &[&pipeline, &epoch, schema, name, &detail.to_string()]).await;
+        let held = client.execute(sql, &[&pipeline, &epoch, schema, name, &detail]).await;
         done += held.map_err(|error| fail(&error, place))?;
         tracing::warn!(%table, code = error.code().as_str(), "the table is held, and the others go on: {what}");
     }

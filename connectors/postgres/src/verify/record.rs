@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{PgLsn, ToSql};
 
 use super::{PgVerifier, VerifyStatement, arrays, parameters};
+use crate::fitting::{restored, storable};
 
 /// Owners of open findings that a daemon looks at again; more are left to the sweep.
 const OPEN_MAX: i64 = 100_000;
@@ -46,7 +47,7 @@ impl PgVerifier {
                    FROM regraft.verified WHERE pipeline = $1 ORDER BY fingerprint, sweep DESC, id DESC";
         for row in client.query(sql, &[&self.name]).await.map_err(fail)? {
             let Some(at) = at(&row) else { continue };
-            let upto: Option<Vec<String>> = row.get("upto");
+            let upto = restored(row.get("upto"));
             state.sweeps[at] = Sweep {
                 number: u64::try_from(row.get::<_, i64>("sweep")).unwrap_or_default(),
                 done: upto.is_none(),
@@ -77,6 +78,11 @@ impl PgVerifier {
         let position = lsn(verified.position);
         let owners: Vec<_> = verified.unsettled.iter().map(|key| key.0.as_ref()).collect();
         let target = statement.target.to_string();
+        let client = &self.target.client;
+        let bound = async |key: &Option<Vec<String>>| {
+            storable(client, key.as_ref()).await.map_err(|error| self.at_target(&error))
+        };
+        let (after, upto) = (bound(&verified.after).await?, bound(&verified.upto).await?);
         let sql = "WITH old AS (DELETE FROM regraft.verified WHERE $6::text[] IS NULL \
                        AND pipeline = $1 AND fingerprint = $2 AND sweep < $4), \
                    u AS (INSERT INTO regraft.unsettled (pipeline, fingerprint, owner) \
@@ -88,14 +94,14 @@ impl PgVerifier {
             &statement.fingerprint,
             &target,
             &sweep,
-            &verified.after,
-            &verified.upto,
+            &after,
+            &upto,
             &rows,
             &digest,
             &position,
             &owners,
         ];
-        let done = self.target.client.execute(sql, &parameters).await;
+        let done = client.execute(sql, &parameters).await;
         done.map(drop).map_err(|error| self.at_target(&error))
     }
 
