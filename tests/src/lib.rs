@@ -157,6 +157,11 @@ impl Site {
 
     /// Waits until a running daemon has applied everything that is committed at the source now.
     pub async fn settled(&self) {
+        self.settled_within(DEADLINE).await;
+    }
+
+    /// The same for a pipeline of which much is asked.
+    pub async fn settled_within(&self, deadline: Duration) {
         let source = self.at_source().await;
         let target = self.at_target().await;
         // A commit that the stream carries, after all others.
@@ -164,7 +169,7 @@ impl Site {
                    pg_logical_emit_message(true, 'test', 'end')";
         let end: Lsn =
             source.query_one(sql, &[]).await.unwrap().get::<_, String>(0).parse().unwrap();
-        wait_until("everything to be applied", DEADLINE, async || {
+        wait_until("everything to be applied", deadline, async || {
             let sql = "SELECT position::text, last_error::text, \
                        (SELECT count(*) FROM regraft.chunks WHERE done_at IS NULL), \
                        (SELECT bool_and(fully_planned) FROM regraft.tables) \

@@ -26,6 +26,8 @@ pub use report::Report;
 /// Faults between two comparisons, and comparisons between two pipelines.
 const FAULTS: usize = 8;
 const ROUNDS: usize = 4;
+/// A pipeline with batches and chunks of a few rows takes its time, on a machine that has other work.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// How long a soak takes, whichever comes first.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +140,7 @@ impl Ground {
         }
         self.load.pause().await;
         self.daemon.get_or_insert_with(|| self.site.run());
-        self.site.settled().await;
+        self.site.settled_within(PATIENCE).await;
         self.site.assert_equal().await;
         self.load.go_on();
     }
@@ -152,7 +154,7 @@ impl Ground {
         let row = source.query_one(sql, &[]).await.unwrap();
         let now: Lsn = row.get::<_, String>(0).parse().unwrap();
         let target = self.site.at_target().await;
-        wait_until("the target to have what the source had", DEADLINE, async || {
+        wait_until("the target to have what the source had", PATIENCE, async || {
             if let Some(status) = daemon.ended() {
                 panic!("the daemon ended by itself: {status}\n{}", daemon.log());
             }
