@@ -13,8 +13,6 @@ use crate::world::World;
 
 /// Between two attempts to reach a server that restarts.
 const AGAIN: Duration = Duration::from_millis(50);
-/// Between two transactions: the machine has more to do.
-const PAUSE: Duration = Duration::from_millis(4);
 
 /// A connection that writes until it is stopped.
 pub(super) struct Load {
@@ -32,9 +30,10 @@ struct Shared {
 }
 
 impl Load {
-    pub(super) fn start(url: &str, world: World, seed: u64) -> Self {
+    /// With so long between two transactions: the machine has more to do.
+    pub(super) fn start(url: &str, world: World, seed: u64, pause: Duration) -> Self {
         let shared = Arc::new(Shared::default());
-        let work = write(url.to_owned(), world, seed, Arc::clone(&shared));
+        let work = write(url.to_owned(), world, seed, pause, Arc::clone(&shared));
         Self { shared, paused: None, task: AbortOnDropHandle::new(tokio::spawn(work)) }
     }
 
@@ -56,7 +55,7 @@ impl Load {
     }
 }
 
-async fn write(url: String, world: World, seed: u64, shared: Arc<Shared>) {
+async fn write(url: String, world: World, seed: u64, pause: Duration, shared: Arc<Shared>) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut client = None;
     while !shared.stop.load(Ordering::Relaxed) {
@@ -85,6 +84,6 @@ async fn write(url: String, world: World, seed: u64, shared: Arc<Shared>) {
             Err(_) => {}
         }
         drop(gate);
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
