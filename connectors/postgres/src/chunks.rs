@@ -19,6 +19,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, RowStream};
 
 use crate::classify;
+use crate::classify::is_lock_timeout;
 use crate::connectors::{Address, of_role, place};
 use crate::given::{Carried, Given};
 use crate::often::Often;
@@ -135,6 +136,12 @@ struct Session {
     swollen: AtomicBool,
 }
 
+/// Whoever waits for one table while it has another one can be half of a deadlock, of which the server may end
+/// the other half: the application. It is the one that has waited for `deadlock_timeout`, a second as a rule.
+pub(crate) const HARDLY_WAITING: &str = "SET lock_timeout = '5ms'";
+/// So long a read is tried again at once for a lock that somebody has.
+const HINDERED: Duration = Duration::from_secs(30);
+
 /// What the source is at a moment.
 const STATE: &str = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), \
                      (SELECT restart_lsn FROM pg_replication_slots WHERE slot_name = $1), \
@@ -199,7 +206,9 @@ impl PgReader {
         // A watermark has to be in the log, but not on a standby: waiting for one would keep chunks
         // from being read while synchronous replication hangs.
         client
-            .batch_execute("SET synchronous_commit = local; SET row_security = off")
+            .batch_execute(&format!(
+                "SET synchronous_commit = local; SET row_security = off; {HARDLY_WAITING}"
+            ))
             .await
             .map_err(|error| classify(&error, &place))?;
         let (state, swollen) = (Often::new(STATE), AtomicBool::new(false));
@@ -355,8 +364,47 @@ pub(crate) async fn rows_in(
     Ok((bytes as u64 / u64::try_from(width).unwrap_or(0).max(1)).max(1))
 }
 
-impl ChunkReader for PgReader {
-    async fn boundary(
+/// A read that meets locks of others.
+struct Hindered {
+    since: Instant,
+    pause: Duration,
+}
+
+impl Default for Hindered {
+    fn default() -> Self {
+        Self { since: Instant::now(), pause: Duration::from_millis(10) }
+    }
+}
+
+impl Hindered {
+    /// It was a lock, and the read is to be tried again.
+    fn by(&self, error: &Error) -> bool {
+        is_lock_timeout(error) && self.since.elapsed() < HINDERED
+    }
+}
+
+impl PgReader {
+    /// Waits, with nothing in hand that others could wait for, until the table can be read; what else is read with
+    /// it is tried again soon.
+    async fn wait_for(&mut self, name: &TableName, hindered: &mut Hindered) -> Result<()> {
+        if hindered.pause.as_millis() == 10 {
+            tracing::info!(table = %name, "a read waits for a lock that somebody has on what it reads");
+        }
+        let (session, deadline) = (self.session().await?, self.source.as_ref()()?.lock_deadline());
+        let table = self.table(name)?;
+        let sql = format!(
+            "SET lock_timeout = {}; SELECT FROM ONLY {} LIMIT 0; {HARDLY_WAITING}",
+            deadline.as_millis(),
+            table.table.quoted()
+        );
+        let free = session.client.batch_execute(&sql).await;
+        free.map_err(|error| session.error(&error, table))?;
+        tokio::time::sleep(hindered.pause).await;
+        hindered.pause = (hindered.pause * 2).min(Duration::from_secs(1));
+        Ok(())
+    }
+
+    async fn boundary_once(
         &mut self,
         name: &TableName,
         after: Option<&[String]>,
@@ -381,32 +429,13 @@ impl ChunkReader for PgReader {
         Ok(row.map_err(|error| session.error(&error, table))?.map(|row| row.get(0)))
     }
 
-    async fn rows(&mut self, tables: &[TableName]) -> Result<Vec<u64>> {
-        // Without statistics by the size, at the width of an ordinary row. Without a look at the partitions
-        // by the function that locks them.
-        let sql = "WITH RECURSIVE part (at, oid) AS ( \
-                       SELECT at, to_regclass(name)::oid \
-                       FROM unnest($1::text[]) WITH ORDINALITY AS t(name, at) \
-                       UNION ALL SELECT at, inhrelid FROM part JOIN pg_inherits ON inhparent = part.oid) \
-                   SELECT coalesce(sum(CASE WHEN relkind = 'p' THEN 0 WHEN reltuples >= 0 THEN reltuples \
-                                       ELSE pg_relation_size(c.oid) / 100 END), 0)::float8 \
-                   FROM part LEFT JOIN pg_class c USING (oid) GROUP BY at ORDER BY at";
-        let names: Vec<_> = tables.iter().map(TableName::quoted).collect();
-        let session = self.session().await?;
-        let rows = session.client.query(sql, &[&names]).await;
-        let rows = rows.map_err(|error| classify(&error, &session.place))?;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
-        let rows = rows.iter().map(|row| row.get::<_, f64>(0).max(0.0) as u64).collect();
-        Ok(rows)
-    }
-
-    async fn rows_in(&mut self, name: &TableName, bytes: usize) -> Result<u64> {
+    async fn rows_in_once(&mut self, name: &TableName, bytes: usize) -> Result<u64> {
         let session = self.session().await?;
         let table = self.table(name)?;
         rows_in(&session.client, name, bytes).await.map_err(|error| session.error(&error, table))
     }
 
-    async fn read(
+    async fn read_once(
         &mut self,
         name: &TableName,
         scope: &ChunkScope,
@@ -429,7 +458,7 @@ impl ChunkReader for PgReader {
         Ok(data)
     }
 
-    async fn begin_copy(&mut self, name: &TableName) -> Result<Snapshot> {
+    async fn begin_copy_once(&mut self, name: &TableName) -> Result<Snapshot> {
         let session = self.session().await?;
         let table = self.table(name)?.clone();
         // The lock comes before the snapshot: to one that is older than a TRUNCATE, or an ALTER TABLE that rewrites
@@ -438,7 +467,10 @@ impl ChunkReader for PgReader {
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE {} IN ACCESS SHARE MODE",
             table.table.quoted()
         );
-        session.client.batch_execute(&begin).await.map_err(|e| session.error(&e, &table))?;
+        if let Err(error) = session.client.batch_execute(&begin).await {
+            drop(session.client.batch_execute("ROLLBACK").await);
+            return Err(session.error(&error, &table));
+        }
         // Nobody fetches while the target writes.
         let sql = "SELECT pg_current_snapshot()::text, (SELECT count(set_config(name, '0', true)) FROM pg_settings                    WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout'))";
         let row =
@@ -447,22 +479,7 @@ impl ChunkReader for PgReader {
         parse_snapshot(row.get(0))
     }
 
-    async fn copy(&mut self, name: &TableName, bytes_max: usize) -> Result<Option<(usize, Rows)>> {
-        let table = self.table(name)?.clone();
-        let mut copy = self.copy.take().unwrap_or_default();
-        let part = self.part(&table, &mut copy, bytes_max).await;
-        self.copy = Some(copy);
-        part
-    }
-
-    async fn end_copy(&mut self) -> Result<()> {
-        let Some(copy) = self.copy.take() else { return Ok(()) };
-        let session = copy.session()?;
-        let end = session.client.batch_execute("ROLLBACK").await;
-        end.map_err(|error| classify(&error, &session.place))
-    }
-
-    async fn traced(&mut self, name: &TableName, traced: &Traced) -> Result<Vec<Key>> {
+    async fn traced_once(&mut self, name: &TableName, traced: &Traced) -> Result<Vec<Key>> {
         let session = self.session().await?;
         let table = self.table(name)?;
         let trace =
@@ -492,6 +509,103 @@ impl ChunkReader for PgReader {
             keys.dedup();
         }
         Ok(keys)
+    }
+}
+
+impl ChunkReader for PgReader {
+    async fn boundary(
+        &mut self,
+        name: &TableName,
+        after: Option<&[String]>,
+        upto: Option<&[String]>,
+        rows: u64,
+    ) -> Result<Option<Vec<String>>> {
+        let mut hindered = Hindered::default();
+        loop {
+            match self.boundary_once(name, after, upto, rows).await {
+                Err(error) if hindered.by(&error) => self.wait_for(name, &mut hindered).await?,
+                asked => return asked,
+            }
+        }
+    }
+
+    async fn rows(&mut self, tables: &[TableName]) -> Result<Vec<u64>> {
+        // Without statistics by the size, at the width of an ordinary row. Without a look at the partitions
+        // by the function that locks them.
+        let sql = "WITH RECURSIVE part (at, oid) AS ( \
+                       SELECT at, to_regclass(name)::oid \
+                       FROM unnest($1::text[]) WITH ORDINALITY AS t(name, at) \
+                       UNION ALL SELECT at, inhrelid FROM part JOIN pg_inherits ON inhparent = part.oid) \
+                   SELECT coalesce(sum(CASE WHEN relkind = 'p' THEN 0 WHEN reltuples >= 0 THEN reltuples \
+                                       ELSE pg_relation_size(c.oid) / 100 END), 0)::float8 \
+                   FROM part LEFT JOIN pg_class c USING (oid) GROUP BY at ORDER BY at";
+        let names: Vec<_> = tables.iter().map(TableName::quoted).collect();
+        let session = self.session().await?;
+        let rows = session.client.query(sql, &[&names]).await;
+        let rows = rows.map_err(|error| classify(&error, &session.place))?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+        let rows = rows.iter().map(|row| row.get::<_, f64>(0).max(0.0) as u64).collect();
+        Ok(rows)
+    }
+
+    async fn rows_in(&mut self, name: &TableName, bytes: usize) -> Result<u64> {
+        let mut hindered = Hindered::default();
+        loop {
+            match self.rows_in_once(name, bytes).await {
+                Err(error) if hindered.by(&error) => self.wait_for(name, &mut hindered).await?,
+                asked => return asked,
+            }
+        }
+    }
+
+    async fn read(
+        &mut self,
+        name: &TableName,
+        scope: &ChunkScope,
+        bytes_max: usize,
+    ) -> Result<ChunkData> {
+        let mut hindered = Hindered::default();
+        loop {
+            match self.read_once(name, scope, bytes_max).await {
+                Err(error) if hindered.by(&error) => self.wait_for(name, &mut hindered).await?,
+                read => return read,
+            }
+        }
+    }
+
+    async fn begin_copy(&mut self, name: &TableName) -> Result<Snapshot> {
+        let mut hindered = Hindered::default();
+        loop {
+            match self.begin_copy_once(name).await {
+                Err(error) if hindered.by(&error) => self.wait_for(name, &mut hindered).await?,
+                begun => return begun,
+            }
+        }
+    }
+
+    async fn copy(&mut self, name: &TableName, bytes_max: usize) -> Result<Option<(usize, Rows)>> {
+        let table = self.table(name)?.clone();
+        let mut copy = self.copy.take().unwrap_or_default();
+        let part = self.part(&table, &mut copy, bytes_max).await;
+        self.copy = Some(copy);
+        part
+    }
+
+    async fn end_copy(&mut self) -> Result<()> {
+        let Some(copy) = self.copy.take() else { return Ok(()) };
+        let session = copy.session()?;
+        let end = session.client.batch_execute("ROLLBACK").await;
+        end.map_err(|error| classify(&error, &session.place))
+    }
+
+    async fn traced(&mut self, name: &TableName, traced: &Traced) -> Result<Vec<Key>> {
+        let mut hindered = Hindered::default();
+        loop {
+            match self.traced_once(name, traced).await {
+                Err(error) if hindered.by(&error) => self.wait_for(name, &mut hindered).await?,
+                keys => return keys,
+            }
+        }
     }
 
     async fn state(&mut self) -> Result<SourceState> {

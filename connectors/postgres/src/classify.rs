@@ -296,6 +296,11 @@ fn code_of(sqlstate: &str, message: &str) -> Code {
     }
 }
 
+/// Whether a lock was not had in time: the state is part of what such an error says.
+pub(crate) fn is_lock_timeout(error: &Error) -> bool {
+    error.what().contains("SQLSTATE 55P03")
+}
+
 /// The same for functions and extensions, which choose the state as they like: it may say that trying
 /// again helps, but nothing of servers, log-ins and slots.
 fn code_of_others(sqlstate: &str, in_function: bool) -> Code {

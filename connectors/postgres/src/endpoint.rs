@@ -194,6 +194,11 @@ impl Endpoint {
         Self { deadlines, sessions: sessions.clone(), role: Some(role), ..self }
     }
 
+    /// How long its sessions wait for a lock.
+    pub(crate) fn lock_deadline(&self) -> Duration {
+        self.deadlines.lock
+    }
+
     /// Has these sessions read wide rows in their turn.
     #[must_use]
     pub(crate) fn reading_in_turn(self, wide: &Wide) -> Endpoint {

@@ -222,3 +222,38 @@ async fn an_identity_that_is_taken_away_under_a_running_daemon_frees_the_applica
     case.at_source("UPDATE items SET amount = 5 WHERE id = 3").await;
     stop(daemon).await;
 }
+
+/// Whoever reads two tables has one of them when it comes to the other. Were it to wait there, an application that
+/// locks both the other way round would be ended by the server after a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_locks_several_tables_meets_no_deadlock() {
+    let case = Case::of(Given {
+        source: "CREATE TABLE kinds (id int PRIMARY KEY, name text);
+                 CREATE TABLE items (id int PRIMARY KEY, kind int, name text);
+                 ALTER TABLE kinds REPLICA IDENTITY FULL;
+                 INSERT INTO kinds VALUES (1, 'k');
+                 INSERT INTO items SELECT i, 1, 'n' FROM generate_series(1, 50) AS i",
+        target: "CREATE TABLE goods (id int PRIMARY KEY, name text, kind text)",
+        mapping: "INSERT INTO goods SELECT i.id, i.name, k.name FROM items i JOIN kinds k ON k.id = i.kind;\n",
+        extra: "[verify]\nrows_per_second = 100000\nsource_percent = 100\n",
+        ..Given::default()
+    })
+    .await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    let application = regraft_testkit::connect(&case.databases.source_url).await.unwrap();
+    for round in 0..5 {
+        application.batch_execute("BEGIN; LOCK TABLE kinds").await.unwrap();
+        // It is read by key, with its kind.
+        case.at_source(&format!("UPDATE items SET name = 'new {round}' WHERE id < 9")).await;
+        wait_until("a read to be hindered", DEADLINE, async || {
+            let told = daemon.log().matches("a read waits for a lock").count();
+            if told > round { Ok(()) } else { Err(told.to_string()) }
+        })
+        .await;
+        application.batch_execute("LOCK TABLE items; COMMIT").await.unwrap();
+        case.settled().await;
+    }
+    case.assert_equal().await;
+    stop(daemon).await;
+}

@@ -32,7 +32,7 @@ use tokio_postgres::types::ToSql;
 
 use self::ranges::Wires;
 use self::sql::{found_at, numbered, owner_arrays, owners_of_keys};
-use crate::chunks::{KeyColumn, ReadStatement, of_source};
+use crate::chunks::{HARDLY_WAITING, KeyColumn, ReadStatement, of_source};
 use crate::classify;
 use crate::connectors::Address;
 use crate::given::{Carried, Given, unnested};
@@ -84,10 +84,6 @@ pub struct VerifySide {
     pub application: String,
 }
 
-/// While a reader of a partitioned table waits for one partition, a writer may wait for what it has locked
-/// already. What is compared can be compared later.
-const BRIEFLY: &str = "SET lock_timeout = '1s'";
-
 /// Both sides of one pipeline, on connections of their own.
 pub struct PgVerifier {
     source: VerifySide,
@@ -122,7 +118,7 @@ impl PgVerifier {
             let sql = "SET row_security = off; SET synchronous_commit = off";
             client.batch_execute(sql).await.map_err(|error| classify(&error, place))?;
         }
-        let set = source.client.batch_execute(BRIEFLY).await;
+        let set = source.client.batch_execute(HARDLY_WAITING).await;
         set.map_err(|error| classify(&error, &source.place))?;
         let large = vec![true; statements.len()];
         let (name, wires, next_request) = (name.to_owned(), None, Often::new(record::NEXT_REQUEST));

@@ -17,9 +17,9 @@ use tokio_postgres::Client;
 use super::read::{self, BEGIN};
 use super::rows::full;
 use super::sql::{Scope, key_of};
-use super::{BRIEFLY, VerifySide, VerifyStatement};
+use super::{VerifySide, VerifyStatement};
 use crate::WireConnection;
-use crate::chunks::of_source;
+use crate::chunks::{HARDLY_WAITING, of_source};
 use crate::connectors::of_role;
 use crate::replication::copy::CopyOut;
 
@@ -127,7 +127,7 @@ async fn wire(role: &str, side: &VerifySide) -> Result<WireConnection> {
         // A plan for a range is not worth compiling.
         wire.simple_query("SET row_security = off; SET jit = off").await?;
         if role == "source" {
-            wire.simple_query(BRIEFLY).await?;
+            wire.simple_query(HARDLY_WAITING).await?;
         }
         Ok(wire)
     };
