@@ -627,10 +627,11 @@ SELECT a.attrelid AS table, a.attname::text AS name, a.attnum AS number, a.attty
        a.attnotnull AS not_null, a.atthasdef OR a.attidentity <> '' AS has_default,
        a.attgenerated AS generated, a.attidentity AS identity,
        a.attcollation NOT IN (0, 100) AS collated,
-       coalesce(bt.typname, t.typname) = 'citext' OR EXISTS (
-           SELECT FROM pg_collation c WHERE NOT c.collisdeterministic AND (c.oid = a.attcollation OR c.oid IN (
-               SELECT k.folding FROM pg_index i, unnest(i.indkey::int2[], i.indcollation::oid[]) AS k(number, folding)
-               WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND k.number = a.attnum)))
+       coalesce(bt.typname, t.typname) = 'citext'
+           OR a.attcollation IN (SELECT oid FROM pg_collation WHERE NOT collisdeterministic)
+           OR EXISTS (SELECT FROM pg_index i, unnest(i.indkey::int2[], i.indcollation::oid[]) AS k(number, folding)
+               WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND k.number = a.attnum
+               AND k.folding IN (SELECT oid FROM pg_collation WHERE NOT collisdeterministic))
            AS folded,
        b.missing, b.broken, b.unread
 FROM pg_attribute a

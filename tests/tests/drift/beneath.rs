@@ -2,7 +2,7 @@
 //! operators, functions that functions call.
 
 use crate::looked_at;
-use crate::support::{Case, Given, assert_says, ready, stop};
+use crate::support::{Case, Given, assert_says, ready, stop, until_true};
 use regraft_tests::number;
 
 const TARGET: &str = "CREATE TABLE t (id bigint PRIMARY KEY, a text)";
@@ -34,7 +34,7 @@ async fn held(beneath: Beneath) {
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     ready(&mut daemon).await;
     let open = "SELECT count(*) = 0 FROM regraft.verifications WHERE finished_at IS NULL";
-    crate::support::until_true(&case.databases.target, "rows to be mended", open).await;
+    until_true(&case.databases.target, "rows to be mended", open).await;
     case.settled().await;
     case.assert_equal().await;
     stop(daemon).await;

@@ -1,7 +1,7 @@
 //! Names of a mapping mean what they meant when it was accepted.
 
 use crate::looked_at;
-use crate::support::{Case, Given, PASSWORD, assert_says, ready, stop};
+use crate::support::{Case, Given, PASSWORD, assert_says, ready, stop, until_true};
 use regraft_tests::number;
 
 /// A role at both ends that searches `mig` first.
@@ -291,6 +291,11 @@ async fn what_a_start_would_refuse_is_said_by_a_check() {
     );
     let finished = case.regraft(&["resume", "--accept", "public.items", "public.others"]).await;
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
-    case.catch_up().await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    let open = "SELECT count(*) = 0 FROM regraft.verifications WHERE finished_at IS NULL";
+    until_true(&case.databases.target, "stale rows to be mended", open).await;
+    case.settled().await;
     case.assert_equal().await;
+    stop(daemon).await;
 }

@@ -181,10 +181,11 @@ columns AS (
         'full_type', CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, a.atttypmod)
             ELSE format('%I.%I (%s)', tn.nspname, t.typname, a.atttypmod) END,
         'type_oid', a.atttypid::bigint,
-        'folds', coalesce(b.typname, t.typname) = 'citext' OR EXISTS (
-            SELECT FROM pg_collation l WHERE NOT l.collisdeterministic AND (l.oid = a.attcollation OR l.oid IN (
-                SELECT k.folding FROM pg_index i, unnest(i.indkey::int2[], i.indcollation::oid[]) AS k(number, folding)
-                WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND k.number = a.attnum))),
+        'folds', coalesce(b.typname, t.typname) = 'citext'
+            OR a.attcollation IN (SELECT oid FROM pg_collation WHERE NOT collisdeterministic)
+            OR EXISTS (SELECT FROM pg_index i, unnest(i.indkey::int2[], i.indcollation::oid[]) AS k(number, folding)
+                WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND k.number = a.attnum
+                AND k.folding IN (SELECT oid FROM pg_collation WHERE NOT collisdeterministic)),
         'altered', a.xmin::text,
         'also', concat(a.attnotnull, ' ', a.atthasdef, ' ', a.atthasmissing),
         'schemas', coalesce(types.schemas, '[]'), 'labels', coalesce(types.labels, '[]'),
