@@ -29,9 +29,10 @@ async fn held(beneath: Beneath) {
     assert!(says.iter().all(|part| what.contains(part)), "{error:#}");
     stop(daemon).await;
     assert_says(&case.run_once().await, 3, "RG3018", says);
-    let mut daemon = case.installation.run();
-    let finished = case.regraft(&["resume", "--accept"]).await;
+    // Before the start, which would end otherwise.
+    let finished = case.regraft(&["resume", "--accept", "all"]).await;
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let mut daemon = case.installation.run();
     ready(&mut daemon).await;
     let open = "SELECT count(*) = 0 FROM regraft.verifications WHERE finished_at IS NULL";
     until_true(&case.databases.target, "rows to be mended", open).await;
