@@ -91,8 +91,9 @@ pub struct TableColumn {
     pub identity_always: bool,
     /// The column has a collation other than the database's default.
     pub collated: bool,
-    /// Its collation takes texts for equal that are not the same.
-    pub nondeterministic: bool,
+    /// Its type, its collation or that of a unique index over it takes texts for equal that are not the same:
+    /// `ON CONFLICT` asks each index over the key.
+    pub folded: bool,
     /// How its values can travel.
     pub binary: BinaryForm,
 }
@@ -133,14 +134,9 @@ const EXACT: &[&str] = &[
 ];
 
 impl TableColumn {
-    /// Texts that are not the same are equal to one another.
-    pub fn is_folded(&self) -> bool {
-        self.nondeterministic || self.sql_type.ends_with(".citext")
-    }
-
     /// Values are equal only when their bytes are.
     pub(crate) fn is_exact(&self) -> bool {
-        EXACT.contains(&self.sql_type.as_str()) && !self.nondeterministic
+        EXACT.contains(&self.sql_type.as_str()) && !self.folded
     }
 }
 
@@ -462,7 +458,7 @@ impl<'a> Catalog<'a> {
                 generated: char_of(&row, "generated") != '\0',
                 identity_always: char_of(&row, "identity") == 'a',
                 collated: row.get("collated"),
-                nondeterministic: row.get("nondeterministic"),
+                folded: row.get("folded"),
                 binary: BinaryForm {
                     missing: row.get("missing"),
                     broken: row.get("broken"),
@@ -648,14 +644,19 @@ SELECT a.attrelid AS table, a.attname::text AS name, a.attnum AS number, a.attty
        a.attnotnull AS not_null, a.atthasdef OR a.attidentity <> '' AS has_default,
        a.attgenerated AS generated, a.attidentity AS identity,
        a.attcollation NOT IN (0, 100) AS collated,
-       EXISTS (SELECT FROM pg_collation c WHERE c.oid = a.attcollation AND NOT c.collisdeterministic)
-           AS nondeterministic,
+       coalesce(bt.typname, t.typname) = 'citext'
+           OR a.attcollation IN (SELECT oid FROM pg_collation WHERE NOT collisdeterministic)
+           OR EXISTS (SELECT FROM pg_index i, unnest(i.indkey::int2[], i.indcollation::oid[]) AS k(number, folding)
+               WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND k.number = a.attnum
+               AND k.folding IN (SELECT oid FROM pg_collation WHERE NOT collisdeterministic))
+           AS folded,
        b.missing, b.broken, b.unread
 FROM pg_attribute a
 JOIN pg_type t ON t.oid = a.atttypid
 JOIN pg_namespace tn ON tn.oid = t.typnamespace
 LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
 LEFT JOIN pg_namespace en ON en.oid = e.typnamespace
+LEFT JOIN pg_type bt ON bt.oid = t.typbasetype
 CROSS JOIN LATERAL (BINARY) AS b
 WHERE a.attrelid = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum";

@@ -2,21 +2,22 @@
 
 use std::path::Path;
 
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Error, Result, TableName};
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::slot::{Publication, Slot};
-use regraft_postgres::standing::{Held, aside};
+use regraft_postgres::standing::{self, Held, Reply, When, aside};
 use regraft_postgres::writes::Leaf;
 use regraft_settings::Settings;
 use serde_json::json;
 
+use crate::accepted::other_meaning;
 use crate::args::CheckArgs;
 use crate::board::needed;
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
 use crate::out::{errln, out, outln, outln_good};
 use crate::resolve::ddl::ddl;
-use crate::resolve::{Mode, Resolution, Side, occupied, resolve};
+use crate::resolve::{Mode, Resolution, Resolved, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
 use crate::setup::{
     may_keep_ledger, may_publish, other_source, others, rewound, standby, unfit_appended,
@@ -84,7 +85,7 @@ async fn look(
         let what = format!("the table is held: {}", held.what);
         Finding::warning(what, held.table.to_string(), &held.remedy)
     }));
-    ledger(&settings, &source, &target, &mut resolution).await.map_err(one)?;
+    ledger(&settings, &source, &target, &held, &mut resolution).await.map_err(one)?;
     room(&settings, [&source, &target], &mut resolution).await.map_err(one)?;
     let mut sampled = None;
     if let (Some(count), Some(resolved)) = (args.sample, &resolution.resolved) {
@@ -237,6 +238,7 @@ async fn ledger(
     settings: &Settings,
     source: &Side,
     side: &Side,
+    held: &[Held],
     resolution: &mut Resolution,
 ) -> Result<()> {
     if let Some(refusal) = may_keep_ledger(side).await? {
@@ -250,6 +252,12 @@ async fn ledger(
             None => rewound(source, &known).await?,
         };
         resolution.findings.extend(other.iter().map(Finding::from));
+        if let Some(resolved) = &resolution.resolved {
+            let meaning = other_meaning(resolved, &known, &[]);
+            resolution.findings.extend(meaning.iter().map(|(error, _)| Finding::from(error)));
+            let found = drifted(settings, (source, side), held, resolved).await?;
+            resolution.findings.extend(found);
+        }
         return Ok(());
     }
     resolution.findings.extend(others(settings, source, side).await?.iter().map(Finding::from));
@@ -259,4 +267,30 @@ async fn ledger(
         resolution.findings.extend(occupied.iter().map(Finding::from));
     }
     Ok(())
+}
+
+/// What the pipeline stands on, where it is not what was accepted.
+async fn drifted(
+    settings: &Settings,
+    (source, target): (&Side, &Side),
+    held: &[Held],
+    resolved: &Resolved,
+) -> Result<Vec<Finding>> {
+    let known = standing::known(&target.client, &target.place, &settings.name).await?;
+    let Some(known) = known else { return Ok(Vec::new()) };
+    let asked = &resolved.asked;
+    let mut drift = known.drift(&resolved.standing, asked, When::Start);
+    // Of tables that are held it is told already, and the others go on without them.
+    let is_held = |table: &TableName| held.iter().any(|held| held.table == *table);
+    drift.retain(|drift| drift.copies.is_empty() || !drift.copies.iter().all(is_held));
+    let finding = |drift: &standing::Drift| {
+        let error = drift.error(&source.place);
+        let goes_on = error.drift().is_some_and(|drifted| asked.policy.goes_on(drifted));
+        if drift.reply == Reply::Hold && !goes_on {
+            return Finding::from(&error);
+        }
+        let remedy = "nothing needs to be done: the daemon goes on, and brings the rows in line";
+        Finding::warning(drift.what.clone(), &source.place, remedy)
+    };
+    Ok(drift.iter().map(finding).collect())
 }

@@ -71,7 +71,8 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
         // What the command line asks for was done.
         (args.recopy, args.resync, args.accept_mapping) = (Vec::new(), Vec::new(), false);
         // One that waited for another daemon has yet to see whether its mapping is taken.
-        patience = if ending == Ending::PlanAgain { Patience::ForAll } else { at_first };
+        let daemon = ending == Ending::PlanAgain && !until_caught_up;
+        patience = if daemon { Patience::ForAll } else { at_first };
     }
 }
 

@@ -37,11 +37,13 @@ pub struct Drifted {
     pub subjects: Vec<Subject>,
     /// The source tables whose rows in the target it concerns; none when it is all of them.
     pub tables: Vec<TableName>,
+    /// It is enough that the plan is made again: nobody has to say how it goes on.
+    pub replanned: bool,
 }
 
 impl Drifted {
     /// One thing, for some tables.
     pub fn of(subject: Subject, tables: Vec<TableName>) -> Self {
-        Self { subjects: vec![subject], tables }
+        Self { subjects: vec![subject], tables, replanned: false }
     }
 }

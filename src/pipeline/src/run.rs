@@ -120,7 +120,12 @@ async fn attempts<C: Connectors>(
             tracing::warn!("the plan is made again: {error:#}");
             return Ok(Ending::OtherPlan);
         }
-        if drifted && !options.until_caught_up && answered(connectors, &error).await {
+        let replanned = error.drift().is_some_and(|drifted| drifted.replanned);
+        let answerable = drifted && !options.until_caught_up;
+        if replanned {
+            tracing::warn!("the plan is made again: {error:#}");
+        }
+        if replanned || answerable && answered(connectors, &error).await {
             return Ok(Ending::PlanAgain);
         }
         let tried_again = match error.kind() {

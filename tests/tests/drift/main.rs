@@ -1,6 +1,7 @@
 //! What stands under a pipeline changes: by the application's owners, by other tools, while the daemon runs
 //! or while it does not. The application goes on, and what differs is told before a row moves.
 
+mod beneath;
 mod columns;
 mod held;
 mod held_names;
@@ -10,6 +11,7 @@ mod meaning;
 mod partitions;
 mod position;
 mod publication;
+mod targets;
 mod writes;
 
 #[path = "../support/mod.rs"]

@@ -1,7 +1,7 @@
 //! Names of a mapping mean what they meant when it was accepted.
 
 use crate::looked_at;
-use crate::support::{Case, Given, PASSWORD, assert_says, ready, stop};
+use crate::support::{Case, Given, PASSWORD, assert_says, ready, stop, until_true};
 use regraft_tests::number;
 
 /// A role at both ends that searches `mig` first.
@@ -248,4 +248,54 @@ async fn own_queries_call_nothing_of_others() {
     fine(&["run", "--until-caught-up", "--recopy", "all"]).await;
     case.assert_equal().await;
     fine(&["teardown", "--apply"]).await;
+}
+
+/// `check` tells of it before the start that it would refuse.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_start_would_refuse_is_said_by_a_check() {
+    let source = "CREATE TABLE items (id bigint PRIMARY KEY, name text, amount integer);
+        CREATE TABLE others (LIKE items INCLUDING ALL); INSERT INTO items VALUES (1, 'a', 1)";
+    let target = format!("{TARGET}; CREATE TABLE wares (LIKE goods INCLUDING ALL)");
+    let mapping = "INSERT INTO goods SELECT id, name || '!', amount FROM items;
+                   INSERT INTO wares SELECT id, name, amount FROM others;";
+    let case = Case::of(Given { source, target: &target, mapping, ..Given::default() }).await;
+    case.catch_up().await;
+    let checked = case.regraft(&["check"]).await;
+    assert_eq!(checked.code(), 0, "{}", checked.stdout);
+    case.at_source(
+        "CREATE FUNCTION join_texts(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''wrong''';
+         CREATE OPERATOR public.|| (LEFTARG = text, RIGHTARG = text, FUNCTION = join_texts)",
+    )
+    .await;
+    let checked = case.regraft(&["check"]).await;
+    assert_eq!(checked.code(), 1, "{}", checked.stdout);
+    for part in ["RG3018", "operator public.||"] {
+        assert!(checked.stdout.contains(part), "{part}: {}", checked.stdout);
+    }
+    assert_says(&case.run_once().await, 3, "RG3018", &["operator public.||", "resume --accept"]);
+    // Two tables that exchanged their names: the way on names both.
+    case.at_source(
+        "DROP OPERATOR public.|| (text, text); ALTER TABLE items RENAME TO third;
+         ALTER TABLE others RENAME TO items; ALTER TABLE third RENAME TO others",
+    )
+    .await;
+    let checked = case.regraft(&["check", "--json"]).await;
+    assert_eq!(checked.code(), 1, "{}", checked.stdout);
+    assert!(checked.stdout.contains("public.others is another table"), "{}", checked.stdout);
+    let both = "--resync public.items --resync public.others";
+    assert_says(
+        &case.run_once().await,
+        3,
+        "RG3018",
+        &[both, "`regraft resume --accept public.items public.others`"],
+    );
+    let finished = case.regraft(&["resume", "--accept", "public.items", "public.others"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    let open = "SELECT count(*) = 0 FROM regraft.verifications WHERE finished_at IS NULL";
+    until_true(&case.databases.target, "stale rows to be mended", open).await;
+    case.settled().await;
+    case.assert_equal().await;
+    stop(daemon).await;
 }

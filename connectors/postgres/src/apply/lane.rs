@@ -1,6 +1,6 @@
 //! One session of the applier: writes segments, each set of them up to a commit as one transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use regraft_core::contract::Written;
@@ -11,6 +11,7 @@ use tokio_postgres::{Client, Statement};
 
 use super::leaving::Leaving;
 use super::recover::Parked;
+use super::shape::{self, SHAPES};
 use super::target::Target;
 use crate::classify;
 use crate::ledger::Fence;
@@ -37,6 +38,8 @@ pub(super) struct Lane {
     pub(super) place: String,
     pub(super) routes: Arc<[Route]>,
     pub(super) targets: Arc<[Target]>,
+    /// Statements whose targets the open transaction writes.
+    touched: BTreeSet<usize>,
     pub(super) fence: Fence,
     prepared: HashMap<String, Statement>,
     /// The planner is kept from joins by hash and from reading whole tables.
@@ -96,6 +99,7 @@ impl Lane {
             place: place.to_owned(),
             routes,
             targets,
+            touched: BTreeSet::new(),
             fence,
             prepared: HashMap::new(),
             by_index,
@@ -128,6 +132,7 @@ impl Lane {
             Some(chunk) => error.in_chunk(chunk),
             None => error,
         };
+        self.touched.extend(segment.writes.iter().map(|writes| writes.statement));
         self.write_segment(segment).await.map_err(in_chunk)?;
         fail_point!("batch.written");
         self.fence.note(&self.client, segment).await?;
@@ -162,6 +167,7 @@ impl Lane {
         let sql = if deferrable { "BEGIN; SET CONSTRAINTS ALL DEFERRED" } else { "BEGIN" };
         self.execute_text(sql).await?;
         self.open = true;
+        self.touched.clear();
         self.written = vec![Written::default(); self.routes.len()];
         Ok(())
     }
@@ -212,7 +218,14 @@ impl Lane {
         self.settle_parked().await?;
         let written = std::mem::take(&mut self.written);
         let record = self.prepare(Fence::RECORD, "ledger").await?;
-        self.fence.record(&self.client, &record, commit, &written).await?;
+        let shapes = self.prepare(SHAPES, "looking at the targets").await?;
+        // In one round trip.
+        let (recorded, fits) = tokio::join!(
+            self.fence.record(&self.client, &record, commit, &written),
+            self.fits(&shapes)
+        );
+        recorded?;
+        fits?;
         fail_point!("batch.recorded");
         if commit.awaited {
             // The disk is waited for here, rather than the writer of the log, which comes by now and then.
@@ -223,6 +236,22 @@ impl Lane {
         self.open = false;
         let [recorded, flushed] = self.log_positions().await?;
         Ok(Committed { position: commit.position, recorded: end_of_record(recorded), flushed })
+    }
+
+    /// Refuses to commit what was written by a plan for other tables than those that are there. The locks of the
+    /// writes keep them as they are from here to the commit, and what was altered before is visible.
+    async fn fits(&self, shapes: &Statement) -> Result<()> {
+        let touched: Vec<_> = self.touched.iter().copied().collect();
+        let routes = touched.iter().map(|&at| &self.routes[at]);
+        let now = shape::ask(&self.client, &self.place, shapes, routes).await?;
+        let altered = touched.iter().zip(now).find(|(at, now)| self.targets[**at].shape != *now);
+        let Some((&at, _)) = altered else { return Ok(()) };
+        let table = &self.routes[at].target;
+        let what = format!(
+            "the target {table} was altered while its rows were written: they are not committed"
+        );
+        let remedy = "nothing needs to be done: they are written again, for the table as it is now";
+        Err(Error::new(Code::TargetUnavailable, what).at(&self.place).remedy(remedy))
     }
 
     /// Where the target's log ends, and up to where it is on disk.

@@ -15,6 +15,7 @@ mod identity;
 mod lane;
 mod leaving;
 mod recover;
+mod shape;
 mod statements;
 mod target;
 mod write;
@@ -74,12 +75,16 @@ impl PgSink {
         let Some(first) = clients.first() else {
             return Err(Error::new(Code::Internal, "a sink without a connection"));
         };
+        // Before the tables are read: what is altered from now on is seen before a commit.
+        let shapes = shape::shapes(first, place, &routes).await?;
         let tables = target::tables(first, place, &routes).await?;
         let sql = "SELECT has_database_privilege(current_database(), 'TEMP')";
         let stages =
             first.query_one(sql, &[]).await.map_err(|error| classify(&error, place))?.get(0);
         let apart = if clients.len() > 1 { Apart::new(&routes, &tables, trusted) } else { None };
-        let targets: Arc<[_]> = target::read(&routes, &tables, trusted)?.into();
+        let mut targets = target::read(&routes, &tables, trusted)?;
+        targets.iter_mut().zip(shapes).for_each(|(target, shape)| target.shape = shape);
+        let targets: Arc<[_]> = targets.into();
         let routes: Arc<[_]> = routes.into();
         let lanes = if apart.is_some() { clients.len() } else { 1 };
         let mut idle = Vec::new();

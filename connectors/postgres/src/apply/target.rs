@@ -58,6 +58,8 @@ pub(crate) struct Target {
     pub(crate) suppressing: Vec<String>,
     /// Some constraint is deferrable.
     pub(crate) deferrable: bool,
+    /// The shape of the table from which this was read, see [`super::shape`].
+    pub(crate) shape: String,
 }
 
 /// A unique index, in output columns.
@@ -171,7 +173,7 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
         .zip(&route.columns)
         .all(|(to, from)| to.sql_type == from.sql_type && !from.text);
     // Different owners may have one key.
-    let folds_owner = route.owner.iter().flatten().any(|&at| columns[at].is_folded());
+    let folds_owner = route.owner.iter().flatten().any(|&at| columns[at].folded);
     Ok(Target {
         guarded: route.guarded(&key_names) || folds_owner,
         key_index,
@@ -182,7 +184,7 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
         copied: typed && table.is_plain(),
         types: columns.iter().map(|column| column.sql_type.clone()).collect(),
         exact: columns.iter().map(|column| column.is_exact()).collect(),
-        folded: columns.iter().map(|column| column.is_folded()).collect(),
+        folded: columns.iter().map(|column| column.folded).collect(),
         limits: limits(route, &columns),
         modifiers: columns.iter().map(|column| column.type_modifier).collect(),
         identity: (0..columns.len()).filter(|&at| columns[at].identity_always).collect(),
@@ -203,6 +205,7 @@ fn target(route: &Route, table: &Table, rank: usize, trusted: bool) -> Result<Ta
             .collect(),
         not_null: columns.iter().map(|column| column.not_null).collect(),
         unique: other,
+        shape: String::new(),
     })
 }
 

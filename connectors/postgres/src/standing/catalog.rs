@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use super::{Asked, AskedTable, NameIs, PublicationIs, Standing, TableIs};
+use super::names::NAMES;
+use super::{Asked, AskedTable, FORM, NameIs, PublicationIs, Standing, TableIs};
 use crate::classify;
 use crate::endpoint::search;
 use crate::slot::{Publication, Server};
@@ -32,6 +33,7 @@ impl Standing {
             sources: tables(source, &asked.sources).await?,
             targets: tables(target, &asked.targets).await?,
             names: names(source, asked).await?,
+            form: FORM,
         })
     }
 
@@ -39,12 +41,11 @@ impl Standing {
     /// role that searches `path`. All of the role's, when functions of the source's own are among it, which
     /// may use others in turn.
     pub fn source_schemas(&self, path: &[String]) -> Vec<String> {
-        let functions = self.names.iter().any(|n| n.kind == "function" && path.contains(&n.schema));
+        let named = || self.names.iter().filter(|name| name.form == 0);
+        let functions = named().any(|n| n.kind == "function" && path.contains(&n.schema));
         let types = schemas_of(&self.sources);
         let used = |schema: &&String| {
-            functions
-                || self.names.iter().any(|n| n.schema == **schema)
-                || types.contains(&schema.as_str())
+            functions || named().any(|n| n.schema == **schema) || types.contains(&schema.as_str())
         };
         path.iter().filter(used).cloned().collect()
     }
@@ -166,7 +167,12 @@ types AS (
     SELECT used.column_type, jsonb_agg(DISTINCT n.nspname) AS schemas,
            (SELECT coalesce(jsonb_agg(jsonb_build_array(e.oid::bigint, e.enumlabel) ORDER BY e.oid), '[]')
             FROM used u JOIN pg_enum e ON e.enumtypid = u.oid
-            WHERE u.column_type = used.column_type) AS labels
+            WHERE u.column_type = used.column_type) AS labels,
+           (SELECT coalesce(jsonb_agg(jsonb_build_array(m.attrelid::bigint, m.attnum, m.attname, m.atttypid::bigint)
+                       ORDER BY m.attrelid, m.attnum), '[]')
+            FROM used u JOIN pg_type c ON c.oid = u.oid AND c.typrelid <> 0
+            JOIN pg_attribute m ON m.attrelid = c.typrelid AND m.attnum > 0 AND NOT m.attisdropped
+            WHERE u.column_type = used.column_type) AS attributes
     FROM used JOIN pg_type t ON t.oid = used.oid JOIN pg_namespace n ON n.oid = t.typnamespace
     GROUP BY used.column_type),
 columns AS (
@@ -174,12 +180,20 @@ columns AS (
         'name', a.attname, 'number', a.attnum, 'collation', a.attcollation::bigint,
         'full_type', CASE WHEN tn.nspname = 'pg_catalog' THEN format_type(a.atttypid, a.atttypmod)
             ELSE format('%I.%I (%s)', tn.nspname, t.typname, a.atttypmod) END,
+        'type_oid', a.atttypid::bigint,
+        'folds', coalesce(b.typname, t.typname) = 'citext'
+            OR a.attcollation IN (SELECT oid FROM pg_collation WHERE NOT collisdeterministic)
+            OR EXISTS (SELECT FROM pg_index i, unnest(i.indkey::int2[], i.indcollation::oid[]) AS k(number, folding)
+                WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid AND k.number = a.attnum
+                AND k.folding IN (SELECT oid FROM pg_collation WHERE NOT collisdeterministic)),
         'altered', a.xmin::text,
         'also', concat(a.attnotnull, ' ', a.atthasdef, ' ', a.atthasmissing),
-        'schemas', coalesce(types.schemas, '[]'), 'labels', coalesce(types.labels, '[]')
+        'schemas', coalesce(types.schemas, '[]'), 'labels', coalesce(types.labels, '[]'),
+        'attributes', coalesce(types.attributes, '[]')
     ) ORDER BY a.attnum) AS list
     FROM wanted JOIN pg_attribute a ON a.attrelid = wanted.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace
+    LEFT JOIN pg_type b ON b.oid = t.typbasetype
     LEFT JOIN types ON types.column_type = a.atttypid GROUP BY a.attrelid)
 SELECT jsonb_build_object(
     'table', jsonb_build_object('schema', wanted.nspname, 'name', wanted.relname),
@@ -190,49 +204,3 @@ SELECT jsonb_build_object(
 )::text
 FROM wanted LEFT JOIN columns ON columns.root = wanted.oid LEFT JOIN parts ON parts.root = wanted.oid
 ORDER BY wanted.nspname, wanted.relname";
-
-// What is built in is the same on every start: objects of the server's users begin at 16384. A function or
-// an operator that takes a type which neither a column has nor a text names cannot be meant.
-const NAMES: &str = "
-WITH given AS (
-    SELECT a.atttypid AS oid FROM pg_attribute a WHERE a.attrelid = ANY ($5::oid[]) AND a.attnum > 0
-    UNION SELECT t.oid FROM pg_type t WHERE t.typname = ANY ($3::text[])),
-foreign_types AS (
-    SELECT t.oid FROM pg_type t LEFT JOIN pg_type e ON e.oid = t.typelem
-    WHERE t.oid >= 16384 AND t.typtype NOT IN ('e', 'd') AND coalesce(e.typtype, 'b') NOT IN ('e', 'd')
-    AND NOT EXISTS (SELECT FROM given WHERE given.oid IN (t.oid, t.typelem, t.typarray)))
-SELECT jsonb_build_object('kind', kind, 'schema', schema, 'what', what, 'oid', oid::bigint,
-                          'definition', definition)::text
-FROM (
-    SELECT 'function' AS kind, n.nspname AS schema,
-           format('%I.%I(%s)', n.nspname, p.proname, coalesce(pg_get_function_identity_arguments(p.oid), '')) AS what,
-           p.oid,
-           md5(concat_ws(' ', p.prosrc, p.probin, p.prolang, p.prorettype, p.proargtypes, p.provolatile, p.proisstrict,
-               p.proretset, p.prokind, p.proconfig, p.proargdefaults, p.prosqlbody,
-               g.aggtransfn::oid, g.aggfinalfn::oid, g.agginitval)) AS definition
-    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace LEFT JOIN pg_aggregate g ON g.aggfnoid = p.oid
-    WHERE p.oid >= 16384 AND p.proname = ANY ($1::text[]) AND n.nspname = ANY ($4::text[])
-      AND NOT EXISTS (SELECT FROM foreign_types f WHERE f.oid = ANY (p.proargtypes::oid[]))
-    UNION ALL
-    SELECT 'operator', n.nspname, format('%I.%s(%s, %s)', n.nspname, o.oprname,
-               format_type(o.oprleft, NULL), format_type(o.oprright, NULL)), o.oid,
-           md5(concat_ws(' ', o.oprcode::oid, o.oprresult))
-    FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
-    WHERE o.oid >= 16384 AND o.oprname = ANY ($2::text[]) AND n.nspname = ANY ($4::text[])
-      AND NOT EXISTS (SELECT FROM foreign_types f WHERE f.oid IN (o.oprleft, o.oprright))
-    UNION ALL
-    SELECT 'type', n.nspname, format('%I.%I', n.nspname, t.typname), t.oid,
-           md5(concat_ws(' ', t.typtype, t.typbasetype, t.typtypmod))
-    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE t.oid >= 16384 AND t.typname = ANY ($3::text[]) AND n.nspname = ANY ($4::text[])
-      AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
-    UNION ALL
-    SELECT 'collation', n.nspname, format('%I.%I', n.nspname, l.collname), l.oid,
-           md5(concat_ws(' ', l.collprovider, l.collcollate, l.collctype))
-    FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
-    WHERE l.oid >= 16384 AND l.collname = ANY ($3::text[]) AND n.nspname = ANY ($4::text[])
-    UNION ALL
-    SELECT 'cast', '', format('from %s to %s', format_type(c.castsource, NULL), format_type(c.casttarget, NULL)),
-           c.oid, md5(concat_ws(' ', c.castcontext, c.castmethod, c.castfunc))
-    FROM pg_cast c WHERE c.oid >= 16384 AND c.castsource < 16384 AND c.casttarget < 16384
-) AS found ORDER BY kind, what";

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use regraft_core::{Code, Drifted, Error, Oid, Subject, TableName};
 
+use super::retyped::{Retyped, retyped};
 use super::{Asked, AskedTable, ColumnIs, NameIs, PartIs, Standing, TableIs};
 use crate::slot::START_OVER;
 
@@ -14,6 +15,8 @@ pub enum Reply {
     Hold,
     /// It goes on, and rows of the table are compared and mended.
     Compare,
+    /// The plan is made again, which fits what is there now; rows of `targets` are compared and mended then.
+    Replan,
 }
 
 /// Something that is not the same any more.
@@ -29,6 +32,8 @@ pub struct Drift {
     pub what: String,
     /// What to do next.
     pub remedy: String,
+    /// Rows of all `targets` can be told by their source row.
+    pub by_key: bool,
     /// How it is answered.
     pub reply: Reply,
     /// As what it is told.
@@ -178,9 +183,14 @@ impl Standing {
         // While the daemon runs, its sessions search fixed schemas only.
         let fixed = self.source_schemas(&asked.path);
         let matters = |name: &&NameIs| {
-            when == When::Start || name.schema.is_empty() || fixed.contains(&name.schema)
+            // What was not looked at when the mapping was accepted is taken for what it was.
+            name.form <= self.form
+                && (when == When::Start
+                    || name.form > 0
+                    || name.schema.is_empty()
+                    || fixed.contains(&name.schema))
         };
-        let same = |name: &NameIs, others: &[NameIs]| others.contains(name);
+        let same = |name: &NameIs, others: &[NameIs]| others.iter().any(|o| o.is_same(name));
         let is = |name: &NameIs, others: &[NameIs]| {
             others.iter().any(|other| other.kind == name.kind && other.what == name.what)
         };
@@ -203,9 +213,11 @@ impl Standing {
                 targets: Vec::new(),
                 what: format!("the {} {} {what}", name.kind, name.what),
                 remedy: "if the mapping does not mean it, write the schema of what it does mean before the \
-                         name; `regraft run --accept-mapping` goes on because the target's rows fit already; \
+                         name; `regraft resume --accept all` has all rows compared, and those mended that differ; \
+                         `regraft run --accept-mapping` goes on because the target's rows fit already; \
                          `regraft run --recopy all` makes them again"
                     .to_owned(),
+                by_key: true,
                 reply: Reply::Hold,
                 code: Code::StandsOnOther,
             })
@@ -301,6 +313,14 @@ fn column_drift(before: &ColumnIs, now: &ColumnIs, when: When) -> Option<String>
     if before.collation != now.collation {
         return Some("has another collation".to_owned());
     }
+    if let (Some(before), Some(now)) = (&before.attributes, &now.attributes)
+        && before != now
+    {
+        return Some(
+            "has a composite type whose attributes are others, which changes all values that have it"
+                .to_owned(),
+        );
+    }
     let renamed = |(oid, label): &&(u32, String)| {
         now.labels.iter().any(|(other, is)| other == oid && is != label)
     };
@@ -394,8 +414,33 @@ fn target(before: &TableIs, now: &Standing, asked: &AskedTable, found: &mut Vec<
             ),
         );
     }
+    let mut replanned = Vec::new();
     for column in &before.columns {
         let is = after.columns.iter().find(|other| other.name == column.name);
+        if let Some(is) = is.filter(|is| is.number == column.number) {
+            match retyped(column, is) {
+                Retyped::No => {}
+                Retyped::Folds => hold(
+                    Subject::Columns,
+                    Code::StandsOnOther,
+                    format!(
+                        "the column {} of the target {name} takes texts for equal now that are not: rows of other \
+                         source rows would be taken for one",
+                        column.name
+                    ),
+                ),
+                Retyped::Narrower => hold(
+                    Subject::Columns,
+                    Code::StandsOnOther,
+                    format!(
+                        "the column {} of the target {name} has another type, which may not keep values as they \
+                         are: it was {}, and is {}",
+                        column.name, column.full_type, is.full_type
+                    ),
+                ),
+                fits => replanned.push((column, is, fits)),
+            }
+        }
         if is.is_none() && asked.columns.contains(&column.name) {
             let what = format!("the target {name} has no column {} any more", column.name);
             hold(Subject::Columns, Code::TargetColumn, what);
@@ -411,6 +456,21 @@ fn target(before: &TableIs, now: &Standing, asked: &AskedTable, found: &mut Vec<
             );
         }
     }
+    let Some((column, is, fits)) = replanned.into_iter().max_by_key(|(.., fits)| *fits) else {
+        return;
+    };
+    let (column, was, is) = (&column.name, &column.full_type, &is.full_type);
+    let what =
+        format!("the column {column} of the target {name} was altered: it was {was}, and is {is}");
+    let drift = compare(asked, Subject::Columns, what);
+    found.push(match (fits, drift.reply) {
+        // Values that were rounded are told by comparing only.
+        (Retyped::Wider, Reply::Hold) => drift,
+        (_, Reply::Hold) | (Retyped::Collated, _) => {
+            Drift { reply: Reply::Replan, targets: Vec::new(), ..drift }
+        }
+        _ => Drift { reply: Reply::Replan, ..drift },
+    });
 }
 
 /// A drift after which nothing of the stream can be had.
@@ -422,30 +482,38 @@ fn everything(asked: &AskedTable, what: String, code: Code) -> Drift {
 
 /// A drift that a person has to answer.
 fn hold(asked: &AskedTable, subject: Subject, what: String, because: &str) -> Drift {
-    let options = |option: &str| {
-        let tables = asked.copies.iter().map(|table| format!("{option} {table}"));
-        tables.collect::<Vec<_>>().join(" ")
-    };
-    let resync = if asked.mended_by_key {
-        format!(
-            "`regraft run {}` compares its rows and mends those that differ; ",
-            options("--resync")
-        )
-    } else {
-        String::new()
-    };
-    let remedy = format!(
-        "{resync}`regraft run {}` clears the rows in the target and copies them anew; `regraft run \
-         --accept-mapping` goes on {because}",
-        options("--recopy"),
-    );
     Drift {
         subject,
         copies: asked.copies.clone(),
         targets: asked.targets.clone(),
         what,
-        remedy,
+        remedy: ways_on(&asked.copies, asked.mended_by_key, because),
+        by_key: asked.mended_by_key,
         reply: Reply::Hold,
         code: Code::StandsOnOther,
     }
+}
+
+/// How these source tables may go on.
+pub(super) fn ways_on(tables: &[TableName], by_key: bool, because: &str) -> String {
+    let options = |option: &str| {
+        let tables = tables.iter().map(|table| format!("{option} {table}"));
+        tables.collect::<Vec<_>>().join(" ")
+    };
+    // Where no daemon has noted that it is held, it takes names.
+    let names: Vec<_> = tables.iter().map(ToString::to_string).collect();
+    let resume = format!("`regraft resume --accept {}` has the rows", names.join(" "));
+    let mut ways = Vec::new();
+    if by_key {
+        ways.push(format!("{resume} compared, and those mended that differ"));
+        ways.push(format!("`regraft run {}` does so where no daemon runs", options("--resync")));
+    } else {
+        ways.push(format!("{resume} copied anew"));
+    }
+    ways.push(format!(
+        "`regraft run {}` clears the rows in the target and copies them anew",
+        options("--recopy")
+    ));
+    ways.push(format!("`regraft run --accept-mapping` goes on {because}"));
+    ways.join("; ")
 }

@@ -8,7 +8,9 @@
 mod aside;
 mod catalog;
 mod drift;
+mod names;
 mod record;
+mod retyped;
 mod sentinel;
 
 use regraft_core::{Drifted, Oid, Subject, TableName};
@@ -109,9 +111,14 @@ pub struct Standing {
     pub sources: Vec<TableIs>,
     /// Target tables.
     pub targets: Vec<TableIs>,
-    /// What the names of the statements may mean at the source, beside what is built in.
+    /// What the names of the statements may mean at the source, beside what is built in, and what that calls.
     pub names: Vec<NameIs>,
+    /// How much of that is looked at: [`FORM`].
+    pub form: u32,
 }
+
+/// 0 of earlier versions, which knew of nothing beneath the names.
+pub(super) const FORM: u32 = 1;
 
 /// A publication.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +157,13 @@ pub struct ColumnIs {
     pub number: i16,
     /// Type and its modifier, as a name that says its schema.
     pub full_type: String,
+    /// `pg_type.oid`; 0 where an earlier regraft has not noted it.
+    #[serde(default)]
+    pub type_oid: Oid,
+    /// Its type, its collation or that of a unique index over it takes texts for equal that are not the same;
+    /// `None` where an earlier regraft has not noted it.
+    #[serde(default)]
+    pub folds: Option<bool>,
     /// Schemas of the type, and of what it is made of.
     pub schemas: Vec<String>,
     /// `pg_collation.oid`, 0 without.
@@ -160,6 +174,10 @@ pub struct ColumnIs {
     pub also: String,
     /// Labels of its enum type, by `pg_enum.oid`.
     pub labels: Vec<(Oid, String)>,
+    /// Attributes of its composite type, and of those inside: `pg_class.oid`, number, name, type. `None` where an
+    /// earlier regraft has not noted them.
+    #[serde(default)]
+    pub attributes: Option<Vec<(Oid, i16, String, Oid)>>,
 }
 
 /// A table that takes rows.
@@ -196,6 +214,20 @@ pub struct NameIs {
     pub oid: Oid,
     /// Digest of its definition.
     pub definition: String,
+    /// The form of [`Standing`] since which it is looked at; above 0 it is beneath what is named.
+    #[serde(default)]
+    pub form: u32,
+}
+
+impl NameIs {
+    /// It is what it was, whether the mapping names it itself or not.
+    fn is_same(&self, other: &NameIs) -> bool {
+        let of = |name: &NameIs| {
+            let NameIs { kind, schema, what, oid, definition, .. } = name.clone();
+            (kind, schema, what, oid, definition)
+        };
+        of(self) == of(other)
+    }
 }
 
 impl Standing {

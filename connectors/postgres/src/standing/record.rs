@@ -9,11 +9,16 @@ use tokio_postgres::Client;
 use super::{Drift, Standing};
 use crate::classify;
 
-/// The newest version that was accepted; `None` for a pipeline of an earlier regraft.
+/// The newest version that was accepted; `None` for a pipeline, or a ledger, of an earlier regraft.
 ///
 /// # Errors
 /// When the target cannot be asked.
 pub async fn known(client: &Client, place: &str, pipeline: &str) -> Result<Option<Standing>> {
+    let sql = "SELECT to_regclass('regraft.standing') IS NOT NULL";
+    let row = client.query_one(sql, &[]).await.map_err(|error| fail(&error, place))?;
+    if !row.get::<_, bool>(0) {
+        return Ok(None);
+    }
     let sql =
         "SELECT standing::text FROM regraft.standing WHERE pipeline = $1 ORDER BY id DESC LIMIT 1";
     let row = client.query_opt(sql, &[&pipeline]).await.map_err(|error| fail(&error, place))?;

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
 use super::aside::resumption;
-use super::drift::{Reply, When};
+use super::drift::{Reply, When, ways_on};
 use super::record::{accept_mending, known, mended};
 use super::{Asked, Drift, Standing};
 use crate::classify;
@@ -165,6 +165,9 @@ impl PgSentinel {
         if let Some(held) = held(&drift, source_place) {
             return Err(held);
         }
+        if let Some(replanned) = replanned(&drift, target_place) {
+            return Err(replanned);
+        }
         // What means nothing today must not add up with what comes later; but what is left to the stream
         // is to be seen by the next start.
         let now = now.keeping(&known);
@@ -203,8 +206,24 @@ pub fn held(drift: &[Drift], place: &str) -> Option<Error> {
             }
         }
     }
-    let error = Drift { what, ..(*first).clone() }.error(place);
-    Some(error.drifted(Drifted { subjects, tables }))
+    // The way on is one for all of it.
+    let remedy = match held.iter().find(|drift| drift.copies.is_empty()) {
+        Some(everything) => everything.remedy.clone(),
+        None if rest.is_empty() => first.remedy.clone(),
+        None => {
+            let by_key = held.iter().all(|drift| drift.by_key);
+            ways_on(&tables, by_key, "because the target's rows fit already")
+        }
+    };
+    let error = Drift { what, remedy, ..(*first).clone() }.error(place);
+    Some(error.drifted(Drifted { subjects, tables, replanned: false }))
+}
+
+/// What is answered by another plan.
+fn replanned(drift: &[Drift], place: &str) -> Option<Error> {
+    let drift = drift.iter().find(|drift| drift.reply == Reply::Replan)?;
+    let drifted = Drifted::of(drift.subject, drift.copies.clone());
+    Some(drift.error(place).drifted(Drifted { replanned: true, ..drifted }))
 }
 
 impl Sentinel for PgSentinel {

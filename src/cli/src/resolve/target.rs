@@ -5,7 +5,7 @@ use regraft_core::mapper::Count;
 use regraft_core::segment::Route;
 use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Code, Error, ReplicaIdentity, Result};
-use regraft_postgres::catalog::{Table, TableColumn};
+use regraft_postgres::catalog::Table;
 use regraft_postgres::classify;
 
 use super::{Compiled, Evaluation, Side, keyless, one_key, route_columns, types, written};
@@ -307,7 +307,7 @@ fn advise(
 fn folded(compiled: &Compiled, table: &Table, findings: &mut Vec<Finding>) {
     let place = compiled.statement.place();
     for name in table.target_key().iter().flatten() {
-        let Some(column) = table.column(name).filter(|column| column.is_folded()) else { continue };
+        let Some(column) = table.column(name).filter(|column| column.folded) else { continue };
         let output = match compiled.statement.columns() {
             Some(names) => names.iter().position(|filled| filled == name),
             None => table.columns.iter().position(|filled| filled.name == *name),
@@ -316,14 +316,14 @@ fn folded(compiled: &Compiled, table: &Table, findings: &mut Vec<Finding>) {
             let copied = compiled.declaration.outputs.get(at)?.copies()?;
             compiled.source.column(copied)
         });
-        if !from.is_some_and(TableColumn::is_folded) {
+        if !from.is_some_and(|column| column.folded) {
             findings.push(Finding::warning(
                 format!(
                     "{} of the key of {} takes texts for equal that are not: {}{}",
                     quote(name),
                     table.name,
                     column.full_type,
-                    if column.nondeterministic { " with a nondeterministic collation" } else { "" }
+                    if column.collated { " with a nondeterministic collation" } else { "" }
                 ),
                 &place,
                 "source rows whose keys differ in that alone would have one key, and the pipeline would be held \

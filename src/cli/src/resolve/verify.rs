@@ -101,7 +101,7 @@ pub(super) fn statement(
             let types = (base.type_of(), base.column_type.as_str());
             let mut owner =
                 OwnerColumn::new(output, key.clone(), kind, &columns[output], types, plain);
-            let folded = |column: Option<&TableColumn>| column.is_some_and(TableColumn::is_folded);
+            let folded = |column: Option<&TableColumn>| column.is_some_and(|column| column.folded);
             owner.folded = [folded(of_key), folded(target.table.column(name))];
             owner
         };
