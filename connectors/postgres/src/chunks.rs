@@ -14,16 +14,16 @@ use regraft_core::{
     Cell, Code, Drifted, Error, Key, Lsn, Mapped, Mapper, Position, Result, Rows, Subject,
     TableName, Traced, TupleBuilder, WIDE, row,
 };
-use tokio::sync::Semaphore;
 use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, RowStream};
 
 use crate::classify;
-use crate::classify::is_lock_timeout;
 use crate::connectors::{Address, of_role, place};
 use crate::given::{Carried, Given};
+use crate::hindered::{HARDLY_WAITING, Hindered, unhindered};
 use crate::often::Often;
 use crate::raw::RawValue;
+use crate::restricted::{range, restrictions, trace_sql};
 use crate::sessions::Wide;
 use crate::slot::names_standby;
 
@@ -134,13 +134,9 @@ struct Session {
     state: Often,
     /// A wide row came on it: its buffer has the size of that until it is closed.
     swollen: AtomicBool,
+    /// How long a lock is waited for with nothing in hand.
+    lock_deadline: Duration,
 }
-
-/// Whoever waits for one table while it has another one can be half of a deadlock, of which the server may end
-/// the other half: the application. It is the one that has waited for `deadlock_timeout`, a second as a rule.
-pub(crate) const HARDLY_WAITING: &str = "SET lock_timeout = '5ms'";
-/// So long a read is tried again at once for a lock that somebody has.
-const HINDERED: Duration = Duration::from_secs(30);
 
 /// What the source is at a moment.
 const STATE: &str = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn(), \
@@ -170,15 +166,14 @@ impl Copy {
 const FETCH: &str = "FETCH FORWARD 5000 FROM regraft_copy";
 
 impl PgReader {
-    /// A reader on a connection of its own; `slot` is the pipeline's, and `wide` has one permit, for all its
-    /// readers.
-    pub fn new(
+    /// A reader on a connection of its own; `slot` is the pipeline's.
+    pub(crate) fn new(
         source: Address,
         application: String,
         slot: &str,
         tables: Arc<Vec<ReadTable>>,
         traces: Arc<Vec<ReadTrace>>,
-        wide: Arc<Semaphore>,
+        wide: Wide,
     ) -> Self {
         Self {
             source,
@@ -188,7 +183,7 @@ impl PgReader {
             traces,
             session: None,
             used: Instant::now(),
-            wide: Wide::new(wide),
+            wide,
             copy: None,
         }
     }
@@ -211,8 +206,13 @@ impl PgReader {
             ))
             .await
             .map_err(|error| classify(&error, &place))?;
-        let (state, swollen) = (Often::new(STATE), AtomicBool::new(false));
-        let session = Arc::new(Session { client, place, state, swollen });
+        let session = Arc::new(Session {
+            client,
+            place,
+            state: Often::new(STATE),
+            swollen: AtomicBool::new(false),
+            lock_deadline: endpoint.lock_deadline(),
+        });
         self.session = Some(Arc::clone(&session));
         Ok(session)
     }
@@ -271,80 +271,6 @@ pub(crate) fn of_source(error: Error) -> Error {
     }
 }
 
-/// Conditions on key columns: `("w"."id") > ($1::text::uuid)`.
-fn range(table: &ReadTable, source: &str, after: bool, upto: bool) -> String {
-    let columns: Vec<_> =
-        table.key.iter().map(|column| format!("{source}.{}", quote(&column.name))).collect();
-    let bound = |first: usize| {
-        let values = table.key.iter().enumerate();
-        let values =
-            values.map(|(at, column)| format!("${}::text::{}", first + at, column.sql_type));
-        values.collect::<Vec<_>>().join(", ")
-    };
-    let columns = columns.join(", ");
-    let mut conditions = Vec::new();
-    if after {
-        conditions.push(format!("({columns}) > ({})", bound(1)));
-    }
-    if upto {
-        let first = if after { 1 + table.key.len() } else { 1 };
-        conditions.push(format!("({columns}) <= ({})", bound(first)));
-    }
-    if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") }
-}
-
-/// Condition for a set of keys: `("w"."id") IN (SELECT unnest($1::uuid[]) AS c0)`.
-fn keys(table: &ReadTable, source: &str, given: &Given<'_>) -> String {
-    let columns: Vec<_> =
-        table.key.iter().map(|column| format!("{source}.{}", quote(&column.name))).collect();
-    format!("({}) IN ({})", columns.join(", "), given.select(table.carried()))
-}
-
-impl ReadTable {
-    fn carried(&self) -> impl Iterator<Item = Carried<'_>> + Clone {
-        self.key.iter().map(Carried::from)
-    }
-}
-
-/// The keys of the rows that values of a trace lead to, which a subselect gives; of all rows without.
-fn trace_sql(table: &ReadTable, trace: &ReadTrace, values: Option<String>) -> String {
-    let list = |alias: &str, names: &mut dyn Iterator<Item = &String>| {
-        names.map(|name| format!("{alias}.{}", quote(name))).collect::<Vec<_>>().join(", ")
-    };
-    let name = table.table.quoted();
-    let key = table.key.iter().map(|column| column.given("s")).collect::<Vec<_>>().join(", ");
-    let Some(mut values) = values else { return format!("SELECT {key} FROM {name} AS s") };
-    let by = list("s", &mut trace.by.iter());
-    for step in &trace.steps {
-        let (leads, by) = (list("t", &mut step.columns.iter()), list("t", &mut step.by.iter()));
-        let table = step.table.quoted();
-        values = format!("SELECT {leads} FROM {table} AS t WHERE ({by}) IN ({values})");
-    }
-    let first = format!("({by}) IN ({values})");
-    if trace.again.is_empty() {
-        return format!("SELECT {key} FROM {name} AS s WHERE {first}");
-    }
-    let leads = list("s", &mut trace.again.iter().flat_map(|again| &again.columns));
-    let mut at = 0..;
-    let on = trace.again.iter().map(|again| {
-        let hit: Vec<_> =
-            at.by_ref().take(again.columns.len()).map(|n| format!("h.a{n}")).collect();
-        format!("({}) = ({})", list("s", &mut again.by.iter()), hit.join(", "))
-    });
-    let on: Vec<_> = on.collect();
-    let keys: Vec<_> = (0..table.key.len()).map(|at| format!("k{at}")).collect();
-    let leading: Vec<_> = (0..at.start).map(|at| format!("a{at}")).collect();
-    // UNION ends where the rows lead back to themselves.
-    format!(
-        "WITH RECURSIVE h ({keys}, {leading}) AS (SELECT {key}, {leads} FROM {name} AS s WHERE {first} \
-         UNION SELECT {key}, {leads} FROM h JOIN {name} AS s ON {on}) \
-         SELECT DISTINCT {keys} FROM h",
-        keys = keys.join(", "),
-        leading = leading.join(", "),
-        on = on.join(" OR "),
-    )
-}
-
 /// About how many rows of a table take `bytes`.
 pub(crate) async fn rows_in(
     client: &Client,
@@ -364,43 +290,23 @@ pub(crate) async fn rows_in(
     Ok((bytes as u64 / u64::try_from(width).unwrap_or(0).max(1)).max(1))
 }
 
-/// A read that meets locks of others.
-struct Hindered {
-    since: Instant,
-    pause: Duration,
-}
-
-impl Default for Hindered {
-    fn default() -> Self {
-        Self { since: Instant::now(), pause: Duration::from_millis(10) }
-    }
-}
-
-impl Hindered {
-    /// It was a lock, and the read is to be tried again.
-    fn by(&self, error: &Error) -> bool {
-        is_lock_timeout(error) && self.since.elapsed() < HINDERED
-    }
-}
-
 impl PgReader {
     /// Waits, with nothing in hand that others could wait for, until the table can be read; what else is read with
     /// it is tried again soon.
     async fn wait_for(&mut self, name: &TableName, hindered: &mut Hindered) -> Result<()> {
-        if hindered.pause.as_millis() == 10 {
+        if !std::mem::replace(&mut hindered.told, true) {
             tracing::info!(table = %name, "a read waits for a lock that somebody has on what it reads");
         }
-        let (session, deadline) = (self.session().await?, self.source.as_ref()()?.lock_deadline());
+        let session = self.session().await?;
         let table = self.table(name)?;
         let sql = format!(
             "SET lock_timeout = {}; SELECT FROM ONLY {} LIMIT 0; {HARDLY_WAITING}",
-            deadline.as_millis(),
+            session.lock_deadline.as_millis(),
             table.table.quoted()
         );
         let free = session.client.batch_execute(&sql).await;
         free.map_err(|error| session.error(&error, table))?;
-        tokio::time::sleep(hindered.pause).await;
-        hindered.pause = (hindered.pause * 2).min(Duration::from_secs(1));
+        hindered.pause().await;
         Ok(())
     }
 
@@ -454,8 +360,7 @@ impl PgReader {
             self.session = None;
         }
         let data = data?;
-        end?;
-        Ok(data)
+        end.map(|()| data)
     }
 
     async fn begin_copy_once(&mut self, name: &TableName) -> Result<Snapshot> {
@@ -520,13 +425,7 @@ impl ChunkReader for PgReader {
         upto: Option<&[String]>,
         rows: u64,
     ) -> Result<Option<Vec<String>>> {
-        let mut hindered = Hindered::default();
-        loop {
-            match self.boundary_once(name, after, upto, rows).await {
-                Err(error) if hindered.by(&error) => self.wait_for(name, &mut hindered).await?,
-                asked => return asked,
-            }
-        }
+        unhindered!(self, name, self.boundary_once(name, after, upto, rows))
     }
 
     async fn rows(&mut self, tables: &[TableName]) -> Result<Vec<u64>> {
@@ -549,13 +448,7 @@ impl ChunkReader for PgReader {
     }
 
     async fn rows_in(&mut self, name: &TableName, bytes: usize) -> Result<u64> {
-        let mut hindered = Hindered::default();
-        loop {
-            match self.rows_in_once(name, bytes).await {
-                Err(error) if hindered.by(&error) => self.wait_for(name, &mut hindered).await?,
-                asked => return asked,
-            }
-        }
+        unhindered!(self, name, self.rows_in_once(name, bytes))
     }
 
     async fn read(
@@ -564,23 +457,11 @@ impl ChunkReader for PgReader {
         scope: &ChunkScope,
         bytes_max: usize,
     ) -> Result<ChunkData> {
-        let mut hindered = Hindered::default();
-        loop {
-            match self.read_once(name, scope, bytes_max).await {
-                Err(error) if hindered.by(&error) => self.wait_for(name, &mut hindered).await?,
-                read => return read,
-            }
-        }
+        unhindered!(self, name, self.read_once(name, scope, bytes_max))
     }
 
     async fn begin_copy(&mut self, name: &TableName) -> Result<Snapshot> {
-        let mut hindered = Hindered::default();
-        loop {
-            match self.begin_copy_once(name).await {
-                Err(error) if hindered.by(&error) => self.wait_for(name, &mut hindered).await?,
-                begun => return begun,
-            }
-        }
+        unhindered!(self, name, self.begin_copy_once(name))
     }
 
     async fn copy(&mut self, name: &TableName, bytes_max: usize) -> Result<Option<(usize, Rows)>> {
@@ -599,13 +480,7 @@ impl ChunkReader for PgReader {
     }
 
     async fn traced(&mut self, name: &TableName, traced: &Traced) -> Result<Vec<Key>> {
-        let mut hindered = Hindered::default();
-        loop {
-            match self.traced_once(name, traced).await {
-                Err(error) if hindered.by(&error) => self.wait_for(name, &mut hindered).await?,
-                keys => return keys,
-            }
-        }
+        unhindered!(self, name, self.traced_once(name, traced))
     }
 
     async fn state(&mut self) -> Result<SourceState> {
@@ -638,17 +513,7 @@ impl ChunkReader for PgReader {
         let (source, application) = (Arc::clone(&self.source), self.application.clone());
         let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
         let (session, wide) = (self.session.clone(), self.wide.clone());
-        Self {
-            source,
-            application,
-            slot: self.slot.clone(),
-            tables,
-            traces,
-            session,
-            used: self.used,
-            wide,
-            copy: None,
-        }
+        Self { session, ..Self::new(source, application, &self.slot, tables, traces, wide) }
     }
 
     fn rest(&mut self) {
@@ -757,51 +622,6 @@ pub(crate) fn parse_snapshot(text: &str) -> Result<Snapshot> {
     Snapshot::parse(text).ok_or_else(|| Error::new(Code::Protocol, "a snapshot of unknown form"))
 }
 
-/// What a SELECT is restricted to.
-struct Restriction<'a> {
-    sql: String,
-    given: RestrictedBy<'a>,
-}
-
-enum RestrictedBy<'a> {
-    Bounds(Vec<&'a String>),
-    Keys(Given<'a>),
-}
-
-/// Restrictions that give the rows of a chunk together.
-fn restrictions<'a>(
-    table: &ReadTable,
-    statement: &ReadStatement,
-    scope: &'a ChunkScope,
-) -> Vec<Restriction<'a>> {
-    let source = &statement.source_ref;
-    match scope {
-        ChunkScope::Range { after, upto } => {
-            let bounds = after.iter().chain(upto).flatten().collect();
-            let sql = range(table, source, after.is_some(), upto.is_some());
-            vec![Restriction { sql, given: RestrictedBy::Bounds(bounds) }]
-        }
-        // Changes of other tables are made keys before they are read.
-        ChunkScope::Traced(_) => Vec::new(),
-        ChunkScope::Keys(keys_of) => {
-            let restriction = |given| {
-                let sql = keys(table, source, &given);
-                Restriction { sql, given: RestrictedBy::Keys(given) }
-            };
-            Given::parts(table.carried(), keys_of).into_iter().map(restriction).collect()
-        }
-    }
-}
-
-impl Restriction<'_> {
-    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
-        match &self.given {
-            RestrictedBy::Bounds(bounds) => bounds.iter().map(|text| text as _).collect(),
-            RestrictedBy::Keys(given) => given.parameters(),
-        }
-    }
-}
-
 /// Appends a row of a keyed SELECT; gives its size in bytes.
 fn append(
     read: &mut StatementRows,
@@ -856,37 +676,4 @@ pub(crate) fn cell(row: &tokio_postgres::Row, at: usize) -> Result<Option<&[u8]>
         Error::new(Code::Protocol, "a column of a chunk cannot be read").because(error)
     })?;
     Ok(value.map(|value| value.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table() -> ReadTable {
-        let key = |name: &str, sql_type: &str| KeyColumn {
-            name: name.to_owned(),
-            sql_type: sql_type.to_owned(),
-            text: false,
-        };
-        ReadTable {
-            table: TableName::new("public", "t"),
-            key: vec![key("a", "uuid"), key("B", "text")],
-            statements: Vec::new(),
-            texts: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn bounds_compare_whole_rows() {
-        assert_eq!(
-            range(&table(), "w", true, true),
-            "(w.\"a\", w.\"B\") > ($1::text::uuid, $2::text::text) AND \
-             (w.\"a\", w.\"B\") <= ($3::text::uuid, $4::text::text)"
-        );
-        assert_eq!(
-            range(&table(), "w", false, true),
-            "(w.\"a\", w.\"B\") <= ($1::text::uuid, $2::text::text)"
-        );
-        assert_eq!(range(&table(), "w", false, false), "true");
-    }
 }

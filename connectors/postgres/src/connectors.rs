@@ -11,7 +11,7 @@ use crate::chunks::{PgReader, ReadTable, ReadTrace};
 use crate::history;
 use crate::ledger::{Fence, PgLedger};
 use crate::replication::PgStream;
-use crate::sessions::Sessions;
+use crate::sessions::{Sessions, Wide};
 use crate::slot::{START_OVER, Server, Slot};
 use crate::standing::{self, Asked, Gone, How, PgSentinel, Resume};
 use crate::verify::{PgVerifier, VerifySide, VerifyStatement};
@@ -106,7 +106,7 @@ impl Connectors for PgConnectors {
 
     fn reader(&mut self) -> PgReader {
         let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
-        let (source, wide) = (Arc::clone(&self.source), Arc::clone(&self.wide));
+        let (source, wide) = (Arc::clone(&self.source), Wide::new(Arc::clone(&self.wide)));
         PgReader::new(source, self.application(), &self.slot, tables, traces, wide)
     }
 

@@ -20,6 +20,7 @@ mod fitting;
 #[doc(hidden)]
 pub mod fuzzed;
 mod given;
+mod hindered;
 pub mod history;
 pub mod known;
 pub mod ledger;
@@ -27,6 +28,7 @@ mod often;
 pub mod pgoutput;
 mod raw;
 pub mod replication;
+mod restricted;
 pub mod sessions;
 pub mod slot;
 pub mod standing;

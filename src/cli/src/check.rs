@@ -16,12 +16,11 @@ use crate::board::needed;
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
 use crate::out::{errln, out, outln, outln_good};
+use crate::publishing::{may_publish, others, unfit_appended};
 use crate::resolve::ddl::ddl;
 use crate::resolve::{Mode, Resolution, Resolved, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
-use crate::setup::{
-    may_keep_ledger, may_publish, other_source, others, rewound, standby, unfit_appended,
-};
+use crate::setup::{may_keep_ledger, other_source, rewound, standby};
 use crate::{load, status::table};
 
 /// Looks at everything and prints what was found; exit status 1 when something keeps the pipeline

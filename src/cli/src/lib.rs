@@ -24,6 +24,7 @@ mod holding;
 mod look;
 mod mappers;
 mod out;
+mod publishing;
 pub mod repair;
 pub mod resolve;
 mod resume;

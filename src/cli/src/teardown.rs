@@ -10,8 +10,9 @@ use regraft_settings::Settings;
 use crate::args::TeardownArgs;
 use crate::load;
 use crate::out::outln;
+use crate::publishing::publications;
 use crate::resolve::Side;
-use crate::setup::{lock, migrate_existing, publications};
+use crate::setup::{lock, migrate_existing};
 
 /// Says what would be removed, or removes it.
 ///

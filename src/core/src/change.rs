@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use crate::position::Lsn;
 use crate::relation::{Oid, Relation};
-use crate::row::WIDE;
 use crate::tuple::Tuple;
 
 /// The old image that came with an update or delete.
@@ -62,15 +61,14 @@ pub enum Change {
 }
 
 impl Change {
-    /// It carries a row that is wide ([`WIDE`]).
+    /// It carries a row that is wide ([`crate::WIDE`]).
     pub fn is_wide(&self) -> bool {
-        let wide = |tuple: &Tuple| tuple.size() >= WIDE;
         match self {
-            Change::Insert { new, .. } => wide(new),
+            Change::Insert { new, .. } => new.is_wide(),
             Change::Update { old, new, .. } => {
-                wide(new) || old.as_ref().is_some_and(|old| wide(old.tuple()))
+                new.is_wide() || old.as_ref().is_some_and(|old| old.tuple().is_wide())
             }
-            Change::Delete { old, .. } => wide(old.tuple()),
+            Change::Delete { old, .. } => old.tuple().is_wide(),
             Change::Truncate { .. } => false,
         }
     }

@@ -93,11 +93,16 @@ impl Tuple {
             + self.cells.len() * size_of::<CellRange>()
     }
 
+    /// The values alone make it wide ([`WIDE`]). Costs nothing for a row in a small buffer.
+    pub fn is_wide(&self) -> bool {
+        self.buffer.len() >= WIDE && self.size() >= WIDE
+    }
+
     /// The same row in a buffer of its own, so that the network buffer can be freed. A wide row keeps
     /// that buffer, if it is most of it.
     #[must_use]
     pub fn detach(&self) -> Tuple {
-        if self.size() >= WIDE && self.size() >= self.buffer.len() / 4 {
+        if self.is_wide() && self.size() >= self.buffer.len() / 4 {
             return self.clone();
         }
         let mut builder = TupleBuilder::with_capacity(self.len(), self.size());

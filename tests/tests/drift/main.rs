@@ -17,7 +17,22 @@ mod writes;
 #[path = "../support/mod.rs"]
 mod support;
 
-use support::{Case, until_true};
+use support::{Case, Given, until_true};
+
+/// Items with a joined table: what changes is read by key.
+fn joined(extra: &str) -> Given<'_> {
+    Given {
+        source: "CREATE TABLE kinds (id int PRIMARY KEY, name text);
+                 CREATE TABLE items (id bigint PRIMARY KEY, kind int, name text);
+                 ALTER TABLE kinds REPLICA IDENTITY FULL;
+                 INSERT INTO kinds VALUES (1, 'k');
+                 INSERT INTO items SELECT i, 1, 'n' FROM generate_series(1, 50) AS i",
+        target: "CREATE TABLE goods (id bigint PRIMARY KEY, name text, kind text)",
+        mapping: "INSERT INTO goods SELECT i.id, i.name, k.name FROM items i JOIN kinds k ON k.id = i.kind;\n",
+        extra,
+        ..Given::default()
+    }
+}
 
 /// Waits until the running daemon has looked at the catalogues: it notes what means nothing.
 async fn looked_at(case: &Case, table: &str) {

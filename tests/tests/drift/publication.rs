@@ -129,17 +129,7 @@ async fn another_table_that_is_published_too_is_no_gap() {
 /// The same under a running daemon, for a table that is mapped, and for one that is only joined.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publication_that_is_altered_under_a_running_daemon_holds_it() {
-    let given = Given {
-        source: "CREATE TABLE kinds (id int PRIMARY KEY, name text);
-                 CREATE TABLE items (id bigint PRIMARY KEY, kind int, name text);
-                 ALTER TABLE kinds REPLICA IDENTITY FULL;
-                 INSERT INTO kinds VALUES (1, 'k');
-                 INSERT INTO items SELECT i, 1, 'n' FROM generate_series(1, 9) AS i",
-        target: "CREATE TABLE goods (id bigint PRIMARY KEY, name text, kind text)",
-        mapping: "INSERT INTO goods SELECT i.id, i.name, k.name FROM items i JOIN kinds k ON k.id = i.kind",
-        ..Given::default()
-    };
-    let case = Case::of(given).await;
+    let case = Case::of(crate::joined("")).await;
     for table in ["items", "kinds"] {
         let mut daemon = case.installation.run();
         ready(&mut daemon).await;

@@ -227,18 +227,8 @@ async fn an_identity_that_is_taken_away_under_a_running_daemon_frees_the_applica
 /// locks both the other way round would be ended by the server after a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_that_locks_several_tables_meets_no_deadlock() {
-    let case = Case::of(Given {
-        source: "CREATE TABLE kinds (id int PRIMARY KEY, name text);
-                 CREATE TABLE items (id int PRIMARY KEY, kind int, name text);
-                 ALTER TABLE kinds REPLICA IDENTITY FULL;
-                 INSERT INTO kinds VALUES (1, 'k');
-                 INSERT INTO items SELECT i, 1, 'n' FROM generate_series(1, 50) AS i",
-        target: "CREATE TABLE goods (id int PRIMARY KEY, name text, kind text)",
-        mapping: "INSERT INTO goods SELECT i.id, i.name, k.name FROM items i JOIN kinds k ON k.id = i.kind;\n",
-        extra: "[verify]\nrows_per_second = 100000\nsource_percent = 100\n",
-        ..Given::default()
-    })
-    .await;
+    let verify = "[verify]\nrows_per_second = 100000\nsource_percent = 100\n";
+    let case = Case::of(crate::joined(verify)).await;
     let mut daemon = case.installation.run();
     ready(&mut daemon).await;
     let application = regraft_testkit::connect(&case.databases.source_url).await.unwrap();

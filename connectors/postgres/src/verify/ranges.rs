@@ -19,8 +19,9 @@ use super::rows::full;
 use super::sql::{Scope, key_of};
 use super::{VerifySide, VerifyStatement};
 use crate::WireConnection;
-use crate::chunks::{HARDLY_WAITING, of_source};
+use crate::chunks::of_source;
 use crate::connectors::of_role;
+use crate::hindered::HARDLY_WAITING;
 use crate::replication::copy::CopyOut;
 
 /// One side is read no further ahead of the other than this, in bytes.

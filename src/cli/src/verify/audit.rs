@@ -21,8 +21,8 @@ use super::{rule_file, table};
 use crate::args::VerifyArgs;
 use crate::mappers::Mappers;
 use crate::out::{out, outln};
+use crate::publishing::publications;
 use crate::resolve::{Side, resolve};
-use crate::setup::publications;
 
 /// Between looks at whether somebody follows.
 const LOOK: Duration = Duration::from_secs(1);
