@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use regraft_core::contract::Connectors;
 use regraft_core::segment::Route;
-use regraft_core::{Code, Error, Lsn, Position, Result, fail_point};
+use regraft_core::{Code, Error, Lsn, Position, Result, Transaction, fail_point};
 
 use crate::apply::PgSink;
 use crate::chunks::{PgReader, ReadTable, ReadTrace};
 use crate::history;
 use crate::ledger::{Fence, PgLedger};
-use crate::replication::PgStream;
+use crate::replication::{PgStream, Replay, StreamOptions};
 use crate::sessions::{Sessions, Wide};
 use crate::slot::{START_OVER, Server, Slot};
 use crate::standing::{self, Asked, Gone, How, PgSentinel, Resume};
@@ -128,15 +128,30 @@ impl Connectors for PgConnectors {
     }
 
     async fn stream(&mut self, from: Position) -> Result<PgStream> {
-        let endpoint = (self.source)()?;
-        self.continues(endpoint.database(), from.lsn()).await?;
+        let (endpoint, from) = ((self.source)()?, from.lsn());
+        let (client, at_source, last) = self.continues(endpoint.database(), from).await?;
         fail_point!("stream.proved");
         let connection = endpoint.connect_replication(&self.application()).await;
         let mut connection: WireConnection =
             connection.map_err(|error| of_role("source", error))?;
         // Errors of the stream name the role, too.
         connection.place = place("source", &endpoint);
-        connection.start(&self.slot, from.lsn(), &self.publications, Default::default()).await
+        let options = StreamOptions::default();
+        let confirmed = async || {
+            let slot = Slot::find(&client, &at_source, &self.slot).await?;
+            Ok::<_, Error>(slot.and_then(|slot| slot.confirmed).unwrap_or_default())
+        };
+        let start = match &last {
+            Some(last) => Replay::start(last, confirmed().await?, from),
+            None => from,
+        };
+        connection.begin(&self.slot, start, &self.publications, &options).await?;
+        let replay = match last.filter(|_| start < from) {
+            // What the daemon before this one had acknowledged may have come late.
+            Some(last) => Some(Replay::new(last, confirmed().await?, from)),
+            None => None,
+        };
+        Ok(PgStream::spawn(connection, from, replay, options))
     }
 
     fn explain(&self, error: Error) -> Error {
@@ -166,9 +181,15 @@ impl Connectors for PgConnectors {
 }
 
 impl PgConnectors {
-    /// Proves that the stream continues at `from` without a gap. The server would not say: it starts
-    /// at whatever the slot was confirmed to.
-    async fn continues(&self, database: &str, from: Lsn) -> Result<()> {
+    /// Proves that the stream continues at `from` without a gap, as far as the server can tell without
+    /// sending anything. It would not say by itself: it starts at whatever the slot was confirmed to.
+    ///
+    /// Gives the connection, and the last commit that the target has.
+    async fn continues(
+        &self,
+        database: &str,
+        from: Lsn,
+    ) -> Result<(Client, String, Option<Transaction>)> {
         let (client, place) = self.connect("source").await?;
         let server = Server::ask(&client, &place).await?;
         // Its log may end earlier, and it may have no slot, for as long as it is one.
@@ -194,26 +215,34 @@ impl PgConnectors {
             );
             return Err(history::rewound(what, &place));
         }
-        self.same_past(&client, &place, from).await?;
+        let last = self.same_past(&client, &place, from).await?;
         let Some(slot) = Slot::find(&client, &place, &self.slot).await? else {
             let what = format!("the replication slot {} is gone", self.slot);
             return Err(Error::new(Code::SlotMissing, what).at(place).remedy(format!(
                 "changes since the last position are lost to the stream: {START_OVER}"
             )));
         };
-        slot.fit(&self.slot, &place, database, Some(from))
+        slot.fit(&self.slot, &place, database, Some(from))?;
+        Ok((client, place, last))
     }
 }
 
 impl PgConnectors {
-    /// Proves that the source has the past in which the position was given out.
-    async fn same_past(&self, client: &Client, place: &str, from: Lsn) -> Result<()> {
+    /// Proves that the source's timeline has the past in which the position was given out. Gives the last
+    /// commit that the target has.
+    async fn same_past(
+        &self,
+        client: &Client,
+        place: &str,
+        from: Lsn,
+    ) -> Result<Option<Transaction>> {
         let now = history::timeline(client, place).await?;
         let (target, at_target) = self.connect("target").await?;
         let known = PgLedger::registered(&target, &at_target, &self.name).await?;
+        let last = known.as_ref().and_then(|registered| registered.last);
         let known = known.and_then(|registered| registered.source_timeline);
         if known == Some(now) {
-            return Ok(());
+            return Ok(last);
         }
         if let Some(known) = known {
             let endpoint = (self.source)()?;
@@ -222,7 +251,8 @@ impl PgConnectors {
             connection.place = place.to_owned();
             history::continues(&mut connection, known, now, from).await?;
         }
-        PgLedger::note_timeline(&target, &at_target, &self.name, now).await
+        PgLedger::note_timeline(&target, &at_target, &self.name, now).await?;
+        Ok(last)
     }
 }
 

@@ -5,12 +5,14 @@
 //! that a daemon that lost the lock without noticing cannot commit any more.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use regraft_core::chunk::{ChunkScope, Traced};
 use regraft_core::contract::{Ledger, LedgerState, Phase, PlannedChunk, TableProgress, Written};
 use regraft_core::segment::{Commit, Route};
-use regraft_core::{Code, Error, Key, Lsn, Position, Result, Segment, TableName, fail_point};
+use regraft_core::{
+    Code, Error, Key, Lsn, Position, Result, Segment, TableName, Transaction, fail_point,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_postgres::types::{PgLsn, ToSql};
@@ -27,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/ledger/003_verification.sql"),
     include_str!("../../../schemas/ledger/004_standing.sql"),
     include_str!("../../../schemas/ledger/005_held.sql"),
+    include_str!("../../../schemas/ledger/006_last_commit.sql"),
 ];
 
 /// How often, and how far apart, the pipeline's lock is asked for.
@@ -63,6 +66,8 @@ pub struct Registered {
     pub publication: String,
     /// Everything up to here is in the target.
     pub position: Lsn,
+    /// The last commit of the source that is in the target, if it is known.
+    pub last: Option<Transaction>,
     /// Timeline of the source's log in which the position was given out, if it is known.
     pub source_timeline: Option<u32>,
     /// Code of the error that ended, or holds, the pipeline, and what it says after its place.
@@ -152,7 +157,9 @@ impl PgLedger {
         let sql = "SELECT source_system, source_db, slot, publication, position, \
                    (to_jsonb(p) ->> 'source_timeline')::bigint, last_error ->> 'code', \
                    last_error ->> 'what', \
-                   ARRAY(SELECT jsonb_array_elements_text(last_error -> 'tables')) \
+                   ARRAY(SELECT jsonb_array_elements_text(last_error -> 'tables')), \
+                   (to_jsonb(p) ->> 'commit_lsn')::pg_lsn, (to_jsonb(p) ->> 'commit_xid')::bigint, \
+                   commit_time \
                    FROM regraft.pipelines p WHERE name = $1";
         let Some(row) = client.query_opt(sql, &[&name]).await.map_err(fail)? else {
             return Ok(None);
@@ -173,6 +180,7 @@ impl PgLedger {
             slot: row.get(2),
             publication: row.get(3),
             position: lsn(row.get(4)),
+            last: last(&row),
             source_timeline: row.get::<_, Option<i64>>(5).and_then(|t| u32::try_from(t).ok()),
             last_error: row.get::<_, Option<String>>(6).zip(row.get(7)),
             drifted: row.get(8),
@@ -568,6 +576,15 @@ impl<'a> Chunk<'a> {
     }
 }
 
+/// From columns 9 to 11: where the commit is in the log, the transaction, and its time.
+fn last(row: &Row) -> Option<Transaction> {
+    Some(Transaction {
+        commit_lsn: lsn(row.get::<_, Option<PgLsn>>(9)?),
+        xid: u32::try_from(row.get::<_, Option<i64>>(10)?).ok()?,
+        commit_time: row.get::<_, Option<SystemTime>>(11)?,
+    })
+}
+
 fn lsn(value: PgLsn) -> Lsn {
     Lsn(value.into())
 }
@@ -760,6 +777,7 @@ impl Fence {
             FROM unnest($5::int[], $6::bigint[], $7::bigint[]) AS w(n, u, d)
             WHERE s.pipeline = $1 AND s.statement = w.n AND w.u + w.d > 0)
         UPDATE regraft.pipelines SET position = $3, commit_time = coalesce($4::timestamptz, commit_time),
+            commit_lsn = coalesce($8, commit_lsn), commit_xid = coalesce($9, commit_xid),
             updated_at = now()
         WHERE name = $1 AND epoch = $2";
 
@@ -780,9 +798,20 @@ impl Fence {
         let upserted: Vec<i64> = written.iter().map(|w| number(w.upserted)).collect();
         let deleted: Vec<i64> = written.iter().map(|w| number(w.deleted)).collect();
         let position = PgLsn::from(commit.position.lsn().0);
-        let time = commit.commit_times.last();
-        let parameters: [&(dyn ToSql + Sync); 7] =
-            [&self.name, &self.epoch, &position, &time, &statements, &upserted, &deleted];
+        let last = commit.last.as_ref();
+        let time = last.map(|last| last.commit_time);
+        let (at, xid) = (last.map(|l| PgLsn::from(l.commit_lsn.0)), last.map(|l| i64::from(l.xid)));
+        let parameters: [&(dyn ToSql + Sync); 9] = [
+            &self.name,
+            &self.epoch,
+            &position,
+            &time,
+            &statements,
+            &upserted,
+            &deleted,
+            &at,
+            &xid,
+        ];
         let recorded = client.execute(statement, &parameters).await;
         if recorded.map_err(|error| classify(&error, "ledger"))? == 0 {
             let what = format!("another daemon took over the pipeline {}", self.name);

@@ -569,6 +569,7 @@ impl Setup<'_> {
         let Self { settings, source, target, .. } = self;
         let sql = "UPDATE regraft.pipelines SET source_system = $2, source_db = $3, slot = $4, \
                    publication = $5, position = $6, source_timeline = NULL, last_error = NULL, \
+                   commit_lsn = NULL, commit_xid = NULL, \
                    epoch = epoch + 1 WHERE name = $1";
         let position = PgLsn::from(position.0);
         let (slot, publication) = (&settings.source.slot, &settings.source.publication);

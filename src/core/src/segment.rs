@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use crate::change::Transaction;
 use crate::chunk::ChunkScope;
 use crate::position::Position;
 use crate::relation::TableName;
@@ -163,6 +164,8 @@ pub struct KeysToRead {
 pub struct Commit {
     /// The position that the target has with it.
     pub position: Position,
+    /// The last source transaction in it; `None` where there is none.
+    pub last: Option<Transaction>,
     /// Commit times, on the source's clock, of the source transactions in it, in commit order.
     pub commit_times: Vec<SystemTime>,
     /// Source row changes in it, before the net effect was taken.

@@ -478,8 +478,8 @@ impl Progress {
         }
         state.transactions += commit.commit_times.len() as u64;
         state.changes += commit.changes;
-        if let Some(time) = commit.commit_times.last() {
-            state.commit_time = Some(*time);
+        if let Some(last) = &commit.last {
+            state.commit_time = Some(last.commit_time);
         }
         drop(state);
         record::transactions(commit.commit_times.len() as u64);

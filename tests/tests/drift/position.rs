@@ -53,41 +53,68 @@ fn put_back(cluster: &Cluster, from: &std::path::Path, promoted: bool) {
 }
 
 /// A source that is put back to an earlier state, with its slot, and has written more than before since.
-async fn restored(promoted: bool) {
-    let source = Cluster::start(ClusterOptions::default()).await.unwrap();
-    let case = Case::between(&source, &servers().await.1, Given::default()).await;
-    case.catch_up().await;
-    source.stop(StopMode::Fast).await.unwrap();
-    let before = copy(&source);
-    source.start_again().await.unwrap();
-    let client = source.client(&format!("{}_legacy", case.name)).await.unwrap();
-    client
-        .batch_execute("INSERT INTO items SELECT i, 'lost', i FROM generate_series(100, 5000) AS i")
-        .await
-        .unwrap();
-    case.catch_up().await;
-    assert_eq!(number(&case.databases.target, "SELECT count(*) FROM goods").await, 4921);
-    source.stop(StopMode::Fast).await.unwrap();
-    put_back(&source, &before, promoted);
+struct Restored {
+    source: Cluster,
+    case: Case,
+}
+
+impl Restored {
+    /// `meanwhile` was in its log, and is not any more.
+    async fn after(meanwhile: &str, promoted: bool) -> Self {
+        let source = Cluster::start(ClusterOptions::default()).await.unwrap();
+        let case = Case::between(&source, &servers().await.1, Given::default()).await;
+        case.catch_up().await;
+        source.stop(StopMode::Fast).await.unwrap();
+        let before = copy(&source);
+        let mut restored = Self { source, case };
+        restored.start_and(meanwhile).await;
+        restored.case.catch_up().await;
+        restored.case.assert_equal().await;
+        restored.source.stop(StopMode::Fast).await.unwrap();
+        put_back(&restored.source, &before, promoted);
+        restored
+    }
+
+    async fn start_and(&mut self, sql: &str) {
+        start_again(&self.source, &mut self.case).await;
+        self.case.at_source(sql).await;
+    }
+
+    async fn is_refused(&self, says: &str) {
+        // What was found is not forgotten.
+        for says in [says, "position"] {
+            let finished = self.case.run_once().await;
+            assert_says(&finished, 4, "RG2018", &["source (127.0.0.1:", "--resync all", says]);
+        }
+    }
+
+    async fn heals(&self, way: &str) {
+        let mut daemon = self.case.installation.start(&["run", way, "all"]);
+        ready(&mut daemon).await;
+        mended(&self.case).await;
+        stop(daemon).await;
+        self.case.at_source("UPDATE items SET amount = -amount WHERE id % 3 = 1").await;
+        self.case.catch_up().await;
+        self.case.assert_equal().await;
+    }
+}
+
+async fn start_again(source: &Cluster, case: &mut Case) {
     source.start_again().await.unwrap();
     let client = source.client(&format!("{}_legacy", case.name)).await.unwrap();
     until_true(&client, "the end of recovery", "SELECT NOT pg_is_in_recovery()").await;
-    if !promoted {
-        // Before its log has grown again: what was found then is not forgotten.
-        assert_says(&case.run_once().await, 4, "RG2018", &["position"]);
-    }
-    client
-        .batch_execute(
-            "INSERT INTO items SELECT i, 'kept', i FROM generate_series(7000, 20000) AS i",
-        )
-        .await
-        .unwrap();
-    let finished = case.run_once().await;
-    assert_says(&finished, 4, "RG2018", &["position"]);
-    let finished = case.regraft(&["run", "--until-caught-up", "--recopy", "all"]).await;
-    assert_eq!(finished.code(), 0, "{}", finished.stderr);
-    let rows = number(&case.databases.target, "SELECT count(*) FROM goods").await;
-    assert_eq!(rows, 20 + 13_001);
+    case.databases.source = client;
+}
+
+const LOST: &str = "INSERT INTO items SELECT i, 'lost', i FROM generate_series(100, 300) AS i";
+/// More log than what was lost.
+const KEPT: &str = "INSERT INTO items SELECT i, 'kept', i FROM generate_series(700, 900) AS i;
+                    CREATE TABLE kept AS SELECT repeat('x', 500) FROM generate_series(1, 20000)";
+
+async fn mended(case: &Case) {
+    let sql = "SELECT coalesce(bool_and(finished_at IS NOT NULL), true) \
+               AND NOT EXISTS (SELECT FROM regraft.findings WHERE state = 'open') FROM regraft.verifications";
+    until_true(&case.databases.target, "everything to be mended", sql).await;
 }
 
 /// Rows of a past that the source does not have any more are removed, missing ones come, and readers of the
@@ -119,9 +146,7 @@ async fn a_resync_goes_on_from_now_and_mends_what_differs() {
     assert!(number(&case.databases.target, "SELECT count(*) FROM goods").await >= 490);
     // Changes in part of rows that the target lacks must not stop it.
     case.at_source("UPDATE items SET amount = amount + 1 WHERE id > 550").await;
-    let sql = "SELECT bool_and(finished_at IS NOT NULL) AND (SELECT count(*) = 0 FROM regraft.findings \
-               WHERE state = 'open') FROM regraft.verifications";
-    until_true(&case.databases.target, "everything to be mended", sql).await;
+    mended(&case).await;
     case.settled().await;
     case.assert_equal().await;
     stop(daemon).await;
@@ -132,12 +157,67 @@ async fn a_resync_goes_on_from_now_and_mends_what_differs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_was_restored_on_another_timeline_is_refused() {
-    restored(true).await;
+    let mut restored = Restored::after(LOST, true).await;
+    restored.start_and(KEPT).await;
+    restored.is_refused("position").await;
+    restored.heals("--recopy").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_whose_disk_was_put_back_is_refused_also_when_its_log_has_grown() {
-    restored(false).await;
+    let mut restored = Restored::after(LOST, false).await;
+    restored.start_and("").await;
+    // Before its log has grown again.
+    restored.is_refused("position").await;
+    restored.source.stop(StopMode::Fast).await.unwrap();
+    restored.start_and(KEPT).await;
+    restored.is_refused("position").await;
+    restored.heals("--recopy").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_whose_disk_was_put_back_is_refused_also_when_nobody_saw_it_before_its_log_had_grown()
+ {
+    let mut restored = Restored::after(LOST, false).await;
+    restored.start_and(KEPT).await;
+    restored.is_refused("the last commit that the target has").await;
+    restored.heals("--resync").await;
+}
+
+/// Nothing of the mapping's tables was lost with the past that the target knows; but what the source has
+/// written since, before it got to the position, would never come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_whose_disk_was_put_back_is_refused_also_when_it_has_lost_other_tables_only() {
+    let other = "CREATE TABLE other AS SELECT repeat('x', 500) FROM generate_series(1, 10000)";
+    let mut restored = Restored::after(other, false).await;
+    restored.start_and(KEPT).await;
+    restored.is_refused("the last commit that the target has").await;
+    restored.heals("--resync").await;
+}
+
+/// A slot that is behind the target sends again what the target has, in whatever shape it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_again_may_have_had_a_shape_that_the_mapping_does_not_fit() {
+    let source = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let mut case = Case::between(&source, &servers().await.1, Given::default()).await;
+    case.catch_up().await;
+    case.at_source("UPDATE items SET amount = 7 WHERE id = 3").await;
+    case.catch_up().await;
+    // A server that crashes forgets what was confirmed since the last checkpoint.
+    source.stop(StopMode::Immediate).await.unwrap();
+    start_again(&source, &mut case).await;
+    let sql = "SELECT (confirmed_flush_lsn - '0/0')::bigint FROM pg_replication_slots";
+    let confirmed = number(&case.databases.source, sql).await;
+    let sql = "SELECT (commit_lsn - '0/0')::bigint FROM regraft.pipelines";
+    assert!(confirmed <= number(&case.databases.target, sql).await);
+    case.at_source("ALTER TABLE items ADD COLUMN extra text DEFAULT 'e'").await;
+    case.at_target("ALTER TABLE goods ADD COLUMN extra text DEFAULT 'e'").await;
+    case.mapping = "INSERT INTO goods SELECT id, name, amount, extra FROM items".to_owned();
+    case.installation.write_mapping(&case.mapping);
+    case.at_source("UPDATE items SET extra = 'f' WHERE id = 3").await;
+    let finished = case.regraft(&["run", "--until-caught-up", "--accept-mapping"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    case.assert_equal().await;
 }
 
 /// A promotion that lost nothing is no reason to stop.

@@ -147,6 +147,7 @@ mod tests {
     fn segment(writes: TableWrites) -> Segment {
         let commit = Commit {
             position: Position::Lsn(Lsn(1)),
+            last: None,
             commit_times: Vec::new(),
             changes: 1,
             awaited: false,

@@ -128,14 +128,26 @@ impl WireConnection {
         publications: &[String],
         options: StreamOptions,
     ) -> Result<PgStream> {
+        self.begin(slot, start, publications, &options).await?;
+        Ok(PgStream::spawn(self, start, None, options))
+    }
+
+    /// As [`WireConnection::start`]; nothing is read of the stream yet.
+    pub(crate) async fn begin(
+        &mut self,
+        slot: &str,
+        start: Lsn,
+        publications: &[String],
+        options: &StreamOptions,
+    ) -> Result<()> {
         self.place = format!("{}, slot \"{slot}\"", self.place);
-        let command = start_command(slot, start, publications, &options);
+        let command = start_command(slot, start, publications, options);
         self.send(|out| frontend::query(&command, out)).await?;
         loop {
             let Frame { tag, body } = self.receive().await?;
             match tag {
                 // CopyBothResponse.
-                b'W' => return Ok(PgStream::spawn(self, start, options)),
+                b'W' => return Ok(()),
                 b'E' => return Err(self.refusal(&body)),
                 b'N' | b'S' => {}
                 _ => return Err(self.protocol("START_REPLICATION is not answered as it should")),

@@ -7,12 +7,14 @@ mod connection;
 pub(crate) mod copy;
 pub(crate) mod frame;
 mod reader;
+mod replay;
 pub(crate) mod restful;
 pub(crate) mod socket;
 pub(crate) mod startup;
 mod stream;
 
 pub use connection::{StreamOptions, WireConnection};
+pub(crate) use replay::Replay;
 pub use stream::PgStream;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connection::{StreamOptions, WireConnection, closed};
 use super::frame::Frame;
+use super::replay::Replay;
 use super::stream::{Chunk, Shared};
 use crate::classify::{classify_io, classify_notice};
 use crate::pgoutput::Decoder;
@@ -33,6 +34,8 @@ pub(super) struct Reader {
     connection: WireConnection,
     options: StreamOptions,
     decoder: Decoder,
+    /// What is asked for once more, before what the consumer has not had.
+    replay: Option<Replay>,
     shared: Arc<Shared>,
     sender: UnboundedSender<Result<Chunk>>,
     /// Room for chunks that wait for the consumer, in bytes.
@@ -54,7 +57,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(
         connection: WireConnection,
-        start: Lsn,
+        (start, replay): (Lsn, Option<Replay>),
         options: StreamOptions,
         shared: Arc<Shared>,
         sender: UnboundedSender<Result<Chunk>>,
@@ -63,6 +66,7 @@ impl Reader {
         Self {
             connection,
             decoder: Decoder::new(),
+            replay,
             shared,
             sender,
             window: Arc::new(Semaphore::new(window_of(&options) as usize)),
@@ -202,7 +206,7 @@ impl Reader {
                     self.told = self.told.max(end_lsn);
                     self.shared.heard_of(end_lsn);
                 }
-                events.extend(event);
+                self.give(event, events)?;
             }
             // Keepalive: end, time, whether an answer is wanted at once.
             b'k' => {
@@ -212,6 +216,7 @@ impl Reader {
                     self.next_status = Instant::now();
                 }
                 self.shared.heard_of(end);
+                self.reached(end)?;
                 // After a restart the server reads from before the start, and says so.
                 if end > self.told && !self.decoder.in_transaction() {
                     self.told = end;
@@ -221,6 +226,35 @@ impl Reader {
             _ => return Err(self.connection.protocol("a streaming message is of an unknown kind")),
         }
         Ok(())
+    }
+
+    /// An event is the consumer's, unless it is of a replay.
+    fn give(&mut self, event: Option<Event>, events: &mut Vec<Event>) -> Result<()> {
+        let (Some(replay), place) = (&mut self.replay, &self.connection.place) else {
+            events.extend(event);
+            return Ok(());
+        };
+        let proved = replay.is_proved();
+        event.map_or(Ok(()), |event| replay.event(event, events, place))?;
+        self.proved_since(proved);
+        Ok(())
+    }
+
+    /// Everything before `end` has come.
+    fn reached(&mut self, end: Lsn) -> Result<()> {
+        let Some(replay) = &mut self.replay else { return Ok(()) };
+        let proved = replay.is_proved();
+        replay.reached(end, &self.connection.place)?;
+        self.proved_since(proved);
+        Ok(())
+    }
+
+    /// Where the log is proved now, and was not `before`, the server is told where the target stands.
+    fn proved_since(&mut self, before: bool) {
+        if self.replay.as_ref().is_some_and(|replay| replay.is_proved() && !before) {
+            self.hurry();
+        }
+        self.replay.take_if(|replay| replay.is_over());
     }
 
     /// Hands events over as soon as there is room.
@@ -279,9 +313,10 @@ impl Reader {
     }
 
     /// Appends a standby status update. Nothing is called written, flushed or applied that was not
-    /// acknowledged.
+    /// acknowledged, and nothing at all in a log that is not proved.
     fn put_status(&mut self, wants_reply: bool) {
-        let acknowledged = self.shared.acknowledged().0;
+        let proved = self.replay.as_ref().is_none_or(Replay::is_proved);
+        let acknowledged = if proved { self.shared.acknowledged().0 } else { 0 };
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let clock = since_1970.unwrap_or_default().saturating_sub(EPOCH).as_micros();
         self.out.put_u8(b'd');

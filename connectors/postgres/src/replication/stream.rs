@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{StreamOptions, WireConnection, closed};
 use super::reader::Reader;
+use super::replay::Replay;
 
 /// What the task that owns the socket and its consumer both see.
 #[derive(Debug)]
@@ -60,12 +61,18 @@ pub struct PgStream {
 }
 
 impl PgStream {
-    pub(super) fn spawn(connection: WireConnection, start: Lsn, options: StreamOptions) -> Self {
+    /// The consumer has everything up to `start`; what a `replay` was asked for comes before it.
+    pub(crate) fn spawn(
+        connection: WireConnection,
+        start: Lsn,
+        replay: Option<Replay>,
+        options: StreamOptions,
+    ) -> Self {
         let shared = Arc::new(Shared::new(start));
         let place = connection.place().to_owned();
         let (sender, chunks) = mpsc::unbounded_channel();
         let (close, closing) = oneshot::channel();
-        let reader = Reader::new(connection, start, options, Arc::clone(&shared), sender);
+        let reader = Reader::new(connection, (start, replay), options, Arc::clone(&shared), sender);
         let task = AbortOnDropHandle::new(tokio::spawn(reader.run(closing)));
         Self { chunks, room: None, shared, close, task, place }
     }

@@ -1,13 +1,14 @@
 //! Streams against a scripted server.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use regraft_core::contract::ChangeStream;
-use regraft_core::{Change, Code, Event, Lsn, Position};
+use regraft_core::{Change, Code, Event, Lsn, Position, Transaction};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::connection::{StreamOptions, WireConnection};
+use super::replay::Replay;
 use super::stream::PgStream;
 
 const START: Lsn = Lsn(0x100);
@@ -418,4 +419,82 @@ async fn a_copy_gives_its_rows_tells_errors_among_them_and_what_comes_after_is_d
         assert_eq!(copy.read(&mut rows).await.unwrap_err().code(), Code::Unreachable);
     };
     tokio::join!(script, copies);
+}
+
+/// The transaction of [`Server::begin`].
+fn committed_at(commit_lsn: u64) -> Transaction {
+    let commit_time = SystemTime::UNIX_EPOCH + Duration::from_secs(946_684_800);
+    Transaction { commit_lsn: Lsn(commit_lsn), commit_time, xid: 7 }
+}
+
+/// A stream from [`START`], before which the target's last commit is at 0xF0.
+async fn replaying(confirmed: u64) -> (PgStream, Server) {
+    let (connection, mut server) = connected();
+    let replay = Replay::new(committed_at(0xF0), Lsn(confirmed), START);
+    let stream = PgStream::spawn(connection, START, Some(replay), quiet());
+    assert_eq!(server.status().await.flushed, Lsn(0), "nothing is acknowledged of a log like that");
+    (stream, server)
+}
+
+#[tokio::test]
+async fn a_log_is_proved_by_the_last_commit_and_only_then_acknowledged() {
+    let (mut stream, mut server) = replaying(0xE0).await;
+    server.begin(0xF0).await;
+    server.insert(b"before").await;
+    server.commit(0xF8).await;
+    server.keepalive(0xFF, true).await;
+    assert_eq!(server.status().await.flushed, Lsn(0));
+    server.keepalive(0x100, false).await;
+    assert_eq!(server.status().await.flushed, START);
+    server.begin(0x110).await;
+    let insert = b"I\0\0\0\x01N\0\x01t\0\0\0\x05after";
+    server.data(0, insert).await;
+    server.data(0, insert).await;
+    server.commit(0x118).await;
+    let events = events_until(&mut stream, is_commit).await;
+    // The shape that the server told in what was replayed comes with the first change that needs it.
+    let kinds: Vec<_> = events.iter().map(|event| format!("{event:?}")).collect();
+    let kinds: Vec<_> = kinds.iter().map(|text| text.split(['(', ' ']).next().unwrap()).collect();
+    assert_eq!(kinds, ["Begin", "Relation", "Change", "Change", "Commit"]);
+    assert!(matches!(events[0], Event::Begin(begun) if begun == committed_at(0x110)));
+}
+
+#[tokio::test]
+async fn a_shape_of_the_past_is_not_told_where_a_later_one_came() {
+    let (mut stream, mut server) = replaying(0xE0).await;
+    server.begin(0xF0).await;
+    server.insert(b"before").await;
+    server.commit(0xF8).await;
+    server.begin(0x110).await;
+    server.insert(b"after").await;
+    server.commit(0x118).await;
+    let events = events_until(&mut stream, is_commit).await;
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::Relation(_))).count(), 1);
+}
+
+/// A log with another past.
+async fn another(confirmed: u64, begins: &[u64], reached: u64, says: &str) {
+    let (mut stream, mut server) = replaying(confirmed).await;
+    for &at in begins {
+        server.begin(at).await;
+        server.commit(at + 8).await;
+    }
+    server.keepalive(reached, false).await;
+    let error = stream.next().await.unwrap_err();
+    assert_eq!(error.code(), Code::SourceRewound);
+    assert!(error.what().contains(says), "{error}");
+}
+
+#[tokio::test]
+async fn a_log_without_the_last_commit_is_another_one() {
+    another(0xE0, &[], 0x100, "transaction 7 at 0/F0, is not in the source's log").await;
+    another(0xE0, &[0xE4, 0xF4], 0x100, "is not in the source's log: transaction 7 at 0/F4").await;
+    another(0xE0, &[0x110], 0x200, "is not in the source's log").await;
+}
+
+#[tokio::test]
+async fn a_commit_that_the_target_does_not_know_is_of_another_log() {
+    another(0xE0, &[0xF0, 0xF9], 0x100, "has a commit at 0/F9").await;
+    // What is confirmed does not come again.
+    another(0xF8, &[0xF9], 0x100, "has a commit at 0/F9").await;
 }

@@ -169,6 +169,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         self.key_segments += u64::from(!segment.to_read.is_empty());
         segment.commit = Some(Commit {
             position: self.pending.position,
+            last: None,
             commit_times: Vec::new(),
             changes: 0,
             awaited: false,

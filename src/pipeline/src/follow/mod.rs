@@ -144,6 +144,7 @@ struct Pending {
     position: Position,
     /// The position is beyond that of the last commit sent.
     moved: bool,
+    last: Option<Transaction>,
     commit_times: Vec<SystemTime>,
     changes: u64,
     since: Instant,
@@ -206,6 +207,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             pending: Pending {
                 position: state.position,
                 moved: false,
+                last: None,
                 commit_times: Vec::new(),
                 changes: 0,
                 since: now,
@@ -326,6 +328,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         }
         pending.position = pending.position.max(Position::Lsn(end_lsn));
         pending.moved = true;
+        pending.last = Some(transaction);
         if pending.commit_times.len() < COMMIT_TIMES_MAX {
             pending.commit_times.push(transaction.commit_time);
         }
@@ -423,6 +426,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         let pending = &mut self.pending;
         segment.commit = Some(Commit {
             position: pending.position,
+            last: pending.last.take(),
             commit_times: std::mem::take(&mut pending.commit_times),
             changes: std::mem::take(&mut pending.changes),
             awaited: self.progress.is_awaited(),
