@@ -323,8 +323,8 @@ impl Progress {
     }
 
     /// Some row is known to differ.
-    pub(crate) fn has_findings(&self) -> bool {
-        self.state().verification.findings_open > 0
+    pub(crate) fn findings_open(&self) -> u64 {
+        self.state().verification.findings_open
     }
 
     pub(crate) fn findings(&self, recorded: &Recorded) {

@@ -155,6 +155,26 @@ async fn a_resync_goes_on_from_now_and_mends_what_differs() {
     case.assert_equal().await;
 }
 
+/// However many they are; and nobody is told that they are there before they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_rows_are_mended_when_it_says_ready() {
+    let case = Case::of(Given {
+        source: "CREATE TABLE items (id bigint PRIMARY KEY, name text);
+                 INSERT INTO items SELECT i, 'n' || i FROM generate_series(1, 20000) AS i",
+        target: "CREATE TABLE goods (id bigint PRIMARY KEY, name text)",
+        mapping: "INSERT INTO goods SELECT id, name FROM items",
+        ..Given::default()
+    })
+    .await;
+    case.catch_up().await;
+    case.at_target("DELETE FROM goods WHERE id > 5; INSERT INTO goods SELECT -i, 's' FROM generate_series(1, 99) AS i")
+        .await;
+    let mut daemon = case.installation.start(&["run", "--resync", "all"]);
+    ready(&mut daemon).await;
+    case.assert_equal().await;
+    stop(daemon).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_was_restored_on_another_timeline_is_refused() {
     let mut restored = Restored::after(LOST, true).await;

@@ -1,6 +1,6 @@
 //! What the ledger keeps of verification: evidence, owners to be looked at, findings, requests.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,7 +12,8 @@ use regraft_core::{Key, Position, Result, TableName, fail_point};
 use tokio_postgres::Row;
 use tokio_postgres::types::{PgLsn, ToSql};
 
-use super::{PgVerifier, VerifyStatement, arrays, parameters};
+use super::sql::numbered;
+use super::{PgVerifier, VerifyColumn, VerifyStatement, arrays, parameters};
 use crate::fitting::{restored, storable};
 
 /// Owners of open findings that a daemon looks at again; more are left to the sweep.
@@ -116,12 +117,8 @@ impl PgVerifier {
             return self.statement(at).map(|_| Recorded::default());
         };
         self.begin_findings().await?;
-        let mut recorded = Recorded::default();
-        for owner in settled {
-            for finding in &owner.found {
-                recorded.new += self.found(statement, &owner.owner, finding, position).await?;
-            }
-        }
+        let new = self.found(statement, settled, position).await?;
+        let mut recorded = Recorded { new, ..Recorded::default() };
         self.kept_by_target((at, statement), settled).await?;
         (recorded.gone, recorded.repaired) = self.over(statement, settled).await?;
         let owners: Vec<_> = settled.iter().map(|owner| owner.owner.0.as_ref()).collect();
@@ -137,36 +134,63 @@ impl PgVerifier {
         Ok(recorded)
     }
 
-    /// Notes a finding; gives 1 if it is a new one.
+    /// Notes findings; gives how many are new.
     async fn found(
         &self,
         statement: &VerifyStatement,
-        owner: &Key,
-        finding: &Finding,
+        settled: &[Settled],
         position: Position,
     ) -> Result<u64> {
-        let columns: Vec<_> =
-            finding.columns.iter().map(|&at| statement.columns[at].name.as_str()).collect();
-        let key = self.texts(statement, &statement.target_key, &finding.key).await?;
-        let (mut source_row, mut target_row) = (None, None);
-        if self.values {
-            let all: Vec<_> = (0..statement.columns.len()).collect();
-            for (row, texts) in
-                [(&finding.rows.0, &mut source_row), (&finding.rows.1, &mut target_row)]
-            {
-                if let Some(row) = row {
-                    *texts = Some(self.texts(statement, &all, &Key(row.as_ref().into())).await?);
-                }
-            }
+        let found =
+            settled.iter().flat_map(|of| of.found.iter().map(|finding| (&of.owner, finding)));
+        // A row may be missing from one owner, and be surplus at another.
+        let found: BTreeMap<&Key, _> =
+            found.map(|(owner, found)| (&found.key, (owner, found))).collect();
+        if found.is_empty() {
+            return Ok(0);
         }
-        let digest = |digest: Option<[u8; 32]>| digest.map(|digest| digest.to_vec());
-        let (source_digest, target_digest) = (digest(finding.source), digest(finding.target));
+        let keys = self.texts(statement, &statement.target_key, found.keys().copied()).await?;
+        let mut of = Vec::with_capacity(found.len());
+        for (owner, finding) in found.into_values() {
+            let rows = match self.values {
+                true => [&finding.rows.0, &finding.rows.1],
+                false => [&None, &None],
+            };
+            let all: Vec<_> = (0..statement.columns.len()).collect();
+            let mut texts = [None, None];
+            for (row, text) in rows.into_iter().zip(&mut texts) {
+                let Some(row) = row else { continue };
+                let row = Key(row.as_ref().into());
+                *text = self.texts(statement, &all, [&row].into_iter()).await?.pop();
+            }
+            of.push((owner, finding, texts));
+        }
+        let columns = |finding: &Finding| {
+            let names = finding.columns.iter().map(|&at| statement.columns[at].name.as_str());
+            serde_json::Value::from_iter(names).to_string()
+        };
         let (source, target) = (statement.source.to_string(), statement.target.to_string());
-        let (difference, position) = (finding.difference.as_str(), lsn(position));
-        let (owner, row_key) = (owner.0.as_ref(), finding.key.0.as_ref());
-        let sql = "INSERT INTO regraft.findings AS f (pipeline, fingerprint, source, target, difference, key, \
-                       columns, position, source_digest, target_digest, owner, row_key, source_row, target_row) \
-                   VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12, $13::text::jsonb, $14::text::jsonb) \
+        let position = lsn(position);
+        let differences: Vec<_> =
+            of.iter().map(|(_, found, _)| found.difference.as_str()).collect();
+        let columns: Vec<_> = of.iter().map(|(_, found, _)| columns(found)).collect();
+        let digests = |digest: fn(&Finding) -> Option<&[u8]>| -> Vec<_> {
+            of.iter().map(|(_, found, _)| digest(found)).collect()
+        };
+        let of_source = digests(|found| found.source.as_ref().map(|digest| digest.as_slice()));
+        let of_target = digests(|found| found.target.as_ref().map(|digest| digest.as_slice()));
+        let owners: Vec<_> = of.iter().map(|(owner, ..)| owner.0.as_ref()).collect();
+        let row_keys: Vec<_> = of.iter().map(|(_, found, _)| found.key.0.as_ref()).collect();
+        let source_rows: Vec<_> = of.iter().map(|(.., [row, _])| row.as_deref()).collect();
+        let target_rows: Vec<_> = of.iter().map(|(.., [_, row])| row.as_deref()).collect();
+        let sql = "INSERT INTO regraft.findings AS f (pipeline, fingerprint, source, target, position, difference, key, \
+                       columns, source_digest, target_digest, owner, row_key, source_row, target_row) \
+                   SELECT $1, $2, $3, $4, $5, n.difference, n.key::jsonb, \
+                       ARRAY(SELECT jsonb_array_elements_text(n.columns::jsonb)), n.source_digest, \
+                       n.target_digest, n.owner, n.row_key, n.source_row::jsonb, n.target_row::jsonb \
+                   FROM unnest($6::text[], $7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::bytea[], \
+                       $12::bytea[], $13::text[], $14::text[]) AS n(difference, key, columns, source_digest, \
+                       target_digest, owner, row_key, source_row, target_row) \
                    ON CONFLICT (pipeline, fingerprint, row_key) WHERE state = 'open' DO UPDATE SET \
                        difference = excluded.difference, columns = excluded.columns, last_seen = now(), \
                        position = excluded.position, source_digest = excluded.source_digest, \
@@ -182,19 +206,20 @@ impl PgVerifier {
             &statement.fingerprint,
             &source,
             &target,
-            &difference,
-            &key,
-            &columns,
             &position,
-            &source_digest,
-            &target_digest,
-            &owner,
-            &row_key,
-            &source_row,
-            &target_row,
+            &differences,
+            &keys,
+            &columns,
+            &of_source,
+            &of_target,
+            &owners,
+            &row_keys,
+            &source_rows,
+            &target_rows,
         ];
-        let row = self.target.client.query_one(sql, &parameters).await;
-        Ok(u64::from(row.map_err(|error| self.at_target(&error))?.get::<_, bool>(0)))
+        let rows = self.target.client.query(sql, &parameters).await;
+        let rows = rows.map_err(|error| self.at_target(&error))?;
+        Ok(rows.iter().filter(|row| row.get::<_, bool>(0)).count() as u64)
     }
 
     /// Rows that were written by a repair, and differ as before whenever they are looked at: the target
@@ -272,25 +297,35 @@ impl PgVerifier {
         Ok((gone as u64, (closed.len() - gone) as u64))
     }
 
-    /// Values of some columns as a JSON object of texts; they are in the form of the target.
+    /// Values of some columns of each row as a JSON object of texts; they are in the form of the target.
     async fn texts(
         &self,
         statement: &VerifyStatement,
         columns: &[usize],
-        values: &Key,
-    ) -> Result<String> {
+        rows: impl Iterator<Item = &Key>,
+    ) -> Result<Vec<String>> {
         let columns: Vec<_> = columns.iter().map(|&at| &statement.columns[at]).collect();
+        let rows: Vec<Key> = rows.cloned().collect();
+        if columns.is_empty() {
+            return Ok(vec!["{}".to_owned(); rows.len()]);
+        }
         let names: Vec<_> = columns.iter().map(|column| literal(&column.name)).collect();
-        let texts = columns.iter().enumerate();
-        let texts: Vec<_> = texts
-            .map(|(at, column)| format!("(${}::{}[])[1]::text", at + 1, column.form))
-            .collect();
-        let (names, texts) = (names.join(", "), texts.join(", "));
-        let sql =
-            format!("SELECT jsonb_object(ARRAY[{names}]::text[], ARRAY[{texts}]::text[])::text");
-        let arrays = arrays(std::slice::from_ref(values), columns.len());
-        let row = self.target.client.query_one(&sql, &parameters(&arrays)).await;
-        Ok(row.map_err(|error| self.at_target(&error))?.get(0))
+        let of = |text: fn(usize, &VerifyColumn) -> String| {
+            let texts = columns.iter().enumerate().map(|(at, column)| text(at, column));
+            texts.collect::<Vec<_>>().join(", ")
+        };
+        let sql = format!(
+            "SELECT jsonb_object(ARRAY[{}]::text[], ARRAY[{}]::text[])::text \
+             FROM unnest({}) WITH ORDINALITY AS v({}, n) ORDER BY n",
+            names.join(", "),
+            of(|at, _| format!("v.v{at}::text")),
+            of(|at, column| format!("${}::{}[]", at + 1, column.form)),
+            numbered("v", columns.len()),
+        );
+        let arrays = arrays(&rows, columns.len());
+        let texts = self.target.client.query(&sql, &parameters(&arrays)).await;
+        let texts = texts.map_err(|error| self.at_target(&error))?;
+        Ok(texts.iter().map(|row| row.get(0)).collect())
     }
 
     pub(super) async fn next_request(&self) -> Result<Option<(i64, Request)>> {

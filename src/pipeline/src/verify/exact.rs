@@ -12,7 +12,9 @@ use regraft_reconcile::{Comparison, Left, Look, Sum, row_digest};
 use regraft_telemetry::record;
 use tokio::sync::oneshot;
 
-use super::{HELD_MAX, OPEN_AFTER, RECENT_AFTER, State, TELL_AFTER, TRIES_MAX, Verify, Watch};
+use super::{
+    HELD_MAX, OPEN_AFTER, OPEN_SHARE, RECENT_AFTER, State, TELL_AFTER, TRIES_MAX, Verify, Watch,
+};
 use crate::follow::ChunkMessage;
 use crate::windows::Watched;
 
@@ -39,6 +41,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
     ) -> Result<()> {
         let watch = self.statements[statement].clone();
         let Some(owner_columns) = &watch.owner else { return Ok(()) };
+        let (begun, looked_at) = (Instant::now(), owners.len());
         let keys = owners.iter().map(|(owner, _)| owner.clone()).collect();
         let mut both = Both::default();
         let read = self.exactly(state, statement, Some(keys), &mut both).await?;
@@ -56,7 +59,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let is_touched =
             |owner: &Key| touched.as_ref().is_none_or(|t: &HashSet<Key>| t.contains(owner));
         let mut rows = both.by_owner(owner_columns, &watch.key);
-        let mut settled = Vec::new();
+        let (mut settled, mut differing) = (Vec::new(), Vec::new());
         for (owner, look) in owners {
             if is_touched(&owner) {
                 if look.tries >= TRIES_MAX
@@ -74,13 +77,18 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                 pass.settled(statement, &owner, &equal, &found);
             }
             if !found.is_empty() {
-                state.looks.add(statement, owner.clone(), now + OPEN_AFTER);
+                differing.push(owner.clone());
             } else if look.twice {
                 state.looks.add(statement, owner.clone(), now + RECENT_AFTER[1]);
             }
             settled.push(Settled { owner, equal, found });
         }
-        self.found(statement, settled, seen.position).await
+        self.found(statement, settled, seen.position).await?;
+        state.look_cost = begun.elapsed() / u32::try_from(looked_at).unwrap_or(u32::MAX).max(1);
+        let open = usize::try_from(self.progress.findings_open()).unwrap_or(usize::MAX);
+        let again = now + (state.looks_at(open) * OPEN_SHARE).max(OPEN_AFTER);
+        differing.into_iter().for_each(|owner| state.looks.add(statement, owner, again));
+        Ok(())
     }
 
     /// Compares both sides inside of a window: what they were, and what the window saw, `None` when that

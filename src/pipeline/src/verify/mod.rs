@@ -59,6 +59,9 @@ const REQUEST_TICKS: u64 = 4;
 const RECENT_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 /// Open findings are looked at again.
 const OPEN_AFTER: Duration = Duration::from_secs(30);
+/// However many they are, no more than one part in so many of the time goes into that: what was not looked at
+/// yet, and the request that is to mend them, would never have their turn.
+const OPEN_SHARE: u32 = 4;
 /// After an error that is not about a connection.
 const ERROR_WAIT: Duration = Duration::from_secs(30);
 /// After an error that is.
@@ -110,6 +113,12 @@ struct State {
     /// When the sweeps of a statement began: the current one, and the one before it.
     begun: Vec<[Option<SystemTime>; 2]>,
     looks: Looks,
+    /// What it takes to look at an owner.
+    look_cost: Duration,
+    /// Statements with rows that were repaired and not looked at since, as of some time; and when that may be
+    /// asked for again.
+    repairing: (Instant, Vec<usize>),
+    next_repairing: Instant,
     pass: Option<Pass>,
     /// When which range may be compared.
     pace: Pace,
@@ -121,6 +130,13 @@ struct State {
     ends: Vec<usize>,
     /// Repairs that nobody asked for: since when, and how many.
     repairs: (Instant, u64),
+}
+
+impl State {
+    /// How long it takes to look at so many owners.
+    fn looks_at(&self, owners: usize) -> Duration {
+        self.look_cost.saturating_mul(u32::try_from(owners).unwrap_or(u32::MAX))
+    }
 }
 
 impl<V: Verifier, R: ChunkReader> Verify<V, R> {
@@ -187,6 +203,9 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             pace: Pace::new(known.sweeps.len(), now),
             sweeps: known.sweeps,
             looks,
+            look_cost: Duration::ZERO,
+            repairing: (now, Vec::new()),
+            next_repairing: now,
             pass: None,
             next_tick: now,
             ticks: 0,
@@ -243,16 +262,13 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                 None => self.progress.set_mending(false),
             }
         }
-        if self.progress.has_findings() {
-            for (at, owner) in self.verifier.under_repair().await? {
-                // What was removed rather than read again is seen with the end of its table.
-                if !owner.0.is_empty() {
-                    state.looks.add(at, owner, now);
-                } else if !state.ends.contains(&at) {
-                    state.ends.push(at);
-                }
+        if self.progress.findings_open() > 0 {
+            if state.next_repairing <= now {
+                self.look_at_repaired(state, now).await?;
             }
             self.repair(state, now).await?;
+        } else {
+            state.repairing = (now, Vec::new());
         }
         let recent = self.progress.take_recent(self.options.recent_max());
         for (at, watch) in self.statements.iter().enumerate().filter(|(_, w)| w.owner.is_some()) {
@@ -265,6 +281,23 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let oldest = state.begun.iter().map(|[_, before]| before.unwrap_or(state.since)).min();
         let passes = state.sweeps.iter().map(Sweep::passes).min().unwrap_or_default();
         self.progress.verified_since(oldest.unwrap_or(state.since), passes, &state.looks);
+        Ok(())
+    }
+
+    async fn look_at_repaired(&mut self, state: &mut State, now: Instant) -> Result<()> {
+        let repaired = self.verifier.under_repair().await?;
+        state.next_repairing = now + state.looks_at(repaired.len()) * 2;
+        let mut statements: Vec<_> = repaired.iter().map(|(at, _)| *at).collect();
+        statements.dedup();
+        state.repairing = (now, statements);
+        for (at, owner) in repaired {
+            // What was removed rather than read again is seen with the end of its table.
+            if !owner.0.is_empty() {
+                state.looks.add(at, owner, now);
+            } else if !state.ends.contains(&at) {
+                state.ends.push(at);
+            }
+        }
         Ok(())
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Pass {
     waiting: HashMap<(usize, Key), Option<HashSet<Key>>>,
     /// Everything was compared.
     ended: bool,
+    /// When what was found was asked to be repaired.
+    repaired: Option<Instant>,
 }
 
 impl<V: Verifier, R: ChunkReader> Verify<V, R> {
@@ -87,6 +89,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             outcomes,
             waiting,
             ended: false,
+            repaired: None,
         })
     }
 
@@ -106,11 +109,20 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                 }
                 return Ok(true);
             }
-            let (id, outcomes) = (pass.id, pass.report(&self.progress));
             if pass.request.repair {
-                let repaired = self.verifier.repair_targets(&pass.request.tables).await?;
-                tracing::info!(rows = repaired, "what a comparison found is being repaired");
+                let Some(asked) = pass.repaired else {
+                    let repaired = self.verifier.repair_targets(&pass.request.tables).await?;
+                    tracing::info!(rows = repaired, "what a comparison found is being repaired");
+                    pass.repaired = Some(Instant::now());
+                    return Ok(true);
+                };
+                // It is done when its rows are: until then they may be missing.
+                let (since, repairing) = &state.repairing;
+                if *since <= asked || repairing.iter().any(|at| pass.outcomes.contains_key(at)) {
+                    return Ok(false);
+                }
             }
+            let (id, outcomes) = (pass.id, pass.report(&self.progress));
             self.verifier.report(id, &outcomes, true).await?;
             state.pass = None;
             return Ok(true);
