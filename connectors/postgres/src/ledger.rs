@@ -19,6 +19,7 @@ use tokio_postgres::{Client, Row, Statement};
 use crate::classify;
 use crate::fitting::{fitting, restored, storable};
 use crate::often::Often;
+use crate::sessions::{process, standby_remedy};
 
 /// The versions of the schema, in order. Each is applied once, in a transaction of its own.
 const MIGRATIONS: &[&str] = &[
@@ -423,7 +424,8 @@ impl PgLedger {
     /// a moment.
     ///
     /// # Errors
-    /// [`Code::PipelineRunning`] when another session keeps it.
+    /// [`Code::PipelineRunning`] when another session keeps it, [`Code::TargetUnavailable`] when that one waits for a
+    /// standby.
     pub async fn lock(client: &Client, place: &str, name: &str) -> Result<()> {
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
         // A machine that vanishes holds it only until the server notices.
@@ -436,6 +438,14 @@ impl PgLedger {
             tokio::time::sleep(LOCK_WAIT).await;
         }
         let holder = Self::holder(client, place, name).await?;
+        // A session that was given up lives on at the server as long as its commit waits there.
+        if let Some(pid) = holder
+            && let Some(seen) = process(client, place, pid).await?
+            && let Some(remedy) = standby_remedy(&seen)
+        {
+            let what = format!("the lock of the pipeline {name} is held: {seen}");
+            return Err(Error::new(Code::TargetUnavailable, what).at(place).remedy(remedy));
+        }
         let holder = holder.map_or(String::new(), |pid| format!(": process {pid} holds its lock"));
         let what = format!("another daemon runs the pipeline {name}{holder}");
         Err(Error::new(Code::PipelineRunning, what)
