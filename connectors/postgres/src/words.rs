@@ -123,11 +123,19 @@ pub(crate) fn known(error: &ServerError) -> Words {
         Words::All
     } else if among(OF_COMMANDS) {
         if inside { Words::Form } else { Words::All }
+    } else if refuses_setting(error) {
+        Words::Message
     } else if among(OF_VALUES) {
         Words::Form
     } else {
         Words::Nothing
     }
+}
+
+/// Whether the role may not set a setting, or nobody at that time. Such a message quotes nothing but its name, and
+/// only that of one that the server knows: those of others, and values, are in messages with another state.
+pub(crate) fn refuses_setting(error: &ServerError) -> bool {
+    error.file.as_deref() == Some("guc.c") && matches!(error.sqlstate.as_str(), "42501" | "55P02")
 }
 
 /// Cuts out what a message quotes, in any language, and each word with a digit in it.
