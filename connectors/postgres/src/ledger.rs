@@ -311,10 +311,25 @@ impl PgLedger {
             [&name, &table.schema, &table.name, &PgLsn::from(from.0)];
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
         client.execute(sql, &parameters).await.map_err(fail)?;
+        Self::forget_keys(client, place, name, table).await.map(drop)
+    }
+
+    /// Forgets the keys of a source table that are still to be read: whether there were any. Their rows have to be
+    /// compared then.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn forget_keys(
+        client: &Client,
+        place: &str,
+        name: &str,
+        table: &TableName,
+    ) -> Result<bool> {
         let sql = "DELETE FROM regraft.chunks WHERE pipeline = $1 AND source_schema = $2 \
                    AND source_table = $3 AND done_at IS NULL AND (keys IS NOT NULL OR trace IS NOT NULL)";
         let done = client.execute(sql, &[&name, &table.schema, &table.name]).await;
-        done.map(drop).map_err(fail)
+        let forgotten = done.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
+        Ok(forgotten > 0)
     }
 
     /// Notes an error, or that there is none any more.
