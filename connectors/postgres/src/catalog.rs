@@ -58,8 +58,11 @@ pub struct Table {
     pub unlogged: Vec<String>,
     /// Partitions that are on other servers.
     pub foreign_partitions: Vec<String>,
-    /// Rewrite rules (`CREATE RULE`) stand on the table.
+    /// Rewrite rules (`CREATE RULE`) stand on the table, or once did.
     pub has_rules: bool,
+    /// Those that stand there, each with what it is for, by name. One ON UPDATE counts even when it is disabled: the
+    /// server takes no upsert of its table.
+    pub rules: Vec<Trigger>,
     /// The table itself, or partitions of it, whose changes are not in the log: unlogged and foreign ones,
     /// quoted and qualified.
     pub not_logged: Vec<String>,
@@ -416,11 +419,7 @@ impl<'a> Catalog<'a> {
                 columns: Vec::new(),
                 unique: Vec::new(),
                 foreign_keys: Vec::new(),
-                triggers: row
-                    .get::<_, Vec<String>>("triggers")
-                    .iter()
-                    .filter_map(|text| Trigger::read(text))
-                    .collect(),
+                triggers: triggers(&row, "triggers"),
                 indexes: Vec::new(),
                 row_security: row.get("row_security"),
                 privileges: [
@@ -441,6 +440,7 @@ impl<'a> Catalog<'a> {
                 foreign_partitions: row.get("foreign_partitions"),
                 has_children: row.get("has_children"),
                 has_rules: row.get("has_rules"),
+                rules: triggers(&row, "rules"),
                 not_logged: row.get("not_logged"),
             };
             tables.insert(table.oid, table);
@@ -583,6 +583,12 @@ fn char_of(row: &tokio_postgres::Row, column: &str) -> char {
     char::from(byte.cast_unsigned())
 }
 
+/// Of an array of texts as [`Trigger::read`] takes them.
+fn triggers(row: &tokio_postgres::Row, column: &str) -> Vec<Trigger> {
+    let texts: Vec<String> = row.get(column);
+    texts.iter().filter_map(|text| Trigger::read(text)).collect()
+}
+
 fn push(
     tables: &mut BTreeMap<Oid, Table>,
     row: &tokio_postgres::Row,
@@ -622,6 +628,10 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
            AS has_exclusions,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,
        c.relhasrules AS has_rules,
+       ARRAY(SELECT CASE WHEN r.ev_type = '2' THEN 'aA' ELSE 'a' || r.ev_enabled::text END || r.rulename::text
+                 || CASE r.ev_type WHEN '2' THEN ' ON UPDATE' WHEN '3' THEN ' ON INSERT' ELSE ' ON DELETE' END
+             FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1' AND (r.ev_type = '2' OR r.ev_enabled <> 'D')
+             ORDER BY r.rulename) AS rules,
        ARRAY(SELECT format('%I.%I', pn.nspname, p.relname)
              FROM (SELECT c.oid UNION SELECT relid::oid FROM pg_partition_tree(c.oid)) AS tree (oid)
              JOIN pg_class p ON p.oid = tree.oid JOIN pg_namespace pn ON pn.oid = p.relnamespace

@@ -201,6 +201,12 @@ pub fn classify_server(error: &ServerError, place: &str) -> Error {
              another session: name the server itself in the address",
         );
     }
+    if code == Code::PrivilegeMissing && words::refuses_setting(error) {
+        return refusal.remedy(
+            "where the role or its database has it set to something else: ALTER ROLE … RESET …, ALTER DATABASE … RESET …; \
+             from PostgreSQL 15 on: GRANT SET ON PARAMETER … TO the role; foreign_keys = \"checked\" needs neither",
+        );
+    }
     if error.sqlstate == "53300" && code == Code::Unreachable {
         return refusal.remedy(
             "all connections are taken: raise max_connections, or the CONNECTION LIMIT of the role or the database, or \
@@ -479,6 +485,23 @@ mod tests {
             text.contains("integer: \"…\" (SQLSTATE 22P02)") && !text.contains("4711"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_setting_that_is_refused_is_named_and_its_value_is_not() {
+        let denied = "permission denied to set parameter \"session_replication_role\"";
+        let error = classify_server(&of_file("42501", denied, "guc.c"), "here");
+        assert_eq!(error.code(), Code::PrivilegeMissing);
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("here: {denied} (SQLSTATE 42501")), "{text}");
+        assert!(text.contains("GRANT SET ON PARAMETER"), "{text}");
+        for (state, message) in [
+            ("22023", "invalid value for parameter \"work_mem\": \"4711\""),
+            ("42704", "unrecognized configuration parameter \"4711\""),
+        ] {
+            let text = classify_server(&of_file(state, message, "guc.c"), "here").to_string();
+            assert!(!text.contains("4711"), "{text}");
+        }
     }
 
     #[test]

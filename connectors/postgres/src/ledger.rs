@@ -21,6 +21,7 @@ use tokio_postgres::{Client, Row, Statement};
 use crate::classify;
 use crate::fitting::{fitting, restored, storable};
 use crate::often::Often;
+use crate::sessions::{process, standby_remedy};
 
 /// The versions of the schema, in order. Each is applied once, in a transaction of its own.
 const MIGRATIONS: &[&str] = &[
@@ -318,10 +319,25 @@ impl PgLedger {
             [&name, &table.schema, &table.name, &PgLsn::from(from.0)];
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
         client.execute(sql, &parameters).await.map_err(fail)?;
+        Self::forget_keys(client, place, name, table).await.map(drop)
+    }
+
+    /// Forgets the keys of a source table that are still to be read: whether there were any. Their rows have to be
+    /// compared then.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn forget_keys(
+        client: &Client,
+        place: &str,
+        name: &str,
+        table: &TableName,
+    ) -> Result<bool> {
         let sql = "DELETE FROM regraft.chunks WHERE pipeline = $1 AND source_schema = $2 \
                    AND source_table = $3 AND done_at IS NULL AND (keys IS NOT NULL OR trace IS NOT NULL)";
         let done = client.execute(sql, &[&name, &table.schema, &table.name]).await;
-        done.map(drop).map_err(fail)
+        let forgotten = done.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
+        Ok(forgotten > 0)
     }
 
     /// Notes an error, or that there is none any more.
@@ -431,7 +447,8 @@ impl PgLedger {
     /// a moment.
     ///
     /// # Errors
-    /// [`Code::PipelineRunning`] when another session keeps it.
+    /// [`Code::PipelineRunning`] when another session keeps it, [`Code::TargetUnavailable`] when that one waits for a
+    /// standby.
     pub async fn lock(client: &Client, place: &str, name: &str) -> Result<()> {
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
         // A machine that vanishes holds it only until the server notices.
@@ -444,6 +461,14 @@ impl PgLedger {
             tokio::time::sleep(LOCK_WAIT).await;
         }
         let holder = Self::holder(client, place, name).await?;
+        // A session that was given up lives on at the server as long as its commit waits there.
+        if let Some(pid) = holder
+            && let Some(seen) = process(client, place, pid).await?
+            && let Some(remedy) = standby_remedy(&seen)
+        {
+            let what = format!("the lock of the pipeline {name} is held: {seen}");
+            return Err(Error::new(Code::TargetUnavailable, what).at(place).remedy(remedy));
+        }
         let holder = holder.map_or(String::new(), |pid| format!(": process {pid} holds its lock"));
         let what = format!("another daemon runs the pipeline {name}{holder}");
         Err(Error::new(Code::PipelineRunning, what)

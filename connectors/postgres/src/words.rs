@@ -24,13 +24,13 @@ pub(crate) enum Words {
 
 /// These quote what is in the catalogue, never what is in a row or in a statement.
 const OF_CATALOGUE: &str = "aclchk.c deadlock.c domains.c execExprInterp.c execIndexing.c execMain.c \
-    execPartition.c execReplication.c nbtinsert.c nodeModifyTable.c ri_triggers.c trigger.c varchar.c";
+    execPartition.c execReplication.c nbtinsert.c nodeModifyTable.c rewriteHandler.c ri_triggers.c trigger.c varchar.c";
 
 /// These quote the statement that they read: regraft's or the mapping's, unless a function made it.
 const OF_STATEMENTS: &str = "analyze.c gram.y heap.c namespace.c parse_agg.c parse_clause.c parse_coerce.c \
     parse_collate.c parse_cte.c parse_expr.c parse_func.c parse_jsontable.c parse_merge.c parse_node.c \
     parse_oper.c parse_param.c parse_relation.c parse_target.c parse_type.c parse_utilcmd.c parser.c \
-    rewriteHandler.c scan.l scansup.c";
+    scan.l scansup.c";
 
 /// These speak of replication, in which no function of a user runs.
 const OF_STREAM: &str = "\
@@ -123,11 +123,19 @@ pub(crate) fn known(error: &ServerError) -> Words {
         Words::All
     } else if among(OF_COMMANDS) {
         if inside { Words::Form } else { Words::All }
+    } else if refuses_setting(error) {
+        Words::Message
     } else if among(OF_VALUES) {
         Words::Form
     } else {
         Words::Nothing
     }
+}
+
+/// Whether the role may not set a setting, or nobody at that time. Such a message quotes nothing but its name, and
+/// only that of one that the server knows: those of others, and values, are in messages with another state.
+pub(crate) fn refuses_setting(error: &ServerError) -> bool {
+    error.file.as_deref() == Some("guc.c") && matches!(error.sqlstate.as_str(), "42501" | "55P02")
 }
 
 /// Cuts out what a message quotes, in any language, and each word with a digit in it.

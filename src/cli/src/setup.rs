@@ -552,7 +552,16 @@ impl Setup<'_> {
         // With the position: what is missing before it is found by the comparison.
         let mended = standing::mended(drift);
         standing::mend(&target.client, place, name, drift, &mended).await?;
-        let of = plan.routes.iter().filter(|route| resynced.contains(&route.source));
+        let mut compared = resynced.clone();
+        for table in plan.tables.iter().map(|planned| &planned.table) {
+            // It goes on as it is, save for rows whose keys may be of another type by now.
+            if changed_shape(resolved, &registered, table, place).is_some()
+                && PgLedger::forget_keys(&target.client, place, name, table).await?
+            {
+                compared.push(table.clone());
+            }
+        }
+        let of = plan.routes.iter().filter(|route| compared.contains(&route.source));
         let mut targets: Vec<_> = of.map(|route| route.target.to_string()).collect();
         targets.dedup();
         standing::mend(&target.client, place, name, &[], &targets).await?;

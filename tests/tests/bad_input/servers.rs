@@ -295,6 +295,35 @@ async fn settings_of_a_database_keep_nothing_from_being_written() {
     assert_eq!(regraft_tests::number(&case.databases.source, left).await, 0);
 }
 
+/// A setting that a role may not set back, and one that it may not set.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_the_role_may_not_set_is_named() {
+    let parts = ["target (127.0.0.1:", "\"session_replication_role\"", "SET ON PARAMETER"];
+    let run = &["run", "--until-caught-up"][..];
+    for (set, trusted, commands) in [
+        ("ALTER ROLE ROLE SET session_replication_role = replica", "", &[&["check"][..], run][..]),
+        ("", "foreign_keys = \"trusted\"", &[run]),
+    ] {
+        let case = Case::usual().await;
+        let role = format!("{}_t", case.name);
+        case.at_target(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT ALL ON goods TO {role};
+             GRANT CREATE ON DATABASE {}_modern TO {role}; {}",
+            case.name,
+            set.replace("ROLE ROLE", &format!("ROLE {role}"))
+        ))
+        .await;
+        let installation = case.another(|setup| {
+            setup.target_url = with_user(&setup.target_url, &role);
+            setup.target = format!("{trusted}\n");
+        });
+        for command in commands {
+            let finished = installation.command(command, DEADLINE).await;
+            assert_says(&finished, 3, "RG2004", &parts);
+        }
+    }
+}
+
 /// Starts the cluster again as a standby of nothing, which is one none the less.
 async fn made_standby(cluster: &Cluster) {
     cluster.stop(StopMode::Fast).await.unwrap();

@@ -274,9 +274,12 @@ async fn what_may_go_wrong_at_the_target_later_is_said_before() {
         (
             format!(
                 "CREATE TABLE goods (id bigint PRIMARY KEY, {rest});
-                 CREATE RULE quiet AS ON DELETE TO goods DO INSTEAD NOTHING"
+                 CREATE RULE quiet AS ON DELETE TO goods DO INSTEAD NOTHING;
+                 CREATE RULE told AS ON UPDATE TO goods DO ALSO NOTIFY goods;
+                 CREATE RULE off AS ON INSERT TO goods DO INSTEAD NOTHING;
+                 ALTER TABLE goods DISABLE RULE told; ALTER TABLE goods DISABLE RULE off"
             ),
-            vec!["rules rewrite", "DROP RULE"],
+            vec!["rules rewrite", "public.goods: quiet ON DELETE, told ON UPDATE\"", "DROP RULE"],
         ),
         (
             format!(
@@ -304,6 +307,25 @@ async fn what_may_go_wrong_at_the_target_later_is_said_before() {
     let case = Case::mapped(&late, MAPPING).await;
     case.catch_up().await;
     case.at_source("UPDATE items SET amount = 21 - amount").await;
+    case.catch_up().await;
+    case.assert_equal().await;
+}
+
+/// What the server says of it names the rules' table only; the warning has named them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_keeps_upserts_out_is_told_in_the_servers_words() {
+    let case = Case::usual().await;
+    case.catch_up().await;
+    for able in ["ENABLE", "DISABLE"] {
+        case.at_target(&format!(
+            "CREATE OR REPLACE RULE told AS ON UPDATE TO goods DO ALSO NOTIFY goods;
+             ALTER TABLE goods {able} RULE told"
+        ))
+        .await;
+        case.at_source("UPDATE items SET amount = amount + 1").await;
+        assert_says(&case.run_once().await, 3, "RG2015", &["0A000", "INSERT or UPDATE rules"]);
+    }
+    case.at_target("DROP RULE told ON goods").await;
     case.catch_up().await;
     case.assert_equal().await;
 }

@@ -3,6 +3,7 @@
 
 mod beneath;
 mod columns;
+mod generated;
 mod held;
 mod held_names;
 mod held_rows;

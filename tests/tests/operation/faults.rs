@@ -61,6 +61,8 @@ enum Strike {
     Rules(&'static str),
     /// The server starts again as a standby that waits for its primary.
     Standby(Side),
+    /// Commits of the target wait for a synchronous standby that is not there.
+    NoStandby,
     /// The file system below the target table is full.
     FullDisk,
 }
@@ -105,9 +107,11 @@ impl Stage {
     async fn set(strike: Strike) -> Stage {
         let (source, target) = servers().await;
         let own = match strike {
-            Strike::Stop(_) | Strike::Rules(_) | Strike::Standby(_) | Strike::FullDisk => {
-                Some(ClusterOptions::default())
-            }
+            Strike::Stop(_)
+            | Strike::Rules(_)
+            | Strike::Standby(_)
+            | Strike::NoStandby
+            | Strike::FullDisk => Some(ClusterOptions::default()),
             Strike::Password => {
                 Some(ClusterOptions { auth: Auth::Scram, ..ClusterOptions::default() })
             }
@@ -120,7 +124,10 @@ impl Stage {
         let (source, target) = match (&own, strike) {
             (
                 Some(own),
-                Strike::Stop(Side::Target) | Strike::Standby(Side::Target) | Strike::FullDisk,
+                Strike::Stop(Side::Target)
+                | Strike::Standby(Side::Target)
+                | Strike::NoStandby
+                | Strike::FullDisk,
             ) => (source, own),
             (Some(own), _) => (own, target),
             (None, _) => (source, target),
@@ -240,6 +247,10 @@ impl Stage {
                 own.stop(StopMode::Fast).await.unwrap();
                 std::fs::write(own.data_folder().join("standby.signal"), "").unwrap();
                 own.start_again().await.unwrap();
+            }
+            Strike::NoStandby => {
+                let own = self.own.as_ref().unwrap();
+                own.reload_with(&[("synchronous_standby_names", "nobody")]).unwrap();
             }
             Strike::FullDisk => self.full_disk().await,
             Strike::DropSlot => {

@@ -14,6 +14,7 @@ mod observe;
 mod room;
 mod sample;
 mod slow;
+mod standby;
 mod start;
 mod stop;
 mod terminal;

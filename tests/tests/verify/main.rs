@@ -44,7 +44,8 @@ fn write(client: Client, sql: &'static str) -> AbortOnDropHandle<()> {
 async fn swept(site: &Site, daemon: &mut Daemon) {
     let target = site.at_target().await;
     let sweeps = "SELECT coalesce(min(sweep), 0)::bigint FROM (SELECT max(sweep) AS sweep FROM regraft.statements s \
-                  LEFT JOIN regraft.verified v USING (pipeline, fingerprint) GROUP BY s.statement) AS x";
+                  LEFT JOIN regraft.verified v ON v.pipeline = s.pipeline \
+                      AND starts_with(v.fingerprint, s.fingerprint) GROUP BY s.statement) AS x";
     wait_until("the ledger", DEADLINE, async || {
         let made = "SELECT to_regclass('regraft.verified') IS NOT NULL";
         let row = target.query_one(made, &[]).await.map_err(|error| error.to_string())?;

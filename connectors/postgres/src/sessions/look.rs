@@ -125,7 +125,7 @@ async fn ask(sessions: &Sessions, session: &Arc<Session>, endpoint: &Endpoint) -
 
 /// Of each process: whether it is at work, and what it waits for. Texts of queries hold values, and are not
 /// asked for. A role that may not see what others do still sees who they are. A prepared transaction has no
-/// process: it is told by what it holds.
+/// process: it is told by what it holds. Where all is well a standby confirms a commit within a second.
 const LOOK: &str = "
     SELECT a.pid, coalesce(a.state, '') = 'active', coalesce(a.wait_event_type = 'Lock', false),
            coalesce(a.wait_event_type || ' ' || a.wait_event, ''), coalesce(a.state, ''),
@@ -143,9 +143,10 @@ const LOOK: &str = "
                            AND t.virtualtransaction = h.virtualtransaction
                       JOIN pg_prepared_xacts AS x ON x.transaction = t.transactionid
                       WHERE w.pid = a.pid AND NOT w.granted), 'a prepared transaction')
-                 ELSE format('process %s (%s%s%s%s%s%s)', p.pid,
+                 ELSE format('process %s (%s%s%s%s%s%s%s)', p.pid,
                      coalesce(nullif(b.application_name, ''), b.backend_type, 'unknown'),
                      ', ' || b.state,
+                     CASE WHEN b.wait_event = 'SyncRep' THEN ', with a commit ' || s.unconfirmed END,
                      ', in a transaction since ' || to_char(b.xact_start AT TIME ZONE 'UTC',
                                                             'YYYY-MM-DD HH24:MI:SS UTC')
                          || ', ' || date_trunc('second', clock_timestamp() - b.xact_start) || ' ago',
@@ -157,8 +158,11 @@ const LOOK: &str = "
                  FROM (SELECT DISTINCT unnest(CASE WHEN a.wait_event_type = 'Lock'
                                                    THEN pg_blocking_pids(a.pid) END) AS pid) AS p
                  LEFT JOIN pg_stat_activity AS b USING (pid) ORDER BY p.pid LIMIT 3),
-           CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END
-    FROM pg_stat_activity AS a";
+           CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{}' END,
+           CASE WHEN a.wait_event = 'SyncRep' AND a.query_start < clock_timestamp() - interval '1 s'
+                THEN s.unconfirmed END
+    FROM pg_stat_activity AS a, (SELECT 'that no synchronous standby confirms: synchronous_standby_names = '
+         || quote_literal(current_setting('synchronous_standby_names'))) AS s(unconfirmed)";
 
 async fn look(client: &Client, place: &str, pids: &[i32]) -> Result<HashMap<i32, Seen>> {
     let sql = format!("{LOOK} WHERE a.pid = ANY($1)");
@@ -166,14 +170,16 @@ async fn look(client: &Client, place: &str, pids: &[i32]) -> Result<HashMap<i32,
     Ok(rows.iter().map(|row| (row.get(0), seen(row))).collect())
 }
 
-/// What a pipeline's sessions with this server wait for: the locks that others hold.
+/// What a pipeline's sessions with this server wait for: the locks that others hold, and standbys that take longer than
+/// they do where all is well.
 ///
 /// # Errors
 /// When the server cannot be asked.
 pub async fn stalled(client: &Client, place: &str, application: &str) -> Result<Vec<Waiting>> {
     let sql = format!(
         "{LOOK} WHERE a.application_name = $1 AND a.datname = current_database() \
-         AND a.wait_event_type = 'Lock' AND a.pid <> pg_backend_pid()"
+         AND (a.wait_event_type = 'Lock' OR a.wait_event = 'SyncRep' \
+                  AND a.query_start < clock_timestamp() - interval '5 s') AND a.pid <> pg_backend_pid()"
     );
     let rows = client.query(&sql, &[&application]).await;
     let rows = rows.map_err(|error| classify(&error, place))?;
@@ -194,6 +200,14 @@ pub async fn process(client: &Client, place: &str, pid: i32) -> Result<Option<St
     Ok(row.map_err(|error| classify(&error, place))?.map(|row| seen(&row).what))
 }
 
+/// What to do where a process waits for a synchronous standby; `what` is that which [`LOOK`] says of it.
+pub(crate) fn standby_remedy(what: &str) -> Option<&'static str> {
+    what.contains("that no synchronous standby confirms").then_some(
+        "start a standby that it names; or have no commit of that server wait for one: ALTER SYSTEM SET \
+         synchronous_standby_names = ''; SELECT pg_reload_conf()",
+    )
+}
+
 /// From a row of [`LOOK`].
 fn seen(row: &Row) -> Seen {
     let (pid, active, locked): (i32, bool, bool) = (row.get(0), row.get(1), row.get(2));
@@ -210,6 +224,9 @@ fn seen(row: &Row) -> Seen {
         (true, _) => format!("process {pid} is at work ({event})"),
         (false, _) => format!("process {pid} is {state} there: it has not got the request"),
     };
+    let unconfirmed: Option<String> = row.get(8);
+    let what = unconfirmed
+        .map_or(what, |why| format!("process {pid} waits with a commit {}", visible(&why)));
     Seen { active, what, holders: row.get(7) }
 }
 

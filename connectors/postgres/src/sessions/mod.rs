@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::frames::Requests;
 use self::look::Looks;
-pub(crate) use self::look::guard;
+pub(crate) use self::look::{guard, standby_remedy};
 pub use self::look::{process, stalled};
 pub use self::room::Needed;
 pub(crate) use self::socket::{AsItIs, Watched};
@@ -171,10 +171,13 @@ impl Sessions {
             at.elapsed() < EXPLAINS && (place.starts_with(server.as_str()) || place == "ledger")
         });
         match why {
-            Some((server, reason, _)) => Error::new(Code::Unreachable, reason).at(server).remedy(
-                "look at the network between the two, and at what the server does; how long it is \
+            Some((server, reason, _)) => {
+                let error = Error::new(Code::Unreachable, reason).at(server);
+                error.remedy(standby_remedy(reason).unwrap_or(
+                    "look at the network between the two, and at what the server does; how long it is \
                      waited for is set by [deadlines]",
-            ),
+                ))
+            }
             None => error,
         }
     }

@@ -130,7 +130,8 @@ async fn objects<T: DeserializeOwned>(
 // A partition was made as one when the entry that makes it a partition came in the command that made the
 // table: the commands of `CREATE TABLE … PARTITION OF` are at most three apart, and those of CREATE TABLE
 // and ATTACH PARTITION in one transaction are further. Its system columns are never touched again. The
-// functions about partitions are not used: they lock each of them.
+// functions about partitions are not used: they lock each of them. Nor is `pg_get_expr`, which locks the table, and
+// whose text is another one when a column is renamed.
 const TABLES: &str = "
 WITH RECURSIVE wanted AS (
     SELECT c.oid, c.relkind, n.nspname, c.relname
@@ -189,7 +190,9 @@ columns AS (
         'altered', a.xmin::text,
         'also', concat(a.attnotnull, ' ', a.atthasdef, ' ', a.atthasmissing),
         'schemas', coalesce(types.schemas, '[]'), 'labels', coalesce(types.labels, '[]'),
-        'attributes', coalesce(types.attributes, '[]')
+        'attributes', coalesce(types.attributes, '[]'),
+        'expression', CASE WHEN a.attgenerated = '' THEN '' ELSE (SELECT md5(d.adbin::text) FROM pg_attrdef d
+            WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END
     ) ORDER BY a.attnum) AS list
     FROM wanted JOIN pg_attribute a ON a.attrelid = wanted.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace tn ON tn.oid = t.typnamespace

@@ -156,6 +156,7 @@ mod tests {
             also: String::new(),
             labels: Vec::new(),
             attributes: None,
+            expression: None,
         };
         let before = column("text", 100, None, 0);
         assert_eq!(retyped(&before, &column("text", 100, Some(true), 25)), Retyped::No);

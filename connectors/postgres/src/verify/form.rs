@@ -1,8 +1,11 @@
 //! In which form a value is compared, and how each side is asked for it.
 
+use std::collections::BTreeSet;
+
 use regraft_core::Oid;
 use regraft_core::sql::quote;
 
+use super::VerifyStatement;
 use crate::chunks::KeyColumn;
 
 /// Values of more bytes are compared by their SHA-256, which the servers compute.
@@ -192,6 +195,18 @@ impl OwnerColumn {
     /// The target's column in the form.
     pub(super) fn of_column(&self) -> String {
         self.cast.of_target(&format!("t.{}", quote(&self.name)), false)
+    }
+}
+
+impl VerifyStatement {
+    /// Named by the fingerprint of its text and by the forms in which keys of its rows are kept: in another form
+    /// their bytes mean something else, or nothing.
+    #[must_use]
+    pub fn known_by(self, text: &str) -> Self {
+        let owner = self.owner.iter().flatten().map(|column| column.output);
+        let keys: BTreeSet<_> = owner.chain(self.target_key.iter().copied()).collect();
+        let forms = keys.iter().map(|&at| format!(" {at}:{}", self.columns[at].form));
+        Self { fingerprint: std::iter::once(text.to_owned()).chain(forms).collect(), ..self }
     }
 }
 

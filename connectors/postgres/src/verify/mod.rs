@@ -48,7 +48,8 @@ pub use statistics::{ColumnStatistics, Figure};
 /// A statement of the mapping, as it is verified.
 #[derive(Clone)]
 pub struct VerifyStatement {
-    /// Tells it from other statements, and from what it was before it was changed.
+    /// Tells it from other statements, and from what it was before it was changed: see
+    /// [`VerifyStatement::known_by`].
     pub fingerprint: String,
     /// Source table.
     pub source: TableName,

@@ -3,7 +3,7 @@
 use regraft_core::segment::Route;
 use regraft_core::{Code, Error, Keyless, Oid, Result, Subject, TableName};
 use regraft_mapping::KeyedRead;
-use regraft_postgres::catalog::Table;
+use regraft_postgres::catalog::{Table, TableColumn};
 use regraft_postgres::classify;
 use regraft_postgres::endpoint::AS_REGRAFT;
 use regraft_postgres::slot::of_appended;
@@ -34,7 +34,10 @@ pub(super) fn asked(
     for ((statement, route), target) in compiled.iter().zip(routes).zip(targets) {
         let columns = statement.declaration.reads.iter().map(|read| read.name.clone());
         let keys = statement.key.iter().cloned();
-        let read = (&statement.source.name, statement.source.oid, columns.chain(keys).collect());
+        // The stream has none of them, but the source evaluates them with the rest.
+        let generated = mentioned(statement, &statement.source, |column| column.generated);
+        let columns = columns.chain(keys).chain(generated).collect();
+        let read = (&statement.source.name, statement.source.oid, columns);
         add(&mut asked.sources, read, route);
         if statement.statement.keyless() == Some(Keyless::Appended) {
             asked.appended = of_appended(&asked.publication).ok();
@@ -44,7 +47,7 @@ pub(super) fn asked(
             }
         }
         for trace in statement.evaluation.traces() {
-            let columns = mentioned(statement, &trace.from);
+            let columns = mentioned(statement, &trace.from, |_| true);
             let read = (&trace.from.name, trace.from.oid, columns);
             add(&mut asked.sources, read, route);
         }
@@ -159,15 +162,20 @@ fn add(
     }
 }
 
-/// Columns of a joined table that the text names.
-fn mentioned(statement: &Compiled, table: &Table) -> Vec<String> {
+/// Columns of a table that the text names, of those that are `wanted`.
+fn mentioned(
+    statement: &Compiled,
+    table: &Table,
+    wanted: impl Fn(&TableColumn) -> bool,
+) -> Vec<String> {
     let text = &statement.statement;
     let is = |name: &str| {
         let mut refs =
             text.source_tables().iter().filter(|written| written.name == table.name.name);
         refs.any(|written| text.mentions(written, name))
     };
-    table.columns.iter().map(|column| column.name.clone()).filter(|name| is(name)).collect()
+    let columns = table.columns.iter().filter(|column| wanted(column));
+    columns.map(|column| column.name.clone()).filter(|name| is(name)).collect()
 }
 
 fn names(statement: &Compiled, names: &mut Names) {

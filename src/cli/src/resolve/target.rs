@@ -5,7 +5,7 @@ use regraft_core::mapper::Count;
 use regraft_core::segment::Route;
 use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Code, Error, ReplicaIdentity, Result};
-use regraft_postgres::catalog::Table;
+use regraft_postgres::catalog::{Table, Trigger};
 use regraft_postgres::classify;
 
 use super::{Compiled, Evaluation, Side, keyless, one_key, route_columns, types, written};
@@ -209,14 +209,15 @@ async fn assignable(side: &Side, compiled: &Compiled, table: &Table, route: &Rou
     })
 }
 
-/// Warns of triggers that fire for what the pipeline writes.
+/// Warns of triggers and rules that fire for what the pipeline writes.
 fn triggers(table: &Table, trusted: bool, place: &str) -> Vec<Finding> {
-    let names = |before_row: bool| {
-        let fire = table.triggers.iter().filter(|trigger| trigger.fires(trusted));
+    let names = |all: &[Trigger], before_row: bool| {
+        let fire = all.iter().filter(|trigger| trigger.fires(trusted));
         let fire = fire.filter(|trigger| trigger.before_row == before_row);
         fire.map(|trigger| trigger.name.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let (before, others) = (names(true), names(false));
+    let (before, others) = (names(&table.triggers, true), names(&table.triggers, false));
+    let rules = names(&table.rules, false);
     let warnings = [
         (
             format!(
@@ -233,6 +234,12 @@ fn triggers(table: &Table, trusted: bool, place: &str) -> Vec<Finding> {
             "a trigger that changes or drops rows makes the target differ from the SELECT: disable \
              it until the migration is over, unless you know that it does not",
             others,
+        ),
+        (
+            format!("rules rewrite what is written to {}: {rules}", table.name),
+            "a rule makes the target differ from the SELECT, and one ON INSERT or ON UPDATE has the server refuse \
+             upserts, one ON UPDATE even when it is disabled: DROP RULE … until the migration is over",
+            rules,
         ),
     ];
     let warnings = warnings.into_iter().filter(|(_, _, names)| !names.is_empty());
@@ -358,14 +365,6 @@ fn hazards(table: &Table, place: &str) -> Vec<Finding> {
             place,
             "an upsert cannot write to them, and what the other server has committed is not part of \
              the position: map into tables of the target itself",
-        ));
-    }
-    if table.has_rules {
-        found.push(Finding::warning(
-            format!("rules rewrite what is written to {}", table.name),
-            place,
-            "a rule makes the target differ from the SELECT, or refuses the upsert: DROP RULE until the \
-             migration is over",
         ));
     }
     if !table.exclusions.is_empty() {

@@ -161,7 +161,5 @@ pub(super) fn named(
     fingerprints: &[String],
 ) -> Vec<VerifyStatement> {
     let named = statements.into_iter().zip(fingerprints);
-    named
-        .map(|(statement, print)| VerifyStatement { fingerprint: print.clone(), ..statement })
-        .collect()
+    named.map(|(statement, print)| statement.known_by(print)).collect()
 }

@@ -239,6 +239,11 @@ pub(super) const FAULTS: &[Fault] = &[
         ),
         says: &["few"],
     },
+    Fault {
+        name: "commits at the target wait for a standby that is not there",
+        strike: Strike::NoStandby,
+        says: &["target (", "synchronous_standby_names"],
+    },
     Fault { name: "the target's disk is full", strike: Strike::FullDisk, says: &["RG4005", "53100"] },
     Fault {
         name: "another session has the pipeline's lock",
