@@ -11,10 +11,26 @@
 //! - `copied.sql`: what happens at the target once all rows are copied, such as new constraints.
 //! - `limits.toml`, `crumbs.toml`: settings in place of [`LIMITS`] and [`CRUMBS`]; `target.toml`:
 //!   further lines of `[target]`.
+//! - `expect.toml`: how the case is evaluated, which equal tables do not tell. Whatever else it names is an
+//!   error.
+//!
+//!   ```toml
+//!   # Of each statement of mapping.sql, in its order: what `regraft check` says of it. A case with one that
+//!   # is refused is checked, and does not run.
+//!   statements = ["streamed", "read", { refused = "RG3002" }]
+//!   # `while_copying` puts the steps of the load between the chunks of the copy, and the ledger has to say so.
+//!   overlap = true
+//!   # Where all statements are streamed: `regraft check --sample` leaves some rows of `source.sql` to the
+//!   # source, such as values that cannot be decided without it. As a rule it leaves none.
+//!   leaves = true
+//!   ```
 //!
 //! Each case is run four times, see [`Way`]: the same load meets the pipeline in batches of very
 //! different sizes. Cases of types are run between other servers too, see [`newest`] and [`upgrade`].
 //! Cases below `icu` need a server that is built with ICU.
+
+mod expect;
+mod overlap;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +38,8 @@ use std::time::Duration;
 use regraft_testkit::{Daemon, wait_until};
 use regraft_tests::{DEADLINE, Server, Site};
 use tokio_postgres::Client;
+
+use expect::Expect;
 
 /// Many chunks, although the tables are small.
 const LIMITS: &str = "[backfill]\nchunk_rows = 3\n";
@@ -53,6 +71,7 @@ struct Case {
     crumbs: Option<String>,
     target_lines: String,
     copied: String,
+    expect: Option<Expect>,
 }
 
 fn folder() -> PathBuf {
@@ -75,6 +94,7 @@ impl Case {
             crumbs: given("crumbs.toml"),
             target_lines: given("target.toml").unwrap_or_default(),
             copied: given("copied.sql").unwrap_or_default(),
+            expect: Expect::read(name, &folder().join(name)),
         }
     }
 
@@ -82,11 +102,16 @@ impl Case {
         let limits = match way {
             Way::Live | Way::Netted => self.limits.as_deref().unwrap_or(LIMITS),
             Way::Crumbs => self.crumbs.as_deref().unwrap_or(CRUMBS),
+            Way::Copied if self.overlaps() => overlap::SLOW_GRAINS,
             Way::Copied => GRAINS,
         };
         let lines = (limits, self.target_lines.as_str());
         let source = [self.source.as_str()];
         Site::between(servers, name, lines, &source, &self.target, &self.mapping).await
+    }
+
+    fn overlaps(&self) -> bool {
+        self.expect.as_ref().is_some_and(|expect| expect.overlap)
     }
 }
 
@@ -124,6 +149,15 @@ async fn run_between(servers: (Server, Server), name: &str, way: Way) {
     let site_name = format!("{name}_{way:?}{upgrade}").to_lowercase();
     let case = Case::read(name, &site_name);
     let site = case.site(servers, &site_name, way).await;
+    // The same for all ways, which cost enough without it.
+    if way == Way::Live
+        && let Some(expect) = &case.expect
+    {
+        expect.assert_checked(name, &site).await;
+        if expect.refuses() {
+            return;
+        }
+    }
     let source = site.at_source().await;
     let copied = async || site.at_target().await.batch_execute(&case.copied).await.unwrap();
     if way != Way::Copied {
@@ -153,10 +187,19 @@ async fn run_between(servers: (Server, Server), name: &str, way: Way) {
         Way::Copied => {
             let mut daemon = site.run();
             registered(&site, &mut daemon).await;
-            for step in case.load.iter().chain(&case.offline) {
-                execute(&source, step).await;
+            let steps = case.load.iter().chain(&case.offline);
+            let mut first = None;
+            if case.overlaps() {
+                first = overlap::between_chunks(&site, steps).await;
+            } else {
+                for step in steps {
+                    execute(&source, step).await;
+                }
             }
             settle(&site, &mut daemon, 0).await;
+            if let Some(first) = first {
+                first.assert_between_chunks(name, &site.at_target().await).await;
+            }
             stop(&mut daemon).await;
             copied().await;
         }
@@ -263,13 +306,19 @@ macro_rules! cases {
 
 #[test]
 fn every_folder_is_listed() {
-    let mut listed = [LISTED, icu::LISTED, newest::LISTED].concat();
+    let mut listed = [LISTED, icu::LISTED, newest::LISTED, &["refused"]].concat();
     listed.sort_unstable();
     let entries = std::fs::read_dir(folder()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut found: Vec<_> = names.collect();
     found.sort_unstable();
     assert_eq!(found, listed);
+}
+
+/// There is nothing to copy or to stream.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused() {
+    run("refused", Way::Live).await;
 }
 
 cases! {
