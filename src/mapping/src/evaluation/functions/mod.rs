@@ -1,0 +1,249 @@
+//! PostgreSQL's functions that are evaluated here.
+
+pub(crate) mod array;
+pub(crate) mod array_search;
+pub(crate) mod bytes;
+pub(crate) mod calendar;
+pub(crate) mod cast;
+pub(crate) mod digest;
+pub(crate) mod encoding;
+pub(crate) mod fields;
+pub(crate) mod format;
+pub(crate) mod from_text;
+pub(crate) mod hash;
+pub(crate) mod json;
+pub(crate) mod json_build;
+pub(crate) mod json_edit;
+pub(crate) mod json_raw;
+pub(crate) mod jsonpath;
+pub(crate) mod number;
+pub(crate) mod number_format;
+pub(crate) mod regex;
+pub(crate) mod series;
+pub(crate) mod set;
+pub(crate) mod text;
+pub(crate) mod to_char;
+pub(crate) mod variadic;
+
+use crate::evaluation::expr::Run;
+use crate::front::syntax::Stop;
+use crate::front::syntax::parser::{later, volatile};
+use crate::values::types::Type;
+
+/// One function with the types of its arguments.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) arguments: &'static [Type],
+    pub(crate) result: Type,
+    /// NULL when any argument is NULL.
+    pub(crate) strict: bool,
+    pub(crate) run: Run,
+}
+
+/// The result type of a function that PostgreSQL has and that is not evaluated here. It stands in the
+/// tables where another one of the same name would be chosen in its place.
+pub(crate) const REFUSED: Type = Type::Other(0);
+
+const TABLES: &[&[Entry]] = &[
+    number::ENTRIES,
+    text::ENTRIES,
+    bytes::ENTRIES,
+    json::ENTRIES,
+    json_edit::ENTRIES,
+    json_raw::ENTRIES,
+    calendar::ENTRIES,
+    fields::ENTRIES,
+    hash::ENTRIES,
+    number_format::ENTRIES,
+    from_text::ENTRIES,
+];
+
+/// Functions that came with a version of PostgreSQL, as `server_version_num`.
+const SINCE: &[(&str, u32)] = &[("crc32", 180_000), ("crc32c", 180_000)];
+
+/// True when a server of this version has the function.
+pub(crate) fn is_known_to(name: &str, server_version: u32) -> bool {
+    SINCE.iter().all(|(newer, since)| *newer != name || server_version >= *since)
+}
+
+/// All functions that are known here, those to be refused among them.
+pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
+    TABLES.iter().copied().flatten()
+}
+
+/// The function that PostgreSQL means by a name and argument types, `None` when it is not known
+/// here or not certain. `None` among the types is a literal without a type.
+///
+/// <https://www.postgresql.org/docs/current/typeconv-func.html>
+pub(crate) fn select(name: &str, kinds: &[Option<Type>]) -> Option<&'static Entry> {
+    // An untyped literal beside FROM is a pattern to PostgreSQL, not a position.
+    if name == "substring" && kinds.get(1) == Some(&None) {
+        return None;
+    }
+    let named = entries().filter(|entry| entry.name == name);
+    best(named, |entry| entry.arguments, kinds).filter(|entry| entry.result != REFUSED)
+}
+
+/// The one among candidates whose argument types fit best, if it is one.
+pub(crate) fn best<C: Copy>(
+    candidates: impl Iterator<Item = C>,
+    arguments: impl Fn(C) -> &'static [Type],
+    kinds: &[Option<Type>],
+) -> Option<C> {
+    let mut best: Option<(usize, C)> = None;
+    let mut tie = false;
+    for candidate in candidates.filter(|candidate| arguments(*candidate).len() == kinds.len()) {
+        let Some(score) = score(arguments(candidate), kinds) else { continue };
+        match best {
+            Some((other, _)) if other > score => {}
+            Some((other, _)) if other == score => tie = true,
+            _ => {
+                best = Some((score, candidate));
+                tie = false;
+            }
+        }
+    }
+    best.filter(|_| !tie).map(|(_, candidate)| candidate)
+}
+
+/// How well types fit: exact matches first, then arguments of a preferred type.
+fn score(wanted: &[Type], given: &[Option<Type>]) -> Option<usize> {
+    let mut score = 0;
+    for (wanted, given) in wanted.iter().zip(given) {
+        let Some(given) = given else {
+            // A literal without a type is a string where a string will do.
+            score += usize::from(*wanted == Type::Text);
+            continue;
+        };
+        if wanted == given {
+            score += 100;
+        } else if !cast::implicit(*given, *wanted) {
+            return None;
+        } else if matches!(wanted, Type::Text | Type::Float8 | Type::Timestamptz | Type::Interval) {
+            score += 1;
+        }
+    }
+    Some(score)
+}
+
+pub(crate) const VOLATILE: &[&str] = &[
+    "clock_timestamp",
+    "currval",
+    "current_database",
+    "current_query",
+    "current_schema",
+    "current_schemas",
+    "current_setting",
+    "gen_random_bytes",
+    "gen_random_uuid",
+    "inet_client_addr",
+    "inet_server_addr",
+    "lastval",
+    "nextval",
+    "now",
+    "pg_backend_pid",
+    "pg_current_wal_lsn",
+    "pg_current_xact_id",
+    "pg_sleep",
+    "random",
+    "random_normal",
+    "set_config",
+    "setval",
+    "statement_timestamp",
+    "timeofday",
+    "transaction_timestamp",
+    "txid_current",
+    "uuidv4",
+    "uuidv7",
+    "uuid_generate_v1",
+    "uuid_generate_v1mc",
+    "uuid_generate_v4",
+    "version",
+];
+
+const AGGREGATES: &[&str] = &[
+    "any_value",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "every",
+    "json_agg",
+    "json_object_agg",
+    "jsonb_agg",
+    "jsonb_object_agg",
+    "max",
+    "min",
+    "mode",
+    "percentile_cont",
+    "percentile_disc",
+    "range_agg",
+    "regr_count",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var_pop",
+    "var_samp",
+    "variance",
+    "xmlagg",
+];
+
+const WINDOWS: &[&str] = &[
+    "cume_dist",
+    "dense_rank",
+    "first_value",
+    "lag",
+    "last_value",
+    "lead",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "rank",
+    "row_number",
+];
+
+pub(crate) const SETS: &[&str] = &[
+    "generate_series",
+    "generate_subscripts",
+    "json_array_elements",
+    "json_array_elements_text",
+    "json_each",
+    "json_each_text",
+    "json_object_keys",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_each",
+    "jsonb_each_text",
+    "jsonb_object_keys",
+    "jsonb_path_query",
+    "regexp_matches",
+    "regexp_split_to_table",
+    "string_to_table",
+    "unnest",
+];
+
+/// Refuses the kinds of function that have no value of their own for one row.
+pub(crate) fn refuse_kind(name: &str, at: usize) -> Result<(), Stop> {
+    if VOLATILE.contains(&name) {
+        return Err(volatile(at, &format!("{name}()")));
+    }
+    if AGGREGATES.contains(&name) {
+        return Err(later(at, &format!("the aggregate {name}()")));
+    }
+    if WINDOWS.contains(&name) {
+        return Err(later(at, &format!("the window function {name}()")));
+    }
+    if SETS.contains(&name) {
+        return Err(later(at, &format!("the set-returning function {name}() in an expression"))
+            .remedy(format!("write it in FROM: CROSS JOIN LATERAL {name}(…) AS alias")));
+    }
+    Ok(())
+}
