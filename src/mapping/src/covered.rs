@@ -4,7 +4,7 @@
 use regraft_core::{Column, Oid, TableName};
 
 use crate::evaluation::functions;
-use crate::evaluation::mapper::compile;
+use crate::front::resolve::compile;
 use crate::front::statement::parse;
 use crate::values::types::{PLAIN, Settings, SourceTable, Type, TypeKind, TypeNames, UserType};
 

@@ -17,10 +17,10 @@ mod front;
 mod values;
 
 pub use covered::{Covered, Form, covered, forms, from_forms, set_functions, sql_name};
-pub use evaluation::mapper::{CompiledMapper, compile};
+pub use evaluation::mapper::CompiledMapper;
 pub use front::named::NamedMapper;
 pub use front::read::{KeyedRead, Named};
-pub use front::resolve::Refusal;
+pub use front::resolve::{Refusal, compile};
 pub use front::statement::{Statement, TableRef, WRAPPED, parse, parse_each};
 pub use front::syntax::{Outline, outline};
 pub use front::trace::TraceComment;

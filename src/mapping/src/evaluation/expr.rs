@@ -1,67 +1,16 @@
 //! The typed form of an expression, and its evaluation.
 
-use std::cmp::Ordering;
-use std::fmt;
 use std::sync::Arc;
 
 use regraft_core::{Cell, Tuple};
 use smallvec::SmallVec;
 
-use crate::evaluation::functions::array::{self, ArrayOp, Element};
-use crate::evaluation::functions::array_search;
+use crate::evaluation::functions::array::{self, ArrayOp};
 use crate::evaluation::functions::cast::Cast;
-use crate::evaluation::functions::json;
+use crate::evaluation::functions::{Prepared, Run};
+use crate::evaluation::order::{Compare, Element, Order, compare};
 use crate::values::types::Type;
 use crate::values::value::{Evaluated, Fail, Value};
-
-/// A function over values; arguments may be taken out of the slice.
-pub(crate) type Run = for<'v> fn(&mut [Value<'v>]) -> Evaluated<'v>;
-
-/// A function with something that was made of its constant arguments when the mapping was compiled.
-/// It gives NULL for a NULL among the others.
-pub(crate) trait Prepared: fmt::Debug + Send + Sync {
-    /// The value for arguments that are not NULL.
-    fn run<'v>(&self, arguments: &mut [Value<'v>]) -> Evaluated<'v>;
-}
-
-/// What a comparison asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compare {
-    Less,
-    LessEqual,
-    Equal,
-    NotEqual,
-    GreaterEqual,
-    Greater,
-}
-
-impl Compare {
-    pub(crate) fn holds(self, order: Ordering) -> bool {
-        match self {
-            Compare::Less => order.is_lt(),
-            Compare::LessEqual => order.is_le(),
-            Compare::Equal => order.is_eq(),
-            Compare::NotEqual => order.is_ne(),
-            Compare::GreaterEqual => order.is_ge(),
-            Compare::Greater => order.is_gt(),
-        }
-    }
-}
-
-/// How two values of one type are ordered.
-#[derive(Clone, Debug)]
-pub(crate) enum Order {
-    /// By the value itself; text by bytes.
-    Plain,
-    /// As `character`: trailing blanks do not count.
-    Blank,
-    /// By the place of the label.
-    Labels(Arc<[String]>),
-    /// jsonb, for equality only.
-    Json,
-    /// Arrays, for equality only.
-    Array(Arc<Element>),
-}
 
 #[derive(Clone, Debug)]
 pub(crate) enum Expr {
@@ -180,48 +129,6 @@ impl<'e> Env<'e> {
         // Outside the function's rows: only asked when a patch is tried.
         Err(Fail::Unchanged)
     }
-}
-
-/// Order of two values of one type that are not NULL.
-pub(crate) fn compare(
-    order: &Order,
-    left: &Value<'_>,
-    right: &Value<'_>,
-) -> Result<Ordering, Fail> {
-    Ok(match (left, right) {
-        (Value::Int(a), Value::Int(b)) => a.cmp(b),
-        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
-        (Value::Float(a), Value::Float(b)) => match (a.is_nan(), b.is_nan()) {
-            (true, true) => Ordering::Equal,
-            (true, false) => Ordering::Greater,
-            (false, true) => Ordering::Less,
-            (false, false) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
-        },
-        (Value::Numeric(a), Value::Numeric(b)) => a.compare(b),
-        (Value::Interval(a), Value::Interval(b)) => a.compare(*b),
-        (Value::Bytes(a), Value::Bytes(b)) => match order {
-            Order::Array(element) if array_search::equal(element, a, b)? => Ordering::Equal,
-            Order::Array(_) => Ordering::Less,
-            _ => a.cmp(b),
-        },
-        (Value::Text(a), Value::Text(b)) => match order {
-            Order::Plain | Order::Array(_) => a.as_bytes().cmp(b.as_bytes()),
-            Order::Blank => {
-                a.trim_end_matches(' ').as_bytes().cmp(b.trim_end_matches(' ').as_bytes())
-            }
-            Order::Labels(labels) => {
-                let place = |text: &str| labels.iter().position(|label| label == text);
-                match (place(a), place(b)) {
-                    (Some(a), Some(b)) => a.cmp(&b),
-                    _ if a == b => Ordering::Equal,
-                    // A label that was added after the mapping was compiled.
-                    _ => return Err(Fail::Doubt),
-                }
-            }
-            Order::Json => json::equality(a, b),
-        },
-        _ => return Err(Fail::Wire("two values of different types are compared")),
-    })
 }
 
 fn truth(value: &Value<'_>) -> Option<bool> {

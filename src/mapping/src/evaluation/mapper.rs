@@ -1,7 +1,6 @@
 //! The compiled SELECT: from a row image to output rows.
 
 use regraft_core::mapper::{Count, Input, Output};
-use regraft_core::row::{put_null, put_value};
 use regraft_core::{
     Cell, Code, Declaration, Error, Mapped, Mapper, Oid, Relation, Result, Rows, TableName, Tuple,
 };
@@ -9,112 +8,57 @@ use smallvec::SmallVec;
 
 use crate::evaluation::expr::{Env, Expr, Frame};
 use crate::evaluation::functions::set::SetFunction;
-use crate::evaluation::partial::Reads;
-use crate::front::resolve::{self, Plan, Refusal};
-use crate::front::statement::Statement;
-use crate::values::types::{Settings, SourceTable, Type, TypeNames, type_name};
+use crate::evaluation::plan::{Placed, Plan, ReadColumn, passes};
+use crate::values::types::{SourceTable, TypeNames, type_name};
 use crate::values::value::{Fail, Value};
 
-/// A column that the mapping reads.
-#[derive(Clone, Debug)]
-pub(crate) struct ReadColumn {
-    pub(crate) name: String,
-    pub(crate) oid: Oid,
-    pub(crate) kind: Type,
-    /// Part of the source table's key.
-    pub(crate) key: bool,
-}
-
-/// A condition or an output, with its place in the file.
-#[derive(Clone, Debug)]
-pub(crate) struct Placed {
-    pub(crate) expr: Expr,
-    pub(crate) kind: Type,
-    pub(crate) modifier: i32,
-    pub(crate) place: String,
-    pub(crate) reads: Reads,
-    /// SQL of the literal, when it is one that is not NULL.
-    pub(crate) literal: Option<String>,
-}
-
-/// One set-returning function of FROM, or VALUES.
-#[derive(Clone, Debug)]
-pub(crate) struct Level {
-    pub(crate) function: SetFunction,
-    pub(crate) inputs: Vec<Placed>,
-    pub(crate) ordinality: bool,
-    pub(crate) left: bool,
-    /// Number of its columns, the ordinality included.
-    pub(crate) width: usize,
-    /// Of the join; rows that fail it do not join.
-    pub(crate) condition: Option<Placed>,
-    /// Parts of WHERE that can be decided once this function's row is known.
-    pub(crate) filters: Vec<Placed>,
-}
-
-/// A SELECT over one table, compiled: see [`compile`].
+/// A SELECT over one table, compiled: see [`crate::compile()`].
 #[derive(Clone, Debug)]
 pub struct CompiledMapper {
     table: TableName,
     types: TypeNames,
     place: String,
-    columns: Vec<ReadColumn>,
+    plan: Plan,
     /// For each column that is read, its index in the images to come.
     index: Vec<usize>,
     version: String,
     /// Target columns, if the statement lists them.
     names: Vec<String>,
-    /// Parts of WHERE over the table's own columns.
-    pub(crate) filters: Vec<Placed>,
-    pub(crate) levels: Vec<Level>,
-    pub(crate) outputs: Vec<Placed>,
-}
-
-/// Compiles the SELECT of a statement over `table`.
-///
-/// # Errors
-/// A [`Refusal`] with line and column when some part of it is not certain to give what PostgreSQL
-/// gives, or is wrong.
-pub fn compile(
-    statement: &Statement,
-    table: &SourceTable,
-    settings: &Settings,
-) -> Result<CompiledMapper, Refusal> {
-    let Plan { columns, filters, levels, outputs } = resolve::plan(statement, table, settings)?;
-    let index = columns
-        .iter()
-        .map(|read| table.columns.iter().position(|column| column.name == read.name).unwrap_or(0))
-        .collect();
-    Ok(CompiledMapper {
-        table: table.name.clone(),
-        types: table.types.clone(),
-        place: statement.place(),
-        columns,
-        index,
-        version: statement.fingerprint(),
-        names: statement.columns().unwrap_or_default().to_vec(),
-        filters,
-        levels,
-        outputs,
-    })
 }
 
 impl CompiledMapper {
+    /// What runs `plan`, which was made of the statement at `place` over `table`. `version` tells it from
+    /// others, and `names` are the target columns that the statement lists.
+    pub(crate) fn new(
+        plan: Plan,
+        table: &SourceTable,
+        place: String,
+        version: String,
+        names: Vec<String>,
+    ) -> Self {
+        let place_of = |read: &ReadColumn| table.columns.iter().position(|c| c.name == read.name);
+        let index = plan.columns.iter().map(|read| place_of(read).unwrap_or(0)).collect();
+        let (table, types) = (table.name.clone(), table.types.clone());
+        Self { table, types, place, plan, index, version, names }
+    }
+
     /// The type of each output column as PostgreSQL describes it (a domain as what it is based on).
     /// To be compared with what the source says when it prepares the SELECT.
     pub fn output_types(&self) -> Vec<Oid> {
-        self.outputs.iter().map(|output| output.kind.oid()).collect()
+        self.plan.outputs.iter().map(|output| output.kind.oid()).collect()
     }
 
     /// The type modifier of each output column; -1 for none.
     pub fn output_modifiers(&self) -> Vec<i32> {
-        self.outputs.iter().map(|output| output.modifier).collect()
+        self.plan.outputs.iter().map(|output| output.modifier).collect()
     }
 
     /// The source column that an output copies.
     fn copied(&self, output: &Placed) -> Option<&ReadColumn> {
         match output.expr {
-            Expr::Column { slot, .. } => self.columns.get(slot).filter(|c| c.kind == output.kind),
+            Expr::Column { slot, .. } => {
+                self.plan.columns.get(slot).filter(|c| c.kind == output.kind)
+            }
             _ => None,
         }
     }
@@ -122,7 +66,7 @@ impl CompiledMapper {
     /// Outputs that are literals other than NULL: the output's index and the literal's SQL.
     pub fn constants(&self) -> Vec<(usize, String)> {
         let literal = |(i, output): (usize, &Placed)| Some((i, output.literal.clone()?));
-        self.outputs.iter().enumerate().filter_map(literal).collect()
+        self.plan.outputs.iter().enumerate().filter_map(literal).collect()
     }
 
     /// The error for a failed expression at `place`. It holds no values of the row.
@@ -157,7 +101,7 @@ impl CompiledMapper {
 
     /// Appends the rows of one image.
     fn rows<'m>(&'m self, env: &Env<'_>, out: &mut Rows) -> Outcome<'m> {
-        if !passes(&self.filters, env)? {
+        if !passes(&self.plan.filters, env)? {
             return Ok(());
         }
         self.level(0, env, out)
@@ -166,7 +110,7 @@ impl CompiledMapper {
     /// Runs lateral function number `number` and all further ones, or writes the row when there are
     /// no more.
     fn level<'m>(&'m self, number: usize, env: &Env<'_>, out: &mut Rows) -> Outcome<'m> {
-        let Some(level) = self.levels.get(number) else { return self.row(env, out) };
+        let Some(level) = self.plan.levels.get(number) else { return self.row(env, out) };
         let mut inputs: SmallVec<[Value<'_>; 4]> = SmallVec::new();
         for input in &level.inputs {
             inputs.push(input.expr.eval(env).map_err(|fail| {
@@ -222,7 +166,7 @@ impl CompiledMapper {
     }
 
     fn row<'m>(&'m self, env: &Env<'_>, out: &mut Rows) -> Outcome<'m> {
-        for output in &self.outputs {
+        for output in &self.plan.outputs {
             output.write(env, out.buffer()).map_err(|fail| (output.place.as_str(), fail))?;
         }
         out.end_row();
@@ -233,54 +177,10 @@ impl CompiledMapper {
     fn lacks(&self, image: &Tuple) -> bool {
         image.has_unchanged() && self.index.iter().any(|i| image.get(*i) == Some(Cell::Unchanged))
     }
-
-    /// Columns that read the same as before the change: those that came without their value, and
-    /// the key, whose change the stream reports apart.
-    pub(crate) fn is_stable(&self, slot: usize, env: &Env<'_>) -> bool {
-        self.is_key(slot) || matches!(env.cell(slot), Ok(Cell::Unchanged))
-    }
-
-    pub(crate) fn is_key(&self, slot: usize) -> bool {
-        self.columns.get(slot).is_some_and(|column| column.key)
-    }
 }
 
 /// A step that may fail, with the place of the expression that did.
 pub(crate) type Outcome<'m> = Result<(), (&'m str, Fail)>;
-
-/// True when every condition is true. One that is false wins over one that fails: PostgreSQL is free
-/// to ask in either order.
-pub(crate) fn passes<'m>(conditions: &'m [Placed], env: &Env<'_>) -> Result<bool, (&'m str, Fail)> {
-    let mut failed = None;
-    for condition in conditions {
-        match condition.expr.eval(env) {
-            Ok(Value::Bool(true)) => {}
-            Ok(_) => return Ok(false),
-            Err(fail) => failed = failed.or(Some((condition.place.as_str(), fail))),
-        }
-    }
-    failed.map_or(Ok(true), Err)
-}
-
-impl Placed {
-    /// Appends the cell of an output. A plain column is copied as it came.
-    pub(crate) fn write(&self, env: &Env<'_>, out: &mut Vec<u8>) -> Result<(), Fail> {
-        if let Expr::Column { slot, kind } = self.expr
-            && (kind == self.kind || (kind.is_textual() && self.kind.is_textual()))
-        {
-            match env.cell(slot)? {
-                Cell::Binary(bytes) => put_value(out, bytes),
-                Cell::Text(bytes) if kind.comes_as_text() => put_value(out, bytes),
-                Cell::Text(_) => return Err(Fail::Wire("a value came in text format")),
-                Cell::Null => put_null(out),
-                Cell::Unchanged => return Err(Fail::Unchanged),
-            }
-            return Ok(());
-        }
-        self.expr.eval(env)?.encode(self.kind, out);
-        Ok(())
-    }
-}
 
 impl Mapper for CompiledMapper {
     fn declaration(&self) -> Declaration {
@@ -295,9 +195,9 @@ impl Mapper for CompiledMapper {
         };
         Declaration {
             version: self.version.clone(),
-            reads: self.columns.iter().map(|c| Input::of(&c.name, c.oid)).collect(),
-            outputs: self.outputs.iter().enumerate().map(output).collect(),
-            rows: match (self.levels.is_empty(), self.filters.is_empty()) {
+            reads: self.plan.columns.iter().map(|c| Input::of(&c.name, c.oid)).collect(),
+            outputs: self.plan.outputs.iter().enumerate().map(output).collect(),
+            rows: match (self.plan.levels.is_empty(), self.plan.filters.is_empty()) {
                 (true, true) => Count::One,
                 (true, false) => Count::AtMostOne,
                 (false, _) => Count::Any,
@@ -314,8 +214,8 @@ impl Mapper for CompiledMapper {
                      else with --recopy {table}"
             ))
         };
-        let mut index = Vec::with_capacity(self.columns.len());
-        for column in &self.columns {
+        let mut index = Vec::with_capacity(self.plan.columns.len());
+        for column in &self.plan.columns {
             let Some(found) = relation.column(&column.name) else {
                 return Err(changed(format!(
                     "the change stream has no column \"{}\" of {table} any more, which the mapping \
@@ -345,7 +245,7 @@ impl Mapper for CompiledMapper {
         if outcome.is_err() {
             out.truncate(before);
             if self.lacks(image) {
-                return Ok(self.partial(&env));
+                return Ok(self.plan.partial(&env));
             }
         }
         let count = out.len() - before;

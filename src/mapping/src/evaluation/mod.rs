@@ -4,5 +4,7 @@ pub(crate) mod expr;
 pub(crate) mod functions;
 pub(crate) mod jsonpath;
 pub(crate) mod mapper;
+pub(crate) mod order;
 pub(crate) mod partial;
+pub(crate) mod plan;
 pub(crate) mod regex;

@@ -1,33 +1,12 @@
 //! Images that lack values: what can still be said of the contribution.
 
-use regraft_core::Mapped;
 use regraft_core::mapper::Patch;
+use regraft_core::{Cell, Mapped};
 
-use crate::evaluation::expr::{Env, Expr};
-use crate::evaluation::mapper::{CompiledMapper, Placed, passes};
+use crate::evaluation::expr::Env;
+use crate::evaluation::plan::{Placed, Plan, passes};
 
-/// What an expression reads.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Reads {
-    pub(crate) slots: Vec<usize>,
-    pub(crate) levels: Vec<usize>,
-}
-
-impl Reads {
-    pub(crate) fn of(expr: &Expr) -> Self {
-        let mut reads = Reads::default();
-        expr.walk(&mut |part| match part {
-            Expr::Column { slot, .. } if !reads.slots.contains(slot) => reads.slots.push(*slot),
-            Expr::Lateral { level, .. } if !reads.levels.contains(level) => {
-                reads.levels.push(*level)
-            }
-            _ => {}
-        });
-        reads
-    }
-}
-
-impl CompiledMapper {
+impl Plan {
     /// The answer for an image that lacks values which the mapping needs.
     ///
     /// A patch is right only when the contribution has the rows that it had before. So every part of
@@ -79,5 +58,15 @@ impl CompiledMapper {
                 let inputs = self.levels.get(*level).map(|level| &level.inputs);
                 inputs.is_some_and(|inputs| inputs.iter().all(|input| self.stays(input, env)))
             })
+    }
+
+    /// Columns that read the same as before the change: those that came without their value, and
+    /// the key, whose change the stream reports apart.
+    fn is_stable(&self, slot: usize, env: &Env<'_>) -> bool {
+        self.is_key(slot) || matches!(env.cell(slot), Ok(Cell::Unchanged))
+    }
+
+    fn is_key(&self, slot: usize) -> bool {
+        self.columns.get(slot).is_some_and(|column| column.key)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::array_search::{holds, position, remove, replace};
 use super::cast::Cast;
-use crate::evaluation::expr::{Compare, Order, compare};
+use crate::evaluation::order::{Compare, Element, Item, Order, compare};
 use crate::values::array::{Array, DIMENSIONS_MAX, Dimension, bounds, print};
 use crate::values::types::Type;
 use crate::values::value::{Evaluated, Fail, Value};
@@ -53,13 +53,6 @@ pub(crate) enum ArrayOp {
     Split,
 }
 
-/// The elements that an operation is about.
-#[derive(Clone, Debug)]
-pub(crate) struct Element {
-    pub(crate) kind: Type,
-    pub(crate) order: Order,
-}
-
 impl ArrayOp {
     /// NULL when any argument is NULL.
     pub(crate) fn is_strict(&self) -> bool {
@@ -84,8 +77,6 @@ pub(super) fn wrong() -> Fail {
     Fail::Wire("an array function got other types than it was compiled for")
 }
 
-pub(super) type Item<'a> = Option<Cow<'a, [u8]>>;
-
 pub(super) fn array<'a>(value: &'a Value<'_>) -> Result<Array<'a>, Fail> {
     match value {
         Value::Bytes(bytes) => Array::decode(bytes),
@@ -106,35 +97,6 @@ fn int(value: &Value<'_>) -> Result<i64, Fail> {
 }
 
 impl Element {
-    pub(super) fn wire(&self, value: &Value<'_>) -> Item<'static> {
-        if value.is_null() {
-            return None;
-        }
-        let mut cell = Vec::new();
-        value.encode(self.kind, &mut cell);
-        Some(Cow::Owned(cell.split_off(4.min(cell.len()))))
-    }
-
-    pub(super) fn value<'a>(&self, item: &'a Item<'_>) -> Evaluated<'a> {
-        match item {
-            None => Ok(Value::Null),
-            Some(bytes) => Value::from_binary(self.kind, bytes),
-        }
-    }
-
-    pub(super) fn done<'v>(&self, array: &Array<'_>) -> Value<'v> {
-        Value::Bytes(Cow::Owned(array.encode(self.kind.oid())))
-    }
-
-    /// True when both are NULL, or equal.
-    pub(super) fn same(&self, item: &Item<'_>, wanted: &Value<'_>) -> Result<bool, Fail> {
-        match (item, wanted) {
-            (None, Value::Null) => Ok(true),
-            (None, _) | (_, Value::Null) => Ok(false),
-            _ => Ok(compare(&self.order, &self.value(item)?, wanted)?.is_eq()),
-        }
-    }
-
     fn text<'a>(
         &self,
         item: &'a Item<'_>,

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::array::{Element, Item, array, wrong};
+use super::array::{array, wrong};
+use crate::evaluation::order::{Element, Item};
 use crate::values::array::Array;
 use crate::values::types::Type;
 use crate::values::value::{Evaluated, Fail, Value};
@@ -106,19 +107,4 @@ pub(super) fn holds(element: &Element, array: &Array<'_>, wanted: &Item<'_>) -> 
         }
     }
     Ok(false)
-}
-
-/// Equality of two arrays: bounds and elements.
-pub(crate) fn equal(element: &Element, a: &[u8], b: &[u8]) -> Result<bool, Fail> {
-    let (a, b) = (Array::decode(a)?, Array::decode(b)?);
-    if a.dimensions != b.dimensions {
-        return Ok(false);
-    }
-    for (left, right) in a.items.iter().zip(&b.items) {
-        let right = element.value(right)?;
-        if !element.same(left, &right)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use sha2::Digest as _;
 
-use super::Entry;
 use super::digest::md5;
 use super::encoding::Form;
-use crate::evaluation::expr::Run;
+use super::{Entry, Run};
 use crate::values::types::Type;
 use crate::values::types::Type::{Bytea, Int4, Text};
 use crate::values::value::{Evaluated, Fail, Value};

@@ -1,8 +1,7 @@
 //! Making dates and times, and arithmetic with them.
 
-use super::Entry;
 use super::to_char::to_char;
-use crate::evaluation::expr::Run;
+use super::{Entry, Run};
 use crate::values::datetime::{
     DATE_HIGH, DATE_LOW, END, EPOCH, FIRST, civil_from_days, days_from_civil, days_in_month,
 };

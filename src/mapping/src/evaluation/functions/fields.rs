@@ -1,7 +1,6 @@
 //! date_trunc, date_part and extract.
 
-use super::Entry;
-use crate::evaluation::expr::Run;
+use super::{Entry, Run};
 use crate::values::datetime::{
     DATE_HIGH, DATE_LOW, END, EPOCH, FIRST, civil_from_days, days_from_civil,
 };

@@ -1,8 +1,7 @@
 //! PostgreSQL's hash functions (`hashfn.c`, `hashfunc.c`) as servers of little-endian machines compute
 //! them, and checksums.
 
-use super::Entry;
-use crate::evaluation::expr::Run;
+use super::{Entry, Run};
 use crate::values::types::Type;
 use crate::values::types::Type::{
     Bpchar, Bytea, Float4, Float8, Int2, Int4, Int8, Text, Time, Timestamp, Uuid,

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use crate::evaluation::functions::Entry;
-pub(crate) use crate::values::jsonb::equality;
 use crate::values::jsonb::{Kind, as_text, kind, parts, string_content, unescape};
 use crate::values::types::Type;
 use crate::values::value::{Evaluated, Fail, Value};

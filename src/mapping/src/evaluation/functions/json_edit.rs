@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
+use super::Run;
 use super::json::{elements, index_of};
 use super::json_build::{Writer, object, raw_key};
-use crate::evaluation::expr::Run;
 use crate::evaluation::functions::Entry;
 use crate::values::jsonb::{Kind, equality, kind, parts, string_content, unescape};
 use crate::values::types::Type;

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::Run;
 use super::json::{elements, index_of};
-use crate::evaluation::expr::Run;
 use crate::evaluation::functions::Entry;
 use crate::values::jsonb::{code_unit, pair, string_end, unescape};
 use crate::values::types::Type;

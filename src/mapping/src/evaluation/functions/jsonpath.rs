@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::evaluation::expr::Prepared;
+use super::Prepared;
 use crate::evaluation::jsonpath::Path;
 use crate::values::types::Type;
 use crate::values::value::{Evaluated, Fail, Value};

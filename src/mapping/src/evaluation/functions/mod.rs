@@ -25,10 +25,20 @@ pub(crate) mod text;
 pub(crate) mod to_char;
 pub(crate) mod variadic;
 
-use crate::evaluation::expr::Run;
-use crate::front::syntax::Stop;
-use crate::front::syntax::parser::{later, volatile};
+use std::fmt;
+
 use crate::values::types::Type;
+use crate::values::value::{Evaluated, Value};
+
+/// A function over values; arguments may be taken out of the slice.
+pub(crate) type Run = for<'v> fn(&mut [Value<'v>]) -> Evaluated<'v>;
+
+/// A function with something that was made of its constant arguments when the mapping was compiled.
+/// It gives NULL for a NULL among the others.
+pub(crate) trait Prepared: fmt::Debug + Send + Sync {
+    /// The value for arguments that are not NULL.
+    fn run<'v>(&self, arguments: &mut [Value<'v>]) -> Evaluated<'v>;
+}
 
 /// One function with the types of its arguments.
 #[derive(Debug)]
@@ -162,7 +172,7 @@ pub(crate) const VOLATILE: &[&str] = &[
     "version",
 ];
 
-const AGGREGATES: &[&str] = &[
+pub(crate) const AGGREGATES: &[&str] = &[
     "any_value",
     "array_agg",
     "avg",
@@ -196,7 +206,7 @@ const AGGREGATES: &[&str] = &[
     "xmlagg",
 ];
 
-const WINDOWS: &[&str] = &[
+pub(crate) const WINDOWS: &[&str] = &[
     "cume_dist",
     "dense_rank",
     "first_value",
@@ -229,21 +239,3 @@ pub(crate) const SETS: &[&str] = &[
     "string_to_table",
     "unnest",
 ];
-
-/// Refuses the kinds of function that have no value of their own for one row.
-pub(crate) fn refuse_kind(name: &str, at: usize) -> Result<(), Stop> {
-    if VOLATILE.contains(&name) {
-        return Err(volatile(at, &format!("{name}()")));
-    }
-    if AGGREGATES.contains(&name) {
-        return Err(later(at, &format!("the aggregate {name}()")));
-    }
-    if WINDOWS.contains(&name) {
-        return Err(later(at, &format!("the window function {name}()")));
-    }
-    if SETS.contains(&name) {
-        return Err(later(at, &format!("the set-returning function {name}() in an expression"))
-            .remedy(format!("write it in FROM: CROSS JOIN LATERAL {name}(…) AS alias")));
-    }
-    Ok(())
-}

@@ -1,8 +1,7 @@
 //! Arithmetic.
 
 use super::cast::integer;
-use super::{Entry, REFUSED};
-use crate::evaluation::expr::Run;
+use super::{Entry, REFUSED, Run};
 use crate::values::numeric::{Numeric, Overflow};
 use crate::values::types::Type;
 use crate::values::value::{Evaluated, Fail, Value};

@@ -1,7 +1,6 @@
 //! to_char over integers and numeric, for formats of digits, group commas and a decimal point.
 
-use super::{Entry, REFUSED};
-use crate::evaluation::expr::Run;
+use super::{Entry, REFUSED, Run};
 use crate::values::numeric::Numeric;
 use crate::values::types::Type;
 use crate::values::types::Type::{Float4, Float8, Int4, Int8, Text};

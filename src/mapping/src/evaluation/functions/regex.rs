@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::array::Element;
-use crate::evaluation::expr::{Order, Prepared};
+use super::Prepared;
+use crate::evaluation::order::{Element, Order};
 use crate::evaluation::regex::{Pattern, Span};
 use crate::values::array::Array;
 use crate::values::types::Type;

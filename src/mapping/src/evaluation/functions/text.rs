@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use super::bytes::overlaid;
 use super::digest::md5;
-use super::{Entry, REFUSED};
-use crate::evaluation::expr::Run;
+use super::{Entry, REFUSED, Run};
 use crate::values::types::Type;
 use crate::values::types::Type::{Bool, Bpchar, Bytea, Int4, Text};
 use crate::values::value::{Evaluated, Fail, Value};

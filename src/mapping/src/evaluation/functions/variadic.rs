@@ -1,6 +1,6 @@
 //! Functions that take any number of arguments.
 
-use crate::evaluation::expr::Run;
+use super::Run;
 use crate::evaluation::functions::{format, json, json_build, json_raw, text};
 use crate::values::types::Type;
 use crate::values::value::{Evaluated, Value};

@@ -6,9 +6,10 @@ use smallvec::SmallVec;
 
 use super::expression::{Resolved, later};
 use super::scope::Scope;
-use crate::evaluation::expr::{Compare, Expr, Order};
-use crate::evaluation::functions::array::{ArrayOp, Element};
+use crate::evaluation::expr::Expr;
+use crate::evaluation::functions::array::ArrayOp;
 use crate::evaluation::functions::cast::{Cast, implicit};
+use crate::evaluation::order::{Compare, Element, Order};
 use crate::front::syntax::Stop;
 use crate::front::syntax::ast::{Ast, Index, Node};
 use crate::values::array::{self, Array, Dimension};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::expression::{Resolved, later};
 use super::scope::Scope;
-use crate::evaluation::expr::{Expr, Run};
+use crate::evaluation::expr::Expr;
+use crate::evaluation::functions::Run;
 use crate::evaluation::functions::jsonpath::{self, Query};
 use crate::evaluation::functions::{json, json_edit, json_raw};
 use crate::evaluation::jsonpath::Path;

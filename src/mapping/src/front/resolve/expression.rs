@@ -3,12 +3,14 @@
 use regraft_core::sql::quote;
 
 use super::scope::Scope;
-use crate::evaluation::expr::{Compare, Expr};
+use crate::evaluation::expr::Expr;
 use crate::evaluation::functions;
 use crate::evaluation::functions::cast::Cast;
+use crate::evaluation::order::Compare;
 use crate::front::syntax::Stop;
 use crate::front::syntax::ast::{Ast, Node, Test, TypeRef};
 pub(crate) use crate::front::syntax::parser::later;
+use crate::front::syntax::parser::volatile;
 use crate::values::numeric::Numeric;
 use crate::values::types::{Type, TypeKind};
 use crate::values::value::Value;
@@ -181,7 +183,7 @@ impl Scope<'_> {
             };
         }
         let run = match kind {
-            Type::Interval => Some(functions::calendar::negated as crate::evaluation::expr::Run),
+            Type::Interval => Some(functions::calendar::negated as functions::Run),
             _ => functions::number::negation(kind),
         };
         let Some(run) = run else {
@@ -318,7 +320,7 @@ impl Scope<'_> {
     }
 
     fn call(&mut self, name: &str, arguments: &[Node], at: usize) -> Found {
-        functions::refuse_kind(name, at)?;
+        refuse_kind(name, at)?;
         let mut list = Vec::new();
         for node in arguments {
             list.push(self.resolve(node)?);
@@ -445,6 +447,24 @@ impl Scope<'_> {
         }
         Ok(Resolved { modifier, at, ..result })
     }
+}
+
+/// Refuses the kinds of function that have no value of their own for one row.
+fn refuse_kind(name: &str, at: usize) -> Result<(), Stop> {
+    if functions::VOLATILE.contains(&name) {
+        return Err(volatile(at, &format!("{name}()")));
+    }
+    if functions::AGGREGATES.contains(&name) {
+        return Err(later(at, &format!("the aggregate {name}()")));
+    }
+    if functions::WINDOWS.contains(&name) {
+        return Err(later(at, &format!("the window function {name}()")));
+    }
+    if functions::SETS.contains(&name) {
+        return Err(later(at, &format!("the set-returning function {name}() in an expression"))
+            .remedy(format!("write it in FROM: CROSS JOIN LATERAL {name}(…) AS alias")));
+    }
+    Ok(())
 }
 
 /// The modifier that all values share, or none.

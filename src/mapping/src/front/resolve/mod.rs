@@ -15,8 +15,8 @@ use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Error};
 
 use crate::evaluation::expr::Expr;
-use crate::evaluation::mapper::{Level, Placed, ReadColumn};
-use crate::evaluation::partial::Reads;
+use crate::evaluation::mapper::CompiledMapper;
+use crate::evaluation::plan::{Level, Placed, Plan, Reads};
 use crate::front::statement::Statement;
 use crate::front::syntax::ast::{Ast, Item, Lateral, Node, Select};
 use crate::front::syntax::select::select;
@@ -52,20 +52,22 @@ impl Refusal {
 const REMEDY: &str = "write it with columns, literals, casts, operators and functions that can be streamed, \
                       or compute it in the target";
 
-/// The parts of a compiled SELECT.
-pub(crate) struct Plan {
-    pub(crate) columns: Vec<ReadColumn>,
-    pub(crate) filters: Vec<Placed>,
-    pub(crate) levels: Vec<Level>,
-    pub(crate) outputs: Vec<Placed>,
-}
-
-/// Compiles the SELECT of `statement` over `table`.
-pub(crate) fn plan(
+/// Compiles the SELECT of a statement over `table`.
+///
+/// # Errors
+/// A [`Refusal`] with line and column when some part of it is not certain to give what PostgreSQL
+/// gives, or is wrong.
+pub fn compile(
     statement: &Statement,
     table: &SourceTable,
     settings: &Settings,
-) -> Result<Plan, Refusal> {
+) -> Result<CompiledMapper, Refusal> {
+    let plan = plan(statement, table, settings)?;
+    let names = statement.columns().unwrap_or_default().to_vec();
+    Ok(CompiledMapper::new(plan, table, statement.place(), statement.fingerprint(), names))
+}
+
+fn plan(statement: &Statement, table: &SourceTable, settings: &Settings) -> Result<Plan, Refusal> {
     let resolved = select(statement.select_tokens()).and_then(|select| {
         Planner { statement, scope: Scope::new(table, settings, &select)? }.plan(&select)
     });

@@ -3,11 +3,13 @@
 use super::expression::{Resolved, later};
 use super::is_null_constant;
 use super::scope::Scope;
-use crate::evaluation::expr::{Compare, Expr, Order, Run};
+use crate::evaluation::expr::Expr;
+use crate::evaluation::functions::Run;
 use crate::evaluation::functions::{
     self, Entry, bytes, calendar, cast::implicit, fields, from_text, number, number_format, text,
     to_char, variadic,
 };
+use crate::evaluation::order::{Compare, Order};
 use crate::front::syntax::Stop;
 use crate::front::syntax::ast::Node;
 use crate::values::types::Type;

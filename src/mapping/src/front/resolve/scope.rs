@@ -4,7 +4,7 @@ use regraft_core::sql::quote;
 
 use super::expression::Resolved;
 use crate::evaluation::expr::Expr;
-use crate::evaluation::mapper::ReadColumn;
+use crate::evaluation::plan::ReadColumn;
 use crate::front::syntax::Stop;
 use crate::front::syntax::ast::Select;
 use crate::values::types::{Settings, SourceTable, Type};

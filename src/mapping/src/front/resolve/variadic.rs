@@ -2,7 +2,8 @@
 
 use super::expression::{Resolved, later};
 use super::scope::Scope;
-use crate::evaluation::expr::{Expr, Run};
+use crate::evaluation::expr::Expr;
+use crate::evaluation::functions::Run;
 use crate::evaluation::functions::cast::implicit;
 use crate::evaluation::functions::variadic::{Rest, Variadic};
 use crate::evaluation::functions::{format, json_build, text};
