@@ -6,14 +6,9 @@ use sha2::Digest as _;
 
 use super::digest::md5;
 use super::encoding::Form;
-use super::{Entry, Run};
-use crate::values::types::Type;
+use super::{Entry, entry};
 use crate::values::types::Type::{Bytea, Int4, Text};
 use crate::values::value::{Evaluated, Fail, Value};
-
-const fn entry(name: &'static str, arguments: &'static [Type], result: Type, run: Run) -> Entry {
-    Entry { name, arguments, result, strict: true, run }
-}
 
 pub(crate) const ENTRIES: &[Entry] = &[
     entry("bit_length", &[Bytea], Int4, |a| Ok(count(one(a)?.len() * 8))),

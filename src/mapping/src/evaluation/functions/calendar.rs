@@ -1,7 +1,7 @@
 //! Making dates and times, and arithmetic with them.
 
-use super::to_char::to_char;
-use super::{Entry, Run};
+use super::to_char::{is_known, to_char};
+use super::{Entry, Run, entry};
 use crate::values::datetime::{
     DATE_HIGH, DATE_LOW, END, EPOCH, FIRST, civil_from_days, days_from_civil, days_in_month,
 };
@@ -10,10 +10,6 @@ use crate::values::types::Type;
 use crate::values::value::{Evaluated, Fail, Value};
 
 use Type::{Bool, Date, Float8, Int4, Text, Time, Timestamp, Timestamptz};
-
-const fn entry(name: &'static str, arguments: &'static [Type], result: Type, run: Run) -> Entry {
-    Entry { name, arguments, result, strict: true, run }
-}
 
 const SPAN: Type = Type::Interval;
 
@@ -49,8 +45,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
         _ => Err(Fail::Doubt),
     }),
     entry("to_timestamp", &[Float8], Timestamptz, |a| to_timestamp(a)),
-    entry("to_char", &[Timestamp, Text], Text, to_char),
-    entry("to_char", &[Timestamptz, Text], Text, to_char),
+    entry("to_char", &[Timestamp, Text], Text, to_char).stable().literal(1, is_known),
+    entry("to_char", &[Timestamptz, Text], Text, to_char).stable().literal(1, is_known),
     entry("timezone", &[SPAN, Timestamp], Timestamptz, |a| shift_zone(a, -1)),
     entry("timezone", &[SPAN, Timestamptz], Timestamp, |a| shift_zone(a, 1)),
 ];

@@ -11,8 +11,9 @@ use crate::values::value::{Evaluated, Fail, Value};
 
 use Type::{Date, Float8, Text, Time, Timestamp, Timestamptz};
 
+/// All of them take the field by its name.
 const fn entry(name: &'static str, arguments: &'static [Type], result: Type, run: Run) -> Entry {
-    Entry { name, arguments, result, strict: true, run }
+    super::entry(name, arguments, result, run).literal(0, is_known)
 }
 
 pub(crate) const ENTRIES: &[Entry] = &[
@@ -27,7 +28,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     }),
     entry("extract", &[Text, Type::Interval], Type::Numeric, |a| interval_field(a, true)),
     // An SQL function in PostgreSQL: the date becomes a timestamp, or fails to, also for a unit of NULL.
-    Entry { strict: false, ..entry("date_part", &[Text, Date], Float8, date_part_of_date) },
+    entry("date_part", &[Text, Date], Float8, date_part_of_date).inlined(),
     entry("date_part", &[Text, Time], Float8, |a| time_field(a, false)),
     entry("date_part", &[Text, Timestamp], Float8, |a| timestamp_field(a, Timestamp, false)),
     entry("date_part", &[Text, Timestamptz], Float8, |a| timestamp_field(a, Timestamptz, false)),

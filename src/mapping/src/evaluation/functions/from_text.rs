@@ -1,28 +1,24 @@
 //! to_date and to_timestamp over texts that have just the form of their format. What PostgreSQL makes
 //! of others, and which of them it refuses, is left to it.
 
-use super::Entry;
 use super::to_char::{Field, Piece, pieces};
+use super::{Entry, entry};
 use crate::values::datetime::{EPOCH, days_from_civil, days_in_month};
 use crate::values::interval::DAY;
 use crate::values::types::Type;
 use crate::values::value::{Fail, Value};
 
 pub(crate) const ENTRIES: &[Entry] = &[
-    Entry {
-        name: "to_date",
-        arguments: &[Type::Text, Type::Text],
-        result: Type::Date,
-        strict: true,
-        run: |a| Ok(Value::Int(moment(a)?.div_euclid(DAY))),
-    },
-    Entry {
-        name: "to_timestamp",
-        arguments: &[Type::Text, Type::Text],
-        result: Type::Timestamptz,
-        strict: true,
-        run: |a| Ok(Value::Int(moment(a)?)),
-    },
+    entry("to_date", &[Type::Text, Type::Text], Type::Date, |a| {
+        Ok(Value::Int(moment(a)?.div_euclid(DAY)))
+    })
+    .stable()
+    .literal(1, is_known),
+    entry("to_timestamp", &[Type::Text, Type::Text], Type::Timestamptz, |a| {
+        Ok(Value::Int(moment(a)?))
+    })
+    .stable()
+    .literal(1, is_known),
 ];
 
 /// Fields that may be read, with the number of their digits.

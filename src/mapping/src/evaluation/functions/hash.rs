@@ -1,16 +1,11 @@
 //! PostgreSQL's hash functions (`hashfn.c`, `hashfunc.c`) as servers of little-endian machines compute
 //! them, and checksums.
 
-use super::{Entry, Run};
-use crate::values::types::Type;
+use super::{Entry, entry};
 use crate::values::types::Type::{
     Bpchar, Bytea, Float4, Float8, Int2, Int4, Int8, Text, Time, Timestamp, Uuid,
 };
 use crate::values::value::{Evaluated, Fail, Value};
-
-const fn entry(name: &'static str, arguments: &'static [Type], result: Type, run: Run) -> Entry {
-    Entry { name, arguments, result, strict: true, run }
-}
 
 pub(crate) const ENTRIES: &[Entry] = &[
     entry("hashint2", &[Int2], Int4, |a| plain(a, word)),
@@ -33,8 +28,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
     entry("uuid_hash_extended", &[Uuid, Int8], Int8, |a| extended(a, bytes)),
     entry("time_hash_extended", &[Time, Int8], Int8, |a| extended(a, folded)),
     entry("timestamp_hash_extended", &[Timestamp, Int8], Int8, |a| extended(a, folded)),
-    entry("crc32", &[Bytea], Int8, |a| checksum(a, 0xedb8_8320)),
-    entry("crc32c", &[Bytea], Int8, |a| checksum(a, 0x82f6_3b78)),
+    entry("crc32", &[Bytea], Int8, |a| checksum(a, 0xedb8_8320)).since(180_000),
+    entry("crc32c", &[Bytea], Int8, |a| checksum(a, 0x82f6_3b78)).since(180_000),
 ];
 
 /// What of a value is hashed.

@@ -2,26 +2,14 @@
 
 use std::borrow::Cow;
 
-use crate::evaluation::functions::Entry;
+use super::{Entry, entry};
 use crate::values::jsonb::{Kind, as_text, kind, parts, string_content, unescape};
 use crate::values::types::Type;
 use crate::values::value::{Evaluated, Fail, Value};
 
 pub(crate) const ENTRIES: &[Entry] = &[
-    Entry {
-        name: "jsonb_typeof",
-        arguments: &[Type::Jsonb],
-        result: Type::Text,
-        strict: true,
-        run: type_of,
-    },
-    Entry {
-        name: "jsonb_array_length",
-        arguments: &[Type::Jsonb],
-        result: Type::Int4,
-        strict: true,
-        run: array_length,
-    },
+    entry("jsonb_typeof", &[Type::Jsonb], Type::Text, type_of),
+    entry("jsonb_array_length", &[Type::Jsonb], Type::Int4, array_length),
 ];
 
 fn wrong() -> Fail {

@@ -3,18 +3,13 @@
 
 use std::borrow::Cow;
 
-use super::Run;
 use super::json::{elements, index_of};
 use super::json_build::{Writer, object, raw_key};
-use crate::evaluation::functions::Entry;
+use super::{Entry, entry};
 use crate::values::jsonb::{Kind, equality, kind, parts, string_content, unescape};
 use crate::values::types::Type;
 use crate::values::types::Type::{Bool, Jsonb, Text};
 use crate::values::value::{Evaluated, Fail, Value};
-
-const fn entry(name: &'static str, arguments: &'static [Type], result: Type, run: Run) -> Entry {
-    Entry { name, arguments, result, strict: true, run }
-}
 
 /// text[]
 const PATH: Type = Type::Other(1009);

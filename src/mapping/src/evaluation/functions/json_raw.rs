@@ -3,17 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::Run;
 use super::json::{elements, index_of};
-use crate::evaluation::functions::Entry;
+use super::{Entry, entry};
 use crate::values::jsonb::{code_unit, pair, string_end, unescape};
-use crate::values::types::Type;
 use crate::values::types::Type::{Int4, Json, Text};
 use crate::values::value::{Evaluated, Fail, Value};
-
-const fn entry(name: &'static str, arguments: &'static [Type], result: Type, run: Run) -> Entry {
-    Entry { name, arguments, result, strict: true, run }
-}
 
 pub(crate) const ENTRIES: &[Entry] = &[
     entry("json_typeof", &[Json], Text, type_of),

@@ -40,7 +40,7 @@ pub(crate) trait Prepared: fmt::Debug + Send + Sync {
     fn run<'v>(&self, arguments: &mut [Value<'v>]) -> Evaluated<'v>;
 }
 
-/// One function with the types of its arguments.
+/// One function with the types of its arguments, and all that is to be known of it.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
@@ -49,6 +49,62 @@ pub(crate) struct Entry {
     /// NULL when any argument is NULL.
     pub(crate) strict: bool,
     pub(crate) run: Run,
+    /// The first version of PostgreSQL that has it, as `server_version_num`; 0 for any.
+    pub(crate) since: u32,
+    /// Declared STABLE, not IMMUTABLE: PostgreSQL's planner does not compute it.
+    pub(crate) stable: bool,
+    /// Upper and lower case are those of the database's locale.
+    pub(crate) by_locale: bool,
+    /// An argument of which not every literal is evaluated here.
+    pub(crate) literal: Option<Literal>,
+    /// Written in SQL: the planner puts what it calls in its place, and sees that this is strict in the
+    /// first argument.
+    pub(crate) inlined: bool,
+}
+
+/// What may be written as an argument. What is no literal is looked at for each row.
+#[derive(Debug)]
+pub(crate) struct Literal {
+    pub(crate) argument: usize,
+    pub(crate) known: fn(&str) -> bool,
+}
+
+/// A function that every version has, that gives the same for the same arguments, and NULL for NULL.
+const fn entry(name: &'static str, arguments: &'static [Type], result: Type, run: Run) -> Entry {
+    Entry {
+        name,
+        arguments,
+        result,
+        strict: true,
+        run,
+        since: 0,
+        stable: false,
+        by_locale: false,
+        literal: None,
+        inlined: false,
+    }
+}
+
+impl Entry {
+    const fn since(self, version: u32) -> Entry {
+        Entry { since: version, ..self }
+    }
+
+    const fn stable(self) -> Entry {
+        Entry { stable: true, ..self }
+    }
+
+    const fn by_locale(self) -> Entry {
+        Entry { by_locale: true, ..self }
+    }
+
+    const fn literal(self, argument: usize, known: fn(&str) -> bool) -> Entry {
+        Entry { literal: Some(Literal { argument, known }), ..self }
+    }
+
+    const fn inlined(self) -> Entry {
+        Entry { strict: false, inlined: true, ..self }
+    }
 }
 
 /// The result type of a function that PostgreSQL has and that is not evaluated here. It stands in the
@@ -69,17 +125,14 @@ const TABLES: &[&[Entry]] = &[
     from_text::ENTRIES,
 ];
 
-/// Functions that came with a version of PostgreSQL, as `server_version_num`.
-const SINCE: &[(&str, u32)] = &[("crc32", 180_000), ("crc32c", 180_000)];
-
-/// True when a server of this version has the function.
-pub(crate) fn is_known_to(name: &str, server_version: u32) -> bool {
-    SINCE.iter().all(|(newer, since)| *newer != name || server_version >= *since)
-}
-
 /// All functions that are known here, those to be refused among them.
 pub(crate) fn entries() -> impl Iterator<Item = &'static Entry> {
     TABLES.iter().copied().flatten()
+}
+
+/// Those of a name.
+pub(crate) fn named(name: &str) -> impl Iterator<Item = &'static Entry> {
+    entries().filter(move |entry| entry.name == name)
 }
 
 /// The function that PostgreSQL means by a name and argument types, `None` when it is not known
@@ -91,8 +144,7 @@ pub(crate) fn select(name: &str, kinds: &[Option<Type>]) -> Option<&'static Entr
     if name == "substring" && kinds.get(1) == Some(&None) {
         return None;
     }
-    let named = entries().filter(|entry| entry.name == name);
-    best(named, |entry| entry.arguments, kinds).filter(|entry| entry.result != REFUSED)
+    best(named(name), |entry| entry.arguments, kinds).filter(|entry| entry.result != REFUSED)
 }
 
 /// The one among candidates whose argument types fit best, if it is one.

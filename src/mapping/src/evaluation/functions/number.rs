@@ -1,14 +1,10 @@
 //! Arithmetic.
 
 use super::cast::integer;
-use super::{Entry, REFUSED, Run};
+use super::{Entry, REFUSED, Run, entry};
 use crate::values::numeric::{Numeric, Overflow};
 use crate::values::types::Type;
 use crate::values::value::{Evaluated, Fail, Value};
-
-const fn entry(name: &'static str, arguments: &'static [Type], result: Type, run: Run) -> Entry {
-    Entry { name, arguments, result, strict: true, run }
-}
 
 const fn refused(name: &'static str, arguments: &'static [Type]) -> Entry {
     entry(name, arguments, REFUSED, |_| Err(Fail::Doubt))

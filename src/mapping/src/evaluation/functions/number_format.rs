@@ -7,7 +7,7 @@ use crate::values::types::Type::{Float4, Float8, Int4, Int8, Text};
 use crate::values::value::{Evaluated, Fail, Value};
 
 const fn entry(kind: &'static [Type], result: Type, run: Run) -> Entry {
-    Entry { name: "to_char", arguments: kind, result, strict: true, run }
+    super::entry("to_char", kind, result, run).stable().literal(1, is_known)
 }
 
 pub(crate) const ENTRIES: &[Entry] = &[

@@ -31,6 +31,52 @@ pub(crate) enum Use {
     Place,
 }
 
+/// A function over a text and a pattern.
+pub(crate) struct Function {
+    pub(crate) name: &'static str,
+    pub(crate) usage: Use,
+    pub(crate) result: Type,
+    /// Number of arguments before flags.
+    pub(crate) plain: usize,
+    /// There may be flags.
+    pub(crate) flags: bool,
+    /// The first version of PostgreSQL that has it, as `server_version_num`; 0 for any.
+    pub(crate) since: u32,
+}
+
+/// text[]
+const TEXTS: Type = Type::Other(1009);
+
+const fn function(name: &'static str, usage: Use, result: Type, plain: usize) -> Function {
+    Function { name, usage, result, plain, flags: false, since: 0 }
+}
+
+impl Function {
+    const fn flags(self) -> Function {
+        Function { flags: true, ..self }
+    }
+
+    const fn since(self, version: u32) -> Function {
+        Function { since: version, ..self }
+    }
+}
+
+const FUNCTIONS: &[Function] = &[
+    function("regexp_replace", Use::Replace(false), Type::Text, 3).flags(),
+    function("regexp_match", Use::Match, TEXTS, 2).flags(),
+    function("regexp_split_to_array", Use::Split, TEXTS, 2).flags(),
+    function("substring", Use::Substring, Type::Text, 2),
+    function("regexp_like", Use::Test(false), Type::Bool, 2).flags().since(150_000),
+    function("regexp_count", Use::Count, Type::Int4, 2).since(150_000),
+    function("regexp_substr", Use::Found, Type::Text, 2).since(150_000),
+    function("regexp_instr", Use::Place, Type::Int4, 2).since(150_000),
+];
+
+/// The function of this name that a server of this version has.
+pub(crate) fn named(name: &str, server_version: u32) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|known| known.name == name && known.since <= server_version)
+}
+
 /// A function with its pattern.
 #[derive(Clone, Debug)]
 pub(crate) struct Matching {

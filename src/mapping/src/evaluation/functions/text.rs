@@ -4,14 +4,9 @@ use std::borrow::Cow;
 
 use super::bytes::overlaid;
 use super::digest::md5;
-use super::{Entry, REFUSED, Run};
-use crate::values::types::Type;
+use super::{Entry, REFUSED, entry};
 use crate::values::types::Type::{Bool, Bpchar, Bytea, Int4, Text};
 use crate::values::value::{Evaluated, Fail, Value};
-
-const fn entry(name: &'static str, arguments: &'static [Type], result: Type, run: Run) -> Entry {
-    Entry { name, arguments, result, strict: true, run }
-}
 
 pub(crate) const ENTRIES: &[Entry] = &[
     entry("length", &[Text], Int4, |a| Ok(count(one(a)?.chars().count()))),
@@ -24,8 +19,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
     entry("octet_length", &[Text], Int4, |a| Ok(count(one(a)?.len()))),
     entry("octet_length", &[Bpchar], Int4, |a| Ok(count(one(a)?.len()))),
     entry("octet_length", &[Bytea], Int4, byte_count),
-    entry("lower", &[Text], Text, |a| Ok(Value::text(one(a)?.to_ascii_lowercase()))),
-    entry("upper", &[Text], Text, |a| Ok(Value::text(one(a)?.to_ascii_uppercase()))),
+    entry("lower", &[Text], Text, |a| Ok(Value::text(one(a)?.to_ascii_lowercase()))).by_locale(),
+    entry("upper", &[Text], Text, |a| Ok(Value::text(one(a)?.to_ascii_uppercase()))).by_locale(),
     entry("btrim", &[Text], Text, |a| trim(a, true, true)),
     entry("btrim", &[Text, Text], Text, |a| trim(a, true, true)),
     entry("ltrim", &[Text], Text, |a| trim(a, true, false)),
@@ -57,7 +52,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     entry("overlay", &[Text, Text, Int4], Text, overlay),
     entry("overlay", &[Text, Text, Int4, Int4], Text, overlay),
     entry("translate", &[Text, Text, Text], Text, translate),
-    entry("initcap", &[Text], Text, initcap),
+    entry("initcap", &[Text], Text, initcap).by_locale(),
     entry("ascii", &[Text], Int4, |a| {
         Ok(Value::Int(one(a)?.chars().next().map_or(0, u32::from).into()))
     }),

@@ -33,7 +33,16 @@ pub(crate) struct Variadic {
     pub(crate) strict: bool,
     /// Declared STABLE, not IMMUTABLE.
     pub(crate) stable: bool,
+    /// What the first argument has to be, for how many behind the fixed ones.
+    pub(crate) literal: Option<Literal>,
     pub(crate) run: Run,
+}
+
+/// What may be written as an argument; anything else is refused, in these words.
+#[derive(Debug)]
+pub(crate) struct Literal {
+    pub(crate) known: fn(&str, usize) -> bool,
+    pub(crate) refusal: &'static str,
 }
 
 const ENTRIES: &[Variadic] = &[
@@ -45,6 +54,7 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Text,
         strict: false,
         stable: true,
+        literal: None,
         run: text::concat,
     },
     Variadic {
@@ -55,6 +65,7 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Text,
         strict: false,
         stable: true,
+        literal: None,
         run: text::concat_ws,
     },
     Variadic {
@@ -65,6 +76,10 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Text,
         strict: false,
         stable: true,
+        literal: Some(Literal {
+            known: format::known,
+            refusal: "a format() other than a literal with %s and %L",
+        }),
         run: format::format,
     },
     Variadic {
@@ -75,6 +90,7 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Int4,
         strict: false,
         stable: false,
+        literal: None,
         run: |a| count(a, true),
     },
     Variadic {
@@ -85,6 +101,7 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Int4,
         strict: false,
         stable: false,
+        literal: None,
         run: |a| count(a, false),
     },
     Variadic {
@@ -95,6 +112,7 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Jsonb,
         strict: false,
         stable: true,
+        literal: None,
         run: json_build::build_array,
     },
     Variadic {
@@ -105,6 +123,7 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Jsonb,
         strict: false,
         stable: true,
+        literal: None,
         run: json_build::build_object,
     },
     Variadic {
@@ -115,6 +134,7 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Jsonb,
         strict: true,
         stable: false,
+        literal: None,
         run: json::extract,
     },
     Variadic {
@@ -125,6 +145,7 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Text,
         strict: true,
         stable: false,
+        literal: None,
         run: json::extract_text,
     },
     Variadic {
@@ -135,6 +156,7 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Json,
         strict: true,
         stable: false,
+        literal: None,
         run: json_raw::extract,
     },
     Variadic {
@@ -145,6 +167,7 @@ const ENTRIES: &[Variadic] = &[
         result: Type::Text,
         strict: true,
         stable: false,
+        literal: None,
         run: json_raw::extract_text,
     },
 ];

@@ -4,10 +4,8 @@ use super::expression::{Resolved, later};
 use super::is_null_constant;
 use super::scope::Scope;
 use crate::evaluation::expr::Expr;
-use crate::evaluation::functions::Run;
 use crate::evaluation::functions::{
-    self, Entry, bytes, calendar, cast::implicit, fields, from_text, number, number_format, text,
-    to_char, variadic,
+    self, Entry, Literal, Run, bytes, calendar, cast::implicit, number, text, variadic,
 };
 use crate::evaluation::order::{Compare, Order};
 use crate::front::syntax::Stop;
@@ -340,14 +338,14 @@ impl Scope<'_> {
                 _ => {}
             }
         }
-        if matches!(name, "upper" | "lower" | "initcap") && !self.settings.c_ctype {
+        if functions::named(name).any(|entry| entry.by_locale) && !self.settings.c_ctype {
             let message =
                 format!("{name}() depends on the locale of the source's database, which is not C");
             return Err(Stop::new(at, message).remedy("compute it in the target"));
         }
         let arguments = if name == "timezone" { self.zone(arguments, at)? } else { arguments };
         let kinds: Vec<Option<Type>> = arguments.iter().map(|argument| argument.kind).collect();
-        let known = functions::is_known_to(name, self.settings.server_version);
+        let known = functions::named(name).all(|e| e.since <= self.settings.server_version);
         let Some(entry) = functions::select(name, &kinds).filter(|_| known) else {
             let list: Vec<_> = kinds.iter().map(|kind| self.type_name(*kind)).collect();
             return Err(later(at, &format!("the function {name}({})", list.join(", "))));
@@ -357,17 +355,9 @@ impl Scope<'_> {
         if zoned && !self.settings.utc_iso {
             return Err(later(at, &format!("{name}() in a session whose time zone is not UTC")));
         }
-        let (pattern, known): (usize, fn(&str) -> bool) = match name {
-            "to_char" if matches!(entry.arguments[0], Type::Timestamp | Type::Timestamptz) => {
-                (1, to_char::is_known)
-            }
-            "to_char" => (1, number_format::is_known),
-            "to_date" | "to_timestamp" => (1, from_text::is_known),
-            "date_trunc" | "date_part" | "extract" => (0, fields::is_known),
-            _ => (usize::MAX, |_| true),
-        };
-        if let Some(Resolved { expr: Expr::Const(Value::Text(text)), at, .. }) =
-            arguments.get(pattern)
+        if let Some(Literal { argument, known }) = &entry.literal
+            && let Some(Resolved { expr: Expr::Const(Value::Text(text)), at, .. }) =
+                arguments.get(*argument)
             && !known(text)
         {
             return Err(later(*at, &format!("{name}() with \"{text}\"")));
@@ -377,13 +367,10 @@ impl Scope<'_> {
             let argument = if *kind == Type::Other(1009) { self.path(argument)? } else { argument };
             list.push(self.convert(argument, *kind, at)?.expr);
         }
-        // PostgreSQL inlines the one over dates, and sees that the one inside it is strict.
-        if name == "date_part" && !entry.strict && is_null_constant(&list[0]) {
+        if entry.inlined && is_null_constant(&list[0]) {
             return Ok(Resolved::new(Expr::Const(Value::Null), entry.result, at));
         }
-        let Entry { run, strict, result, .. } = *entry;
-        let stable =
-            matches!(name, "to_char" | "to_date") || (name == "to_timestamp" && list.len() == 2);
+        let Entry { run, strict, result, stable, .. } = *entry;
         let call = Expr::Call { run, strict, arguments: list };
         let expr = if stable { Expr::Stable(Box::new(call)) } else { call };
         Ok(Resolved::new(expr, result, at))

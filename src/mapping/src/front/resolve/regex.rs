@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::expression::{Resolved, later};
 use super::scope::Scope;
 use crate::evaluation::expr::Expr;
-use crate::evaluation::functions::regex::{Matching, Use, is_flag_of_all, shows_groups, similar};
+use crate::evaluation::functions::regex::{
+    self, Function, Matching, Use, is_flag_of_all, shows_groups, similar,
+};
 use crate::evaluation::regex::{Asks, Options, Pattern};
 use crate::front::syntax::Stop;
 use crate::front::syntax::ast::Node;
@@ -13,9 +15,6 @@ use crate::values::types::Type;
 use crate::values::value::Value;
 
 type Found = Result<Resolved, Stop>;
-
-/// text[]
-const TEXTS: Type = Type::Other(1009);
 
 fn is_text(kind: Option<Type>) -> bool {
     kind.is_none_or(|kind| matches!(kind, Type::Text | Type::Varchar | Type::Bpchar))
@@ -142,19 +141,8 @@ impl Scope<'_> {
         arguments: &[Resolved],
         at: usize,
     ) -> Option<Found> {
-        // Number of arguments before flags, and whether there may be flags.
-        let (usage, kind, plain, flags) = match name {
-            "regexp_replace" => (Use::Replace(false), Type::Text, 3, true),
-            "regexp_match" => (Use::Match, TEXTS, 2, true),
-            "regexp_split_to_array" => (Use::Split, TEXTS, 2, true),
-            "substring" => (Use::Substring, Type::Text, 2, false),
-            _ if self.settings.server_version < 150_000 => return None,
-            "regexp_like" => (Use::Test(false), Type::Bool, 2, true),
-            "regexp_count" => (Use::Count, Type::Int4, 2, false),
-            "regexp_substr" => (Use::Found, Type::Text, 2, false),
-            "regexp_instr" => (Use::Place, Type::Int4, 2, false),
-            _ => return None,
-        };
+        let Function { usage, result, plain, flags, .. } =
+            *regex::named(name, self.settings.server_version)?;
         let count = arguments.len();
         let fits = count == plain || (flags && count == plain + 1);
         if !fits || !arguments.iter().all(|argument| is_text(argument.kind)) {
@@ -164,7 +152,7 @@ impl Scope<'_> {
         if usage == Use::Substring && arguments[0].kind.is_none() {
             return None;
         }
-        Some(self.over_pattern(usage, kind, plain, arguments, at))
+        Some(self.over_pattern(usage, result, plain, arguments, at))
     }
 
     fn over_pattern(

@@ -5,7 +5,7 @@ use super::scope::Scope;
 use crate::evaluation::expr::Expr;
 use crate::evaluation::functions::Run;
 use crate::evaluation::functions::cast::implicit;
-use crate::evaluation::functions::variadic::{Rest, Variadic};
+use crate::evaluation::functions::variadic::{Literal, Rest, Variadic};
 use crate::evaluation::functions::{format, json_build, text};
 use crate::front::syntax::Stop;
 use crate::values::types::Type;
@@ -48,13 +48,13 @@ impl Scope<'_> {
             };
             list.push(converted.expr);
         }
-        if function.name == "format" {
+        if let Some(Literal { known, refusal }) = &function.literal {
             let known = match list.first() {
-                Some(Expr::Const(Value::Text(text))) => format::known(text, count),
+                Some(Expr::Const(Value::Text(text))) => known(text, count),
                 _ => false,
             };
             if !known {
-                return Err(later(at, "a format() other than a literal with %s and %L"));
+                return Err(later(at, refusal));
             }
         }
         let Variadic { run, strict, stable, result, .. } = *function;
