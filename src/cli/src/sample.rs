@@ -255,8 +255,9 @@ async fn statement(
     let key = located(table);
     let keys = key.iter().enumerate();
     let equal = keys.map(|(i, k)| {
-        let cast = if k.text { format!("::text::{}", k.sql_type) } else { String::new() };
-        format!("{}.{} = ${}{cast}", read.source_ref, quote(&k.name), i + 1)
+        // Else the server takes a domain over a row type for a row without a type, and reads none.
+        let carried = if k.text { "::text" } else { "" };
+        format!("{}.{} = ${}{carried}::{}", read.source_ref, quote(&k.name), i + 1, k.sql_type)
     });
     let restriction = equal.collect::<Vec<_>>().join(" AND ");
     let select = side.client.prepare(&(read.select)(&restriction)?).await.map_err(failed)?;

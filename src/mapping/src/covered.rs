@@ -3,10 +3,10 @@
 
 use regraft_core::{Column, Oid, TableName};
 
-use crate::functions;
-use crate::mapper::compile;
-use crate::statement::parse;
-use crate::types::{PLAIN, Settings, SourceTable, Type, TypeKind, TypeNames, UserType};
+use crate::evaluation::functions;
+use crate::front::resolve::compile;
+use crate::front::statement::parse;
+use crate::values::types::{PLAIN, Settings, SourceTable, Type, TypeKind, TypeNames, UserType};
 
 /// How an expression is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -241,5 +241,5 @@ fn table(types: &TypeNames) -> SourceTable {
 
 /// A type as SQL names it.
 pub fn sql_name(oid: Oid, types: &TypeNames) -> String {
-    crate::types::type_name(oid, types)
+    crate::values::types::type_name(oid, types)
 }

@@ -11,38 +11,20 @@
 //!
 //! The crate is pure: no I/O, no clock, no server.
 
-mod array;
 mod covered;
-mod datetime;
-mod equalities;
-mod expr;
-mod functions;
-mod interval;
-mod jsonb;
-mod jsonpath;
-mod mapper;
-mod named;
-mod numeric;
-mod partial;
-mod read;
-mod regex;
-mod resolve;
-mod statement;
-mod syntax;
-mod trace;
-mod types;
-mod value;
-mod window;
+mod evaluation;
+mod front;
+mod values;
 
 pub use covered::{Covered, Form, covered, forms, from_forms, set_functions, sql_name};
-pub use mapper::{CompiledMapper, compile};
-pub use named::NamedMapper;
-pub use read::{KeyedRead, Named};
-pub use resolve::Refusal;
-pub use statement::{Statement, TableRef, WRAPPED, parse, parse_each};
-pub use syntax::{Outline, outline};
-pub use trace::TraceComment;
-pub use types::{Settings, SourceTable, TypeKind, TypeNames, UserType};
+pub use evaluation::mapper::CompiledMapper;
+pub use front::named::NamedMapper;
+pub use front::read::{KeyedRead, Named};
+pub use front::resolve::{Refusal, compile};
+pub use front::statement::{Statement, TableRef, WRAPPED, parse, parse_each};
+pub use front::syntax::{Outline, outline};
+pub use front::trace::TraceComment;
+pub use values::types::{Settings, SourceTable, TypeKind, TypeNames, UserType};
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,6 @@ INSERT INTO t_texts SELECT n, tags, words FROM texts;
 INSERT INTO t_moods SELECT id, v FROM moods;
 INSERT INTO t_pairs SELECT id, v FROM pairs;
 INSERT INTO t_numbers SELECT id, v FROM numbers;
-INSERT INTO t_read SELECT id, array_to_string(id, '-') || format('%s', v) FROM ints;
+INSERT INTO t_read SELECT id, array_to_string(id, '-') || (SELECT format('%s', v)) FROM ints;
 INSERT INTO t_things SELECT t.id, t.kind, k.label FROM things AS t LEFT JOIN kinds AS k ON k.tags = t.kind;
 INSERT INTO t_whole SELECT id, v FROM whole;

@@ -11,5 +11,6 @@ CREATE TABLE t (
     ir int4range, nr numrange, dr daterange, tr tstzrange, mr int8multirange,
     ip inet, net cidr, mac macaddr, mac8 macaddr8, bits bit(3), vbits varbit,
     pt point, ln line, ls lseg, bx box, pa path, po polygon, ci circle,
-    tv tsvector, tq tsquery, lsn pg_lsn, o oid, snap pg_snapshot,
+    tv tsvector, lsn pg_lsn, o oid, snap pg_snapshot,
     e mood, dom positive, comp pair, cit citext, h hstore, lt ltree);
+CREATE TABLE queries (id int PRIMARY KEY, tq tsquery);

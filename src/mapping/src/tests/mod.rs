@@ -7,4 +7,5 @@ mod found;
 mod jsonpath;
 mod mapping;
 mod regex;
+mod rooms;
 mod sizes;
