@@ -405,7 +405,7 @@ impl<'a> Catalog<'a> {
     /// Reads tables.
     pub(crate) async fn ask_tables(&self, oids: &[Oid]) -> Result<BTreeMap<Oid, Table>> {
         let mut tables = BTreeMap::new();
-        for row in self.query(TABLES, &[&oids]).await? {
+        for row in self.query(&TABLES.replace("{tree}", &tree("c.oid")), &[&oids]).await? {
             let table = Table {
                 oid: row.get("oid"),
                 name: TableName::new(row.get::<_, String>("schema"), row.get::<_, String>("name")),
@@ -599,6 +599,16 @@ fn push(
     }
 }
 
+/// A select of the OIDs of a table, which SQL gives, and of its partitions. `pg_partition_tree` locks them, and
+/// not the table: whoever asks for anything of the table then is half of a deadlock with who truncates it.
+pub fn tree(of: &str) -> String {
+    format!(
+        "WITH RECURSIVE tree (oid) AS (SELECT {of}::oid UNION ALL SELECT i.inhrelid FROM tree \
+         JOIN pg_inherits i ON i.inhparent = tree.oid JOIN pg_class p ON p.oid = i.inhrelid AND p.relispartition) \
+         SELECT oid FROM tree"
+    )
+}
+
 const TABLES: &str = "
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS kind,
        c.relreplident AS identity, c.reltuples AS rows,
@@ -606,8 +616,7 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
                  || CASE WHEN t.tgrelid <> c.oid THEN ' of ' || t.tgrelid::regclass::text ELSE '' END
              FROM pg_trigger t
              WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgparentid = 0
-                 AND (t.tgrelid = c.oid
-                      OR t.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid)))
+                 AND t.tgrelid = ANY (parts.tree)
              ORDER BY t.tgname, t.tgrelid) AS triggers,
        row_security_active(c.oid) AS row_security,
        has_table_privilege(c.oid, 'SELECT') AS may_select,
@@ -622,8 +631,8 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
                  (SELECT unnest(k.confkey) FROM pg_constraint k
                   WHERE k.confrelid = c.oid AND k.contype = 'f')
              ORDER BY a.attnum) AS referenced,
-       ARRAY(SELECT DISTINCT pg_get_partkeydef(p.relid) FROM pg_partition_tree(c.oid) AS p
-             WHERE NOT p.isleaf ORDER BY 1) AS partitioned_by,
+       ARRAY(SELECT DISTINCT pg_get_partkeydef(p.oid) FROM pg_class p
+             WHERE p.relkind = 'p' AND p.oid = ANY (parts.tree) ORDER BY 1) AS partitioned_by,
        EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'x')
            AS has_exclusions,
        EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) AS has_children,
@@ -633,16 +642,13 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind AS k
              FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1' AND (r.ev_type = '2' OR r.ev_enabled <> 'D')
              ORDER BY r.rulename) AS rules,
        ARRAY(SELECT format('%I.%I', pn.nspname, p.relname)
-             FROM (SELECT c.oid UNION SELECT relid::oid FROM pg_partition_tree(c.oid)) AS tree (oid)
-             JOIN pg_class p ON p.oid = tree.oid JOIN pg_namespace pn ON pn.oid = p.relnamespace
-             WHERE p.relkind = 'f' OR p.relpersistence <> 'p' ORDER BY 1) AS not_logged,
+             FROM pg_class p JOIN pg_namespace pn ON pn.oid = p.relnamespace
+             WHERE p.oid = ANY (parts.tree) AND (p.relkind = 'f' OR p.relpersistence <> 'p') ORDER BY 1) AS not_logged,
        ARRAY(SELECT p.oid::regclass::text FROM pg_class p
-             WHERE p.relpersistence = 'u' AND (p.oid = c.oid OR p.oid IN
-                 (SELECT relid FROM pg_partition_tree(c.oid)))) AS unlogged,
+             WHERE p.relpersistence = 'u' AND p.oid = ANY (parts.tree)) AS unlogged,
        ARRAY(SELECT p.oid::regclass::text FROM pg_class p
-             WHERE p.relkind = 'f' AND p.oid IN
-                 (SELECT relid FROM pg_partition_tree(c.oid))) AS foreign_partitions
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE p.relkind = 'f' AND p.relispartition AND p.oid = ANY (parts.tree)) AS foreign_partitions
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, LATERAL (SELECT ARRAY({tree}) AS tree) AS parts
 WHERE c.oid = ANY($1)";
 
 const COLUMNS: &str = "

@@ -17,6 +17,7 @@ use regraft_core::{
 use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, RowStream};
 
+use crate::catalog::tree;
 use crate::classify;
 use crate::connectors::{Address, of_role, place};
 use crate::given::{Carried, Given};
@@ -282,9 +283,9 @@ pub(crate) async fn rows_in(
         "SELECT coalesce(CASE WHEN bool_and(c.reltuples >= 0) AND sum(c.reltuples) > 0 \
                 THEN sum(pg_table_size(c.oid)) / sum(c.reltuples)::numeric \
                 ELSE (SELECT avg(pg_column_size(few.*)) FROM (SELECT * FROM {} LIMIT 1000) AS few) END, 0)::bigint \
-         FROM pg_class c WHERE c.relkind <> 'p' AND (c.oid = $1::text::regclass \
-              OR c.oid IN (SELECT relid FROM pg_partition_tree($1::text::regclass) WHERE isleaf))",
-        table.quoted()
+         FROM pg_class c WHERE c.relkind <> 'p' AND c.oid IN ({})",
+        table.quoted(),
+        tree("$1::text::regclass"),
     );
     let width: i64 = client.query_one(&sql, &[&table.quoted()]).await?.get(0);
     Ok((bytes as u64 / u64::try_from(width).unwrap_or(0).max(1)).max(1))

@@ -1,5 +1,7 @@
 //! Nothing that regraft makes at the source keeps the application from writing.
 
+use std::time::Duration;
+
 use regraft_testkit::{Cluster, ClusterOptions, wait_until};
 use regraft_tests::DEADLINE;
 
@@ -246,4 +248,47 @@ async fn an_application_that_locks_several_tables_meets_no_deadlock() {
     }
     case.assert_equal().await;
     stop(daemon).await;
+}
+
+/// The same of every session, at each step of a start and of a copy: none waits for a table with another one in
+/// hand, which an application that truncates both, or a partitioned table, would be ended for.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_session_waits_for_a_table_with_another_one_in_hand() {
+    const WAITS: &str = "SELECT coalesce(string_agg(format('%s waits for %s with %s in hand: %s', a.application_name, \
+            w.relation::regclass, h.relation::regclass, a.query), E'\\n'), '') \
+        FROM pg_locks w JOIN pg_locks h ON h.pid = w.pid AND h.granted AND h.locktype = 'relation' \
+            AND h.relation >= 16384 AND h.relation <> w.relation JOIN pg_stat_activity a ON a.pid = w.pid \
+        WHERE NOT w.granted AND w.locktype = 'relation' AND a.datname = current_database() \
+            AND a.application_name LIKE 'regraft %' AND w.waitstart < now() - interval '300 ms'";
+    let source = "CREATE TABLE items (part int, id int, name text, PRIMARY KEY (part, id)) PARTITION BY LIST (part);
+                  CREATE TABLE items_0 PARTITION OF items FOR VALUES IN (0);
+                  CREATE TABLE items_1 PARTITION OF items FOR VALUES IN (1);
+                  INSERT INTO items SELECT i % 2, i, 'n' FROM generate_series(1, 400) AS i";
+    for locked in ["items", "items_0", "items_1"] {
+        let case = Case::of(Given {
+            source,
+            target: "CREATE TABLE goods (part int, id int, name text, PRIMARY KEY (part, id))",
+            mapping: "INSERT INTO goods SELECT part, id, name FROM items",
+            extra: "[backfill]\nchunk_rows = 10\n",
+            ..Given::default()
+        })
+        .await;
+        let application = regraft_testkit::connect(&case.databases.source_url).await.unwrap();
+        // Each step meets it sooner or later: it goes from lock to lock.
+        let mut daemon = case.installation.run();
+        for _ in 0..6 {
+            let lock = format!("BEGIN; LOCK TABLE ONLY {locked} IN ACCESS EXCLUSIVE MODE");
+            application.batch_execute(&lock).await.unwrap();
+            for _ in 0..20 {
+                let waits: String =
+                    case.databases.source.query_one(WAITS, &[]).await.unwrap().get(0);
+                assert_eq!(waits, "");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            application.batch_execute("COMMIT").await.unwrap();
+        }
+        ready(&mut daemon).await;
+        case.assert_equal().await;
+        stop(daemon).await;
+    }
 }

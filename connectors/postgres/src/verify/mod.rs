@@ -32,6 +32,7 @@ use tokio_postgres::types::ToSql;
 
 use self::ranges::Wires;
 use self::sql::{found_at, numbered, owner_arrays, owners_of_keys};
+use crate::catalog::tree;
 use crate::chunks::{KeyColumn, ReadStatement, of_source};
 use crate::classify;
 use crate::connectors::Address;
@@ -151,15 +152,17 @@ impl PgVerifier {
 
     /// Whether values of the tables are stored out of line on either side.
     async fn look_for_large_values(&mut self) -> Result<()> {
-        let sql = "SELECT ARRAY(SELECT (SELECT coalesce(sum(pg_relation_size(c.reltoastrelid)), 0) > 0 \
-                   FROM pg_class c WHERE c.reltoastrelid <> 0 AND (c.oid = t.name::regclass OR c.oid IN \
-                   (SELECT relid FROM pg_partition_tree(t.name::regclass)))) \
-                   FROM unnest($1::text[]) WITH ORDINALITY AS t(name, at) ORDER BY t.at)";
+        let sql = format!(
+            "SELECT ARRAY(SELECT (SELECT coalesce(sum(pg_relation_size(c.reltoastrelid)), 0) > 0 \
+             FROM pg_class c WHERE c.reltoastrelid <> 0 AND c.oid IN ({})) \
+             FROM unnest($1::text[]) WITH ORDINALITY AS t(name, at) ORDER BY t.at)",
+            tree("t.name::regclass")
+        );
         let sources: Vec<_> = self.statements.iter().map(|s| s.source.quoted()).collect();
         let targets: Vec<_> = self.statements.iter().map(|s| s.target.quoted()).collect();
-        let source = self.source.client.query_one(sql, &[&sources]).await;
+        let source = self.source.client.query_one(&sql, &[&sources]).await;
         let source: Vec<bool> = source.map_err(|error| self.at_source(&error))?.get(0);
-        let target = self.target.client.query_one(sql, &[&targets]).await;
+        let target = self.target.client.query_one(&sql, &[&targets]).await;
         let target: Vec<bool> = target.map_err(|error| self.at_target(&error))?.get(0);
         let large =
             source.into_iter().zip(target).map(|(source, target)| source || target).collect();

@@ -22,6 +22,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
 use super::read::{BEGIN, POSITION_WAIT};
+use crate::catalog::tree;
 use crate::chunks::parse_snapshot;
 use crate::classify;
 
@@ -227,15 +228,17 @@ impl Audit {
     /// No transaction is open that wrote to a published table. What has committed and cannot be seen yet still
     /// holds its locks.
     async fn no_writer(&self) -> Result<bool> {
-        let sql = "WITH t AS MATERIALIZED (\
+        let sql = format!(
+            "WITH t AS MATERIALIZED (\
                        SELECT format('%I.%I', schemaname, tablename)::regclass AS oid \
                        FROM pg_publication_tables WHERE pubname = ANY ($1)) \
                    SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'relation' \
                        AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') \
                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-                       AND relation IN (SELECT oid FROM t UNION \
-                           SELECT p.relid FROM t, pg_partition_tree(t.oid) AS p))";
-        let row = self.control.query_one(sql, &[&self.publications]).await;
+                       AND relation IN (SELECT p.oid FROM t, LATERAL ({}) AS p))",
+            tree("t.oid")
+        );
+        let row = self.control.query_one(&sql, &[&self.publications]).await;
         Ok(row.map_err(|error| self.at_source(&error))?.get(0))
     }
 }

@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 
 use super::sql::Scope;
 use super::{Audit, VerifyStatement};
+use crate::catalog::tree;
 
 /// Tables that seem to have more rows get an estimate of distinct values.
 const EXACT_ROWS: f32 = 5_000_000.0;
@@ -166,10 +167,12 @@ impl Audit {
         if statement.read.mapper.is_some() {
             return Ok(None);
         }
-        let sql = "SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::real FROM pg_class c \
-                   WHERE c.relkind <> 'p' AND (c.oid = $1::text::regclass OR c.oid IN \
-                   (SELECT relid FROM pg_partition_tree($1::text::regclass)))";
-        let row = self.target().query_one(sql, &[&statement.target.quoted()]).await;
+        let sql = format!(
+            "SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::real FROM pg_class c \
+             WHERE c.relkind <> 'p' AND c.oid IN ({})",
+            tree("$1::text::regclass")
+        );
+        let row = self.target().query_one(&sql, &[&statement.target.quoted()]).await;
         let rows: f32 = row.map_err(|error| self.at_target(&error))?.get(0);
         let estimate = rows > EXACT_ROWS;
         let columns = statement.columns.iter().enumerate();

@@ -18,6 +18,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use regraft_core::verify::{Outcome, Request};
 use regraft_core::{Code, Error, Result};
+use regraft_postgres::catalog::tree;
 use regraft_postgres::classify;
 use regraft_postgres::ledger::PgLedger;
 use regraft_settings::{ForeignKeys, Settings};
@@ -312,7 +313,9 @@ pub(crate) async fn findings(
         ForeignKeys::Trusted => "R",
     };
     let name = &settings.name;
-    let sql = "SELECT jsonb_build_object('target', target, 'source', source, 'difference', difference, \
+    let tree = tree("c.oid");
+    let sql = format!(
+        "SELECT jsonb_build_object('target', target, 'source', source, 'difference', difference, \
                    'key', key, 'columns', to_jsonb(columns), 'first_seen', first_seen, \
                    'last_seen', last_seen, 'position', position, 'repair_asked_for', repair_at IS NOT NULL, \
                    'by_key', owner <> '\\x00', \
@@ -322,15 +325,15 @@ pub(crate) async fn findings(
                        FROM pg_trigger t JOIN pg_class r ON r.oid = t.tgrelid, \
                             pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                        WHERE n.nspname || '.' || c.relname = target AND NOT t.tgisinternal \
-                           AND t.tgparentid = 0 AND t.tgenabled::text IN ('A', $4) AND (r.oid = c.oid \
-                           OR r.oid IN (SELECT relid FROM pg_partition_tree(c.oid)))) END, \
+                           AND t.tgparentid = 0 AND t.tgenabled::text IN ('A', $4) AND r.oid IN ({tree})) END, \
                    'source_digest', encode(source_digest, 'hex'), \
                    'target_digest', encode(target_digest, 'hex'), \
                    'source_row', source_row, 'target_row', target_row)::text \
                FROM regraft.findings WHERE pipeline = $1 AND state = 'open' \
                    AND (cardinality($2::text[]) = 0 OR target = ANY($2) OR split_part(target, '.', 2) = ANY($2)) \
-               ORDER BY id LIMIT $3";
-    let rows = target.client.query(sql, &[name, &tables, &limit, &enabled]).await;
+               ORDER BY id LIMIT $3"
+    );
+    let rows = target.client.query(&sql, &[name, &tables, &limit, &enabled]).await;
     let rows = rows.map_err(|error| fail(target, &error))?;
     Ok(rows.iter().filter_map(|row| serde_json::from_str(row.get(0)).ok()).collect())
 }
