@@ -530,6 +530,8 @@ impl Setup<'_> {
         target.client.batch_execute("BEGIN").await.map_err(|e| self.ledger_refused(&e))?;
         if let Some(position) = fresh {
             self.restart_at(position).await?;
+        } else if registered.publication != settings.source.publication {
+            self.exchange_publication().await?;
         }
         let (name, place) = (&settings.name, &target.place);
         let resumed: Vec<_> = self.holding.resumed.iter().map(|held| held.table.clone()).collect();
@@ -590,6 +592,16 @@ impl Setup<'_> {
                 &[&settings.name, &server.system, &server.database, slot, publication, &position],
             )
             .await;
+        done.map(drop).map_err(|error| self.ledger_refused(&error))
+    }
+
+    /// The last commit cannot be decoded again: the publication does not exist for what was written before it.
+    async fn exchange_publication(&self) -> Result<()> {
+        let sql = "UPDATE regraft.pipelines SET publication = $2, commit_lsn = NULL, commit_xid = NULL \
+                   WHERE name = $1";
+        let Self { settings, target, .. } = self;
+        let done =
+            target.client.execute(sql, &[&settings.name, &settings.source.publication]).await;
         done.map(drop).map_err(|error| self.ledger_refused(&error))
     }
 

@@ -240,6 +240,38 @@ async fn what_comes_again_may_have_had_a_shape_that_the_mapping_does_not_fit() {
     case.assert_equal().await;
 }
 
+/// What is asked for again was written before there was the publication that is used now.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_again_is_not_asked_of_another_publication() {
+    let source = Cluster::start(ClusterOptions::default()).await.unwrap();
+    let given = Given { extra: "[verify]\nenabled = false\n", ..Given::default() };
+    let mut case = Case::between(&source, &servers().await.1, given).await;
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    case.at_source("CHECKPOINT; UPDATE items SET amount = 7 WHERE id = 3").await;
+    until_true(&case.databases.target, "the change", "SELECT amount = 7 FROM goods WHERE id = 3")
+        .await;
+    source.stop(StopMode::Immediate).await.unwrap();
+    daemon.kill9();
+    drop(daemon);
+    start_again(&source, &mut case).await;
+    case.at_source(
+        "CREATE PUBLICATION theirs FOR TABLE items WITH (publish_via_partition_root = true)",
+    )
+    .await;
+    let other = case.another(|setup| {
+        setup.source = "publication = \"theirs\"\n".to_owned();
+        setup.extra = "[verify]\nenabled = false\n".to_owned();
+    });
+    let run = &["run", "--until-caught-up", "--accept-mapping"];
+    let finished = other.command(run, regraft_tests::DEADLINE).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    case.at_source("UPDATE items SET amount = 8 WHERE id = 4").await;
+    let finished = other.command(&["run", "--until-caught-up"], regraft_tests::DEADLINE).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    case.assert_equal().await;
+}
+
 /// A promotion that lost nothing is no reason to stop.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timeline_that_was_left_behind_the_position_is_followed() {

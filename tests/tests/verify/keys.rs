@@ -249,3 +249,63 @@ async fn that_have_another_form_since_they_were_noted() {
         assert_eq!(regraft_tests::number(&ledger, left).await, 0, "{at_source}; {at_target}");
     }
 }
+
+/// The name of a type without a modifier can be that of another one: `character` is of one character.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_domains() {
+    let mut domains = String::new();
+    let (mut source, mut target, mut mapping) = (String::new(), String::new(), String::new());
+    let bases = [
+        ("char(6)", "lpad(n::text, 6, 'k')"),
+        ("char_6", "lpad(n::text, 6, 'k')"),
+        ("bit(4)", "(n % 16)::bit(4)"),
+        ("varbit(9)", "(n % 16)::bit(4)"),
+        ("varchar(9)", "'k' || n"),
+        ("numeric(6, 2)", "n + 0.25"),
+        ("timestamp(3)", "timestamp '2026-01-01' + n * interval '1 ms'"),
+        ("interval(0)", "n * interval '1 s'"),
+        ("int", "n"),
+        ("\"char\"", "chr(64 + n)::\"char\""),
+        ("name", "('k' || n)::name"),
+    ];
+    for (at, (base, value)) in bases.iter().enumerate() {
+        domains.push_str(&format!("CREATE DOMAIN d{at} AS {base};"));
+        if at == 0 {
+            domains.push_str("CREATE DOMAIN char_6 AS char(6);");
+        }
+        let table = format!(
+            "CREATE TABLE t{at} (k d{at} PRIMARY KEY, v int);
+             CREATE TABLE p{at} (k d{at}, n int, v int, PRIMARY KEY (n, k));"
+        );
+        target.push_str(&table);
+        source.push_str(&format!(
+            "{table} INSERT INTO t{at} SELECT {value}, n FROM generate_series(1, 9) AS n;
+             INSERT INTO p{at} SELECT {value}, n % 3, n FROM generate_series(1, 9) AS n;"
+        ));
+        mapping.push_str(&format!(
+            "INSERT INTO t{at} SELECT k, v FROM t{at}; INSERT INTO p{at} SELECT k, n, v FROM p{at};\n"
+        ));
+    }
+    let (source, target) = (format!("{domains}{source}"), format!("{domains}{target}"));
+    let site = Site::with(SiteOptions::default(), &[&source], &target, &mapping).await;
+    site.catch_up().await;
+    let (code, report) = verify(&site).await;
+    assert_eq!((code, differences(&report)), (0, vec![]), "{report:#}");
+    for table in report["tables"].as_array().unwrap() {
+        assert_eq!(table["rows"], 9, "{table}");
+    }
+    let harm = |table: String| {
+        format!("DELETE FROM {table} WHERE v = 3; UPDATE {table} SET v = -v WHERE v = 5;")
+    };
+    let harms: String =
+        (0..bases.len()).map(|at| harm(format!("t{at}")) + &harm(format!("p{at}"))).collect();
+    site.at_target().await.batch_execute(&harms).await.unwrap();
+    let (code, report) = verify(&site).await;
+    assert_eq!(code, 1, "{report:#}");
+    for table in report["tables"].as_array().unwrap() {
+        assert_eq!([&table["missing"], &table["different"]], [1, 1], "{table}");
+    }
+    let repaired = site.installation.command(&["repair", "--apply"], DEADLINE).await;
+    assert_eq!(repaired.code(), 0, "{}{}", repaired.stdout, repaired.stderr);
+    site.assert_equal().await;
+}

@@ -101,6 +101,10 @@ impl Reader {
     }
 
     async fn follow(&mut self) -> Error {
+        // What came with the answer to the start may be all that comes.
+        if let Err(error) = self.received().await {
+            return error;
+        }
         loop {
             if let Err(error) = self.step().await {
                 return error;
@@ -129,22 +133,23 @@ impl Reader {
                 if self.paused_until.is_none() =>
             {
                 let read = read.map_err(|error| classify_io(&error, &self.connection.place))?;
-                self.received(read).await
+                if read == 0 {
+                    return Err(closed(&self.connection.place));
+                }
+                let was_idle = self.waiting.elapsed() > IDLE;
+                self.received().await?;
+                self.rest_after(read, was_idle);
+                Ok(())
             }
         }
     }
 
-    /// Takes everything that one read brought.
-    async fn received(&mut self, read: usize) -> Result<()> {
-        if read == 0 {
-            return Err(closed(&self.connection.place));
-        }
-        let now = Instant::now();
+    /// Takes everything that was read.
+    async fn received(&mut self) -> Result<()> {
         if let Some(session) = &self.connection.session {
             session.gave_a_sign();
         }
-        let was_idle = now.duration_since(self.waiting) > IDLE;
-        self.heard = now;
+        self.heard = Instant::now();
         let mut events = Vec::with_capacity(self.events_before);
         let mut bytes = 0;
         let outcome = self.decode(&mut events, &mut bytes);
@@ -159,11 +164,15 @@ impl Reader {
         let now = Instant::now();
         self.heard = now;
         self.waiting = now;
+        Ok(())
+    }
+
+    /// Gives the socket time to fill.
+    fn rest_after(&mut self, read: usize, was_idle: bool) {
         let pause = self.options.pause;
         if read < SHORT_READ && !was_idle && !pause.is_zero() && self.connection.socket.rest() {
-            self.paused_until = Some(now + pause);
+            self.paused_until = Some(self.waiting + pause);
         }
-        Ok(())
     }
 
     fn decode(&mut self, events: &mut Vec<Event>, bytes: &mut usize) -> Result<()> {

@@ -230,6 +230,14 @@ async fn a_stream_that_the_server_ends_is_unreachable() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_comes_with_the_answer_to_the_start_is_heard() {
+    let both = [(b'W', &b"\0\0\0"[..]), (b'E', b"C42704\0Mno such publication\0\0")];
+    let (stream, server) = begin_with(&both, quiet()).await;
+    assert_eq!(stream.unwrap().next().await.unwrap_err().code(), Code::PublicationUnfit);
+    drop(server);
+}
+
+#[tokio::test]
 async fn an_impossible_length_ends_the_stream() {
     let (mut stream, mut server) = streaming(quiet()).await;
     server.0.write_all(b"d\x7F\xFF\xFF\xFF").await.unwrap();

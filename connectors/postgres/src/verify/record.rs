@@ -19,6 +19,9 @@ use crate::fitting::{restored, storable};
 /// Owners of open findings that a daemon looks at again; more are left to the sweep.
 const OPEN_MAX: i64 = 100_000;
 
+/// Owners whose rows are told at once with all of their values.
+const OWNERS_WITH_VALUES: usize = 10;
+
 /// Takes up a request that is not finished.
 pub(super) const NEXT_REQUEST: &str = "UPDATE regraft.verifications SET started_at = now() WHERE id = \
                                        (SELECT id FROM regraft.verifications WHERE pipeline = $1 \
@@ -117,8 +120,12 @@ impl PgVerifier {
             return self.statement(at).map(|_| Recorded::default());
         };
         self.begin_findings().await?;
-        let new = self.found(statement, settled, position).await?;
-        let mut recorded = Recorded { new, ..Recorded::default() };
+        let mut recorded = Recorded::default();
+        // Rows with their values are told in parts of a size that any server takes.
+        let part = if self.values { OWNERS_WITH_VALUES } else { settled.len().max(1) };
+        for settled in settled.chunks(part) {
+            recorded.new += self.found(statement, settled, position).await?;
+        }
         self.kept_by_target((at, statement), settled).await?;
         (recorded.gone, recorded.repaired) = self.over(statement, settled).await?;
         let owners: Vec<_> = settled.iter().map(|owner| owner.owner.0.as_ref()).collect();

@@ -52,7 +52,8 @@ async fn base(side: &Side, column: &TableColumn, domains: &[UserType]) -> Result
     }
     let mut names = (column.sql_type.clone(), column.full_type.clone());
     if oid != column.type_oid {
-        let sql = "SELECT $1::oid::regtype::text, format_type($1, $2)";
+        // With a modifier, of -1: `character` and `bit` without one are of one character, or bit.
+        let sql = "SELECT format_type($1, -1), format_type($1, $2)";
         let row = side.client.query_one(sql, &[&oid, &modifier]).await;
         let row = row.map_err(|error| classify(&error, &side.place))?;
         names = (row.get(0), row.get(1));

@@ -13,7 +13,8 @@ use regraft_telemetry::record;
 use tokio::sync::oneshot;
 
 use super::{
-    HELD_MAX, OPEN_AFTER, OPEN_SHARE, RECENT_AFTER, State, TELL_AFTER, TRIES_MAX, Verify, Watch,
+    HELD_MAX, LOOK_OWNERS, OPEN_AFTER, OPEN_AFTER_MAX, OPEN_SHARE, RECENT_AFTER, State, TELL_AFTER,
+    TRIES_MAX, Verify, Watch,
 };
 use crate::follow::ChunkMessage;
 use crate::windows::Watched;
@@ -84,9 +85,12 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             settled.push(Settled { owner, equal, found });
         }
         self.found(statement, settled, seen.position).await?;
-        state.look_cost = begun.elapsed() / u32::try_from(looked_at).unwrap_or(u32::MAX).max(1);
+        // A look at few is nearly as dear as one at many, and says nothing of these.
+        if looked_at >= LOOK_OWNERS / 2 {
+            state.look_cost = begun.elapsed() / u32::try_from(looked_at).unwrap_or(u32::MAX);
+        }
         let open = usize::try_from(self.progress.findings_open()).unwrap_or(usize::MAX);
-        let again = now + (state.looks_at(open) * OPEN_SHARE).max(OPEN_AFTER);
+        let again = now + (state.looks_at(open) * OPEN_SHARE).clamp(OPEN_AFTER, OPEN_AFTER_MAX);
         differing.into_iter().for_each(|owner| state.looks.add(statement, owner, again));
         Ok(())
     }

@@ -62,6 +62,9 @@ const OPEN_AFTER: Duration = Duration::from_secs(30);
 /// However many they are, no more than one part in so many of the time goes into that: what was not looked at
 /// yet, and the request that is to mend them, would never have their turn.
 const OPEN_SHARE: u32 = 4;
+/// But they are not put off for longer, nor are those that were repaired.
+const OPEN_AFTER_MAX: Duration = Duration::from_secs(600);
+const REPAIRED_AFTER_MAX: Duration = Duration::from_secs(30);
 /// After an error that is not about a connection.
 const ERROR_WAIT: Duration = Duration::from_secs(30);
 /// After an error that is.
@@ -113,7 +116,7 @@ struct State {
     /// When the sweeps of a statement began: the current one, and the one before it.
     begun: Vec<[Option<SystemTime>; 2]>,
     looks: Looks,
-    /// What it takes to look at an owner.
+    /// What it takes to look at one of many owners.
     look_cost: Duration,
     /// Statements with rows that were repaired and not looked at since, as of some time; and when that may be
     /// asked for again.
@@ -286,7 +289,8 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
 
     async fn look_at_repaired(&mut self, state: &mut State, now: Instant) -> Result<()> {
         let repaired = self.verifier.under_repair().await?;
-        state.next_repairing = now + state.looks_at(repaired.len()) * 2;
+        let next = (state.looks_at(repaired.len()) * 2).min(REPAIRED_AFTER_MAX);
+        state.next_repairing = now + next;
         let mut statements: Vec<_> = repaired.iter().map(|(at, _)| *at).collect();
         statements.dedup();
         state.repairing = (now, statements);

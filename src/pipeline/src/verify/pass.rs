@@ -113,7 +113,9 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                 let Some(asked) = pass.repaired else {
                     let repaired = self.verifier.repair_targets(&pass.request.tables).await?;
                     tracing::info!(rows = repaired, "what a comparison found is being repaired");
-                    pass.repaired = Some(Instant::now());
+                    let now = Instant::now();
+                    pass.repaired = Some(now);
+                    state.next_repairing = now;
                     return Ok(true);
                 };
                 // It is done when its rows are: until then they may be missing.
