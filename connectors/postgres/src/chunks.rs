@@ -12,7 +12,7 @@ use regraft_core::contract::{ChunkReader, SourceState, WATERMARK_PREFIX};
 use regraft_core::sql::quote;
 use regraft_core::{
     Cell, Code, Drifted, Error, Key, Lsn, Mapped, Mapper, Position, Result, Rows, Subject,
-    TableName, Traced, TupleBuilder, WIDE, row,
+    TableName, Traced, TupleBuilder, WIDE, Watermark, row,
 };
 use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, RowStream};
@@ -501,10 +501,10 @@ impl ChunkReader for PgReader {
         })
     }
 
-    async fn mark(&mut self, watermark: &str) -> Result<u64> {
+    async fn mark(&mut self, watermark: &Watermark) -> Result<u64> {
         let sql = "SELECT pg_current_xact_id()::text, pg_logical_emit_message(true, $1, $2::text)";
         let session = self.session().await?;
-        let row = session.client.query_one(sql, &[&WATERMARK_PREFIX, &watermark]).await;
+        let row = session.client.query_one(sql, &[&WATERMARK_PREFIX, &watermark.as_str()]).await;
         let row = row.map_err(|error| classify(&error, &session.place))?;
         let xid: String = row.get(0);
         xid.parse().map_err(|_| Error::new(Code::Protocol, "a transaction id is not a number"))

@@ -239,7 +239,7 @@ impl PgConnectors {
         let now = history::timeline(client, place).await?;
         let (target, at_target) = self.connect("target").await?;
         let known = PgLedger::registered(&target, &at_target, &self.name).await?;
-        let last = known.as_ref().and_then(|registered| registered.last);
+        let last = known.as_ref().and_then(|registered| registered.last.clone());
         let known = known.and_then(|registered| registered.source_timeline);
         if known == Some(now) {
             return Ok(last);

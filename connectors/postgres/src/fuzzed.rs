@@ -38,14 +38,18 @@ pub fn messages(mut bytes: &[u8]) {
 }
 
 fn decoded(decoder: &mut Decoder, message: Bytes) {
-    match decoder.decode(message) {
-        Ok(Some(Event::Change(Change::Insert { new, .. }))) => looked_at(&new),
-        Ok(Some(Event::Change(Change::Update { old, new, .. }))) => {
-            looked_at(&new);
-            old.iter().for_each(|old| looked_at(old.tuple()));
+    let mut events = Vec::new();
+    decoder.decode(message, &mut events).ok();
+    for event in events {
+        match event {
+            Event::Change(Change::Insert { new, .. }) => looked_at(&new),
+            Event::Change(Change::Update { old, new, .. }) => {
+                looked_at(&new);
+                old.iter().for_each(|old| looked_at(old.tuple()));
+            }
+            Event::Change(Change::Delete { old, .. }) => looked_at(old.tuple()),
+            _ => {}
         }
-        Ok(Some(Event::Change(Change::Delete { old, .. }))) => looked_at(old.tuple()),
-        _ => {}
     }
 }
 

@@ -607,6 +607,7 @@ fn last(row: &Row) -> Option<Transaction> {
         commit_lsn: lsn(row.get::<_, Option<PgLsn>>(9)?),
         xid: u32::try_from(row.get::<_, Option<i64>>(10)?).ok()?,
         commit_time: row.get::<_, Option<SystemTime>>(11)?,
+        origin: None,
     })
 }
 

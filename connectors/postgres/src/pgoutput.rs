@@ -13,8 +13,8 @@ use hashbrown::HashMap;
 use regraft_core::change::OldImage;
 use regraft_core::tuple::FrameTuple;
 use regraft_core::{
-    Change, Code, Column, Error, Event, Lsn, Oid, Relation, ReplicaIdentity, Result, TableName,
-    Transaction, Tuple,
+    Change, Code, Column, Error, Event, Lsn, Oid, Origin, Relation, ReplicaIdentity, Result,
+    TableName, Transaction, Tuple,
 };
 
 /// 2000-01-01 00:00 UTC, where PostgreSQL counts from.
@@ -26,6 +26,8 @@ const POSTGRES_EPOCH: Duration = Duration::from_secs(946_684_800);
 pub struct Decoder {
     relations: HashMap<Oid, Arc<Relation>>,
     in_transaction: bool,
+    /// The next message says where it comes from, if it comes from elsewhere.
+    begun: Option<Transaction>,
 }
 
 impl Decoder {
@@ -34,22 +36,27 @@ impl Decoder {
         Self::default()
     }
 
-    /// True between [`Event::Begin`] and [`Event::Commit`].
+    /// True from the first to the last message of a transaction.
     pub fn in_transaction(&self) -> bool {
         self.in_transaction
     }
 
-    /// Decodes one message; `None` for one that regraft has no use for (Origin).
+    /// Decodes one message, and appends what it completes: nothing, one event, or the begin of a transaction
+    /// and one event.
     ///
     /// # Errors
     /// [`Code::Protocol`] when the bytes are not such a message, or not at this point of the stream.
     /// The stream cannot be followed after that.
-    pub fn decode(&mut self, payload: Bytes) -> Result<Option<Event>> {
+    pub fn decode(&mut self, payload: Bytes, events: &mut Vec<Event>) -> Result<()> {
         let mut reader = Reader { frame: &payload, at: 0 };
         let kind = reader.u8()?;
+        if kind == b'O' {
+            return self.origin(&mut reader, events);
+        }
+        events.extend(self.begun.take().map(Event::Begin));
         let event = match kind {
             b'I' | b'U' | b'D' | b'T' => Some(Event::Change(self.change(kind, &mut reader)?)),
-            b'B' => Some(self.begin(&mut reader)?),
+            b'B' => self.begin(&mut reader).map(|()| None)?,
             b'C' => Some(self.commit(&mut reader)?),
             b'R' => Some(self.relation(&mut reader)?),
             b'Y' => Some(Event::Type {
@@ -58,20 +65,14 @@ impl Decoder {
                 name: reader.string()?,
             }),
             b'M' => Some(self.message(&mut reader)?),
-            b'O' => {
-                reader.u64()?;
-                reader.string()?;
-                None
-            }
             _ => return Err(protocol("a replication message is of an unknown kind")),
         };
-        if reader.at != payload.len() {
-            return Err(protocol("a replication message has bytes left over"));
-        }
-        Ok(event)
+        reader.end()?;
+        events.extend(event);
+        Ok(())
     }
 
-    fn begin(&mut self, reader: &mut Reader<'_>) -> Result<Event> {
+    fn begin(&mut self, reader: &mut Reader<'_>) -> Result<()> {
         if self.in_transaction {
             return Err(protocol("a transaction begins inside another"));
         }
@@ -79,9 +80,23 @@ impl Decoder {
             commit_lsn: Lsn(reader.u64()?),
             commit_time: time(reader.u64()?.cast_signed())?,
             xid: reader.u32()?,
+            origin: None,
         };
         self.in_transaction = true;
-        Ok(Event::Begin(transaction))
+        self.begun = Some(transaction);
+        Ok(())
+    }
+
+    fn origin(&mut self, reader: &mut Reader<'_>, events: &mut Vec<Event>) -> Result<()> {
+        let commit_lsn = Lsn(reader.u64()?);
+        let name = reader.string()?.into();
+        reader.end()?;
+        let Some(begun) = self.begun.take() else {
+            return Err(protocol("an origin does not stand at the start of its transaction"));
+        };
+        let origin = Some(Origin { name, commit_lsn });
+        events.push(Event::Begin(Transaction { origin, ..begun }));
+        Ok(())
     }
 
     fn commit(&mut self, reader: &mut Reader<'_>) -> Result<Event> {
@@ -224,6 +239,14 @@ impl<'a> Reader<'a> {
         let head = self.rest().first_chunk::<N>().ok_or_else(cut)?;
         self.at += N;
         Ok(*head)
+    }
+
+    /// Everything was read.
+    fn end(&self) -> Result<()> {
+        match self.rest() {
+            [] => Ok(()),
+            _ => Err(protocol("a replication message has bytes left over")),
+        }
     }
 
     fn peek(&self) -> Result<u8> {

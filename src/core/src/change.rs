@@ -75,7 +75,7 @@ impl Change {
 }
 
 /// Begin of a committed transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
     /// LSN of the commit record.
     pub commit_lsn: Lsn,
@@ -83,6 +83,19 @@ pub struct Transaction {
     pub commit_time: SystemTime,
     /// Top-level transaction id, without epoch.
     pub xid: u32,
+    /// Where it was committed first, if it was copied to the source from elsewhere.
+    pub origin: Option<Origin>,
+}
+
+/// Where a transaction comes from that was replayed at the source under a replication origin.
+///
+/// <https://www.postgresql.org/docs/current/replication-origins.html>
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Name of the replication origin, as the source has it.
+    pub name: Arc<str>,
+    /// LSN of the commit there, as it was told to the source.
+    pub commit_lsn: Lsn,
 }
 
 /// One step of a stream, in commit order.

@@ -15,6 +15,7 @@ use crate::relation::TableName;
 use crate::row::Rows;
 use crate::segment::Segment;
 use crate::verify::Verifier;
+use crate::watermark::Watermark;
 use crate::{Error, Event};
 
 /// A change stream, opened at a position.
@@ -151,7 +152,7 @@ pub trait ChunkReader: Send {
     /// Puts `watermark` into the change stream: a logical message with the prefix
     /// [`WATERMARK_PREFIX`] in a transaction of its own, flushed when this returns. Gives the id of
     /// that transaction: every id assigned before it is smaller.
-    fn mark(&mut self, watermark: &str) -> impl Future<Output = Result<u64>> + Send;
+    fn mark(&mut self, watermark: &Watermark) -> impl Future<Output = Result<u64>> + Send;
 
     /// Another reader on the same connection. Of the two, one at most reads chunks.
     fn beside(&self) -> Self
@@ -163,8 +164,7 @@ pub trait ChunkReader: Send {
     fn rest(&mut self);
 }
 
-/// Prefix of the logical messages that regraft emits. The content starts with the pipeline's name
-/// and a colon; messages of other pipelines are ignored.
+/// Prefix of the logical messages that regraft emits, with a [`Watermark`] in each.
 pub const WATERMARK_PREFIX: &str = "regraft";
 
 /// A chunk that the ledger has planned and not yet done.

@@ -23,8 +23,9 @@ pub mod sql;
 pub mod text;
 pub mod tuple;
 pub mod verify;
+pub mod watermark;
 
-pub use change::{Change, Event, Transaction};
+pub use change::{Change, Event, Origin, Transaction};
 pub use chunk::{ChunkData, ChunkScope, Snapshot, Traced};
 pub use drift::{Drifted, Subject};
 pub use error::{Code, Error, Kind, Result};
@@ -35,3 +36,4 @@ pub use relation::{Column, Keyless, Oid, Relation, ReplicaIdentity, TableName};
 pub use row::{Row, Rows, WIDE};
 pub use segment::{Commit, Segment, TableWrites};
 pub use tuple::{Cell, Tuple, TupleBuilder};
+pub use watermark::{Mark, Token, Watermark, Watermarks};

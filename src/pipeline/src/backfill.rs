@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use regraft_core::chunk::{ChunkScope, StatementRows};
 use regraft_core::contract::{ChunkReader, Ledger, LedgerState, Phase, PlannedChunk};
-use regraft_core::{Code, Error, Result, fail_point};
+use regraft_core::{Code, Error, Mark, Result, Watermarks, fail_point};
 use regraft_telemetry::record;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -56,7 +56,7 @@ pub(crate) struct Backfill<R, L> {
     pub(crate) options: Options,
     pub(crate) progress: Arc<Progress>,
     pub(crate) refusals: Refusals,
-    pub(crate) watermark: String,
+    pub(crate) watermarks: Watermarks,
     /// Told when somebody has said how a held table goes on.
     pub(crate) resumed: Arc<Notify>,
     pub(crate) cancel: CancellationToken,
@@ -92,7 +92,6 @@ struct State {
     /// Segments with keys that were committed, as the follower counts them.
     key_segments: u64,
     marked_end: Option<u64>,
-    next_token: u64,
     next_read: Instant,
 }
 
@@ -145,7 +144,6 @@ impl State {
             open: HashMap::new(),
             key_segments: 0,
             marked_end: None,
-            next_token: 1,
             next_read: Instant::now(),
         };
         ledger.pending.iter().cloned().for_each(|chunk| state.enqueue(chunk, None));
@@ -372,13 +370,11 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             if open.copy {
                 let copy = CopyTable {
                     follower: self.follower.clone(),
-                    watermark: self.watermark.clone(),
-                    token: state.next_token,
+                    watermarks: self.watermarks.clone(),
                     table: open.table,
                     bytes_max: self.options.chunk_bytes.min(self.options.batch_bytes),
                     rows_per_second: self.options.rows_per_second,
                 };
-                state.next_token += 1 << 20;
                 reading.spawn(async move {
                     let (reader, id, copied) = copy.run(reader, chunk).await;
                     // It has kept to its rate by itself.
@@ -388,14 +384,11 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             }
             let read = ReadChunk {
                 follower: self.follower.clone(),
-                watermark: self.watermark.clone(),
-                token: state.next_token,
+                watermarks: self.watermarks.clone(),
                 table: open.table,
                 bytes_max: if open.unlimited { usize::MAX } else { self.options.chunk_bytes },
                 rows: 0,
             };
-            // Tokens are handed out in runs, so that a read can open several windows.
-            state.next_token += 1 << 20;
             reading.spawn(read.run(reader, chunk));
         }
     }
@@ -536,7 +529,8 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
             return Ok(());
         }
         state.marked_end = Some(state.key_segments);
-        self.planner.mark(&format!("{}end:{}", self.watermark, state.key_segments)).await?;
+        let end = Mark::End { key_segments: state.key_segments };
+        self.planner.mark(&self.watermarks.write(end)).await?;
         Ok(())
     }
 
@@ -575,8 +569,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
 /// Reads one chunk until it has joined the stream.
 struct ReadChunk {
     follower: mpsc::Sender<ChunkMessage>,
-    watermark: String,
-    token: u64,
+    watermarks: Watermarks,
     table: usize,
     bytes_max: usize,
     /// Source rows read, over all attempts.
@@ -609,8 +602,7 @@ impl ReadChunk {
         reader: &mut R,
         chunk: &PlannedChunk,
     ) -> Result<Option<Joined>> {
-        let token = self.token;
-        self.token += 1;
+        let token = self.watermarks.token();
         let (opened, is_open) = oneshot::channel();
         let open = ChunkMessage::Open { token, table: self.table, opened };
         if self.follower.send(open).await.is_err() || is_open.await.is_err() {
@@ -632,7 +624,7 @@ impl ReadChunk {
             return Ok(None);
         }
         fail_point!("chunk.handed");
-        reader.mark(&format!("{}{token}", self.watermark)).await?;
+        reader.mark(&self.watermarks.write(Mark::Window(token))).await?;
         fail_point!("chunk.marked");
         Ok(joined.await.ok())
     }

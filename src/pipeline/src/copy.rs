@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use regraft_core::Result;
 use regraft_core::contract::{ChunkReader, PlannedChunk};
 use regraft_core::segment::ChunkDone;
+use regraft_core::{Mark, Result, Watermarks};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backfill::Stale;
@@ -14,8 +14,7 @@ use crate::follow::{ChunkMessage, CopyMessage, Joined};
 /// See the module.
 pub(crate) struct CopyTable {
     pub(crate) follower: mpsc::Sender<ChunkMessage>,
-    pub(crate) watermark: String,
-    pub(crate) token: u64,
+    pub(crate) watermarks: Watermarks,
     pub(crate) table: usize,
     pub(crate) bytes_max: usize,
     pub(crate) rows_per_second: Option<u64>,
@@ -24,7 +23,7 @@ pub(crate) struct CopyTable {
 impl CopyTable {
     /// Reads it until it has joined the stream, or the attempt is over.
     pub(crate) async fn run<R: ChunkReader>(
-        mut self,
+        self,
         mut reader: R,
         chunk: PlannedChunk,
     ) -> (R, i64, Result<()>) {
@@ -43,12 +42,11 @@ impl CopyTable {
 
     /// `None` when the follower is gone.
     async fn once<R: ChunkReader>(
-        &mut self,
+        &self,
         reader: &mut R,
         chunk: &PlannedChunk,
     ) -> Result<Option<Joined>> {
-        let (token, table) = (self.token, self.table);
-        self.token += 1;
+        let (token, table) = (self.watermarks.token(), self.table);
         let (opened, is_open) = oneshot::channel();
         let open = ChunkMessage::Open { token, table, opened };
         if self.follower.send(open).await.is_err() || is_open.await.is_err() {
@@ -87,7 +85,7 @@ impl CopyTable {
         if !self.tell(CopyMessage::Read { token, table, done, outcome }).await {
             return Ok(None);
         }
-        reader.mark(&format!("{}{token}", self.watermark)).await?;
+        reader.mark(&self.watermarks.write(Mark::Window(token))).await?;
         Ok(joined.await.ok())
     }
 

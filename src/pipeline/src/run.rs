@@ -10,12 +10,12 @@
 //! attempt starts from the position that the ledger has. There is no other state.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use regraft_core::contract::{ChangeStream, ChunkReader, Connectors, Ledger, Phase, Sentinel};
 use regraft_core::segment::Route;
 use regraft_core::verify::Verifier;
-use regraft_core::{Code, Error, Kind, Position, Result};
+use regraft_core::{Code, Error, Kind, Mark, Position, Result, Watermarks};
 use regraft_telemetry::record;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinError;
@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::applier::Applier;
 use crate::backfill::Backfill;
-use crate::follow::{ChunkMessage, Followed, Follower, Ports, START, Start};
+use crate::follow::{ChunkMessage, Followed, Follower, Ports, Start};
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
 use crate::refused::Refusals;
@@ -179,20 +179,20 @@ async fn attempt<C: Connectors>(
             None => None,
         };
         let stream = connectors.stream(state.position).await?;
-        let watermark = watermark(&plan.name);
-        let settle_below = planner.mark(&format!("{watermark}{START}")).await?;
+        let watermarks = Watermarks::of_attempt(&plan.name);
+        let settle_below = planner.mark(&watermarks.write(Mark::Start)).await?;
         let verifier = verifier
             .map(|(verifier, verify)| (verifier, (planner.beside(), connectors.reader()), verify));
         // Before a row moves.
         state.mending.extend(sentinel.look().await?);
         Ok::<_, Error>((
             (ledger, state, sink, planner, readers),
-            (verifier, stream, watermark, settle_below, sentinel),
+            (verifier, stream, watermarks, settle_below, sentinel),
         ))
     };
     let (
         (mut ledger, state, sink, planner, readers),
-        (verifier, stream, watermark, settle_below, sentinel),
+        (verifier, stream, watermarks, settle_below, sentinel),
     ) = tokio::select! {
         () = cancel.cancelled() => return Ok(Ending::Stopped),
         connected = connect => connected?,
@@ -222,7 +222,7 @@ async fn attempt<C: Connectors>(
         options: options.clone(),
         progress: Arc::clone(progress),
         refusals: refusals.clone(),
-        watermark: watermark.clone(),
+        watermarks: watermarks.clone(),
         resumed: Arc::clone(&resumed),
         cancel: attempt_over.clone(),
     };
@@ -235,7 +235,7 @@ async fn attempt<C: Connectors>(
         options,
         progress: Arc::clone(progress),
         traces: plan.traces.clone(),
-        watermark: watermark.clone(),
+        watermarks: watermarks.clone(),
         cancel: attempt_over.clone(),
         range_limits: Default::default(),
         told: None,
@@ -259,7 +259,7 @@ async fn attempt<C: Connectors>(
     let cancel_follower = attempt_over.clone();
     let ports =
         Ports { segments, durable: durable.clone(), chunks, reshaped, cancel: cancel_follower };
-    let start = Start { ledger: &state, watermark: &watermark, whole, settle_below };
+    let start = Start { ledger: &state, watermarks: &watermarks, whole, settle_below };
     let follower = Follower::new(plan, options, Arc::clone(progress), stream, ports, &start);
     let followed = tokio::select! {
         followed = follower.run() => followed.map(Some),
@@ -382,12 +382,6 @@ async fn close<S: ChangeStream>(
         stream.acknowledge(position);
     }
     stream.close().await
-}
-
-/// Tells this attempt's watermarks from those of others: `name:nonce:`.
-fn watermark(name: &str) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    format!("{name}:{:x}-{:x}:", std::process::id(), now.as_nanos())
 }
 
 /// Best effort: `regraft status` shows what the daemon's log says.

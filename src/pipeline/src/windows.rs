@@ -25,7 +25,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hashbrown::{HashMap, HashSet};
-use regraft_core::{Key, Snapshot};
+use regraft_core::{Key, Snapshot, Token};
 
 /// Keys that a window remembers; a chunk whose window saw more is read again.
 const TOUCHED_MAX: usize = 100_000;
@@ -33,7 +33,7 @@ const TOUCHED_MAX: usize = 100_000;
 /// The open windows, and the commits that a snapshot may not see yet.
 #[derive(Default)]
 pub(crate) struct Windows {
-    open: HashMap<u64, Window>,
+    open: HashMap<Token, Window>,
     /// Commits in the stream that no snapshot is known to see, with a running number.
     unseen: VecDeque<(u64, u32)>,
     next: u64,
@@ -104,7 +104,7 @@ impl Windows {
 
     /// Opens a window on a table at this point of the stream; `inside` is the id of the transaction
     /// whose changes are being read, if any.
-    pub(crate) fn open(&mut self, token: u64, table: usize, inside: Option<u32>) {
+    pub(crate) fn open(&mut self, token: Token, table: usize, inside: Option<u32>) {
         let touched = Touched::default();
         let opened_at = self.next;
         let traced = BTreeMap::new();
@@ -113,7 +113,7 @@ impl Windows {
     }
 
     /// Closes a window without a chunk.
-    pub(crate) fn cancel(&mut self, token: u64) {
+    pub(crate) fn cancel(&mut self, token: Token) {
         self.open.remove(&token);
     }
 
@@ -182,21 +182,21 @@ impl Windows {
 
     /// Closes the window at its watermark, given the snapshot of the chunk. `None` when there is no
     /// such window.
-    pub(crate) fn close(&mut self, token: u64, snapshot: &Snapshot) -> Option<Closed> {
+    pub(crate) fn close(&mut self, token: Token, snapshot: &Snapshot) -> Option<Closed> {
         let window = self.settle(token, snapshot)?;
         Some(window.map_or(Closed::Stale, |window| Closed::Join(window.touched)))
     }
 
     /// Closes the window of a verification, at a watermark that was written after both sides were read:
     /// what it saw, or `None` when the snapshot of the source may miss commits that the target has.
-    pub(crate) fn watched(&mut self, token: u64, snapshot: &Snapshot) -> Option<Watched> {
+    pub(crate) fn watched(&mut self, token: Token, snapshot: &Snapshot) -> Option<Watched> {
         let Window { touched, traced, .. } = self.settle(token, snapshot)??;
         Some(Watched { touched, traced })
     }
 
     /// The window, inside `None` when it is stale.
     #[allow(clippy::option_option, reason = "no such window, or a stale one")]
-    fn settle(&mut self, token: u64, snapshot: &Snapshot) -> Option<Option<Window>> {
+    fn settle(&mut self, token: Token, snapshot: &Snapshot) -> Option<Option<Window>> {
         let window = self.open.remove(&token)?;
         let before = self.unseen.iter().filter(|(number, _)| *number < window.opened_at);
         let missed = before.map(|&(_, xid)| xid).chain(window.inside).any(|x| !snapshot.sees(x));
@@ -210,10 +210,18 @@ impl Windows {
 
 #[cfg(test)]
 mod tests {
+    use regraft_core::Watermarks;
+
     use super::*;
 
     fn key(n: u8) -> Key {
         Key(Box::new([n]))
+    }
+
+    fn token(n: usize) -> Token {
+        let watermarks = Watermarks::of_attempt("test");
+        (0..n).for_each(|_| _ = watermarks.token());
+        watermarks.token()
     }
 
     fn snapshot(xmin: u64, xmax: u64, running: &[u64]) -> Snapshot {
@@ -231,27 +239,31 @@ mod tests {
     fn only_keys_of_the_table_touched_inside_the_window_are_dropped() {
         let mut windows = Windows::new(0);
         windows.touch(0, &key(1), false);
-        windows.open(7, 0, None);
+        windows.open(token(7), 0, None);
         windows.touch(0, &key(2), false);
         windows.touch(1, &key(3), false);
-        let touched = joined(windows.close(7, &snapshot(10, 10, &[])));
+        let touched = joined(windows.close(token(7), &snapshot(10, 10, &[])));
         assert!(!touched.covers(&key(1)));
         assert!(touched.covers(&key(2)));
         assert!(!touched.covers(&key(3)));
-        assert!(windows.close(7, &snapshot(10, 10, &[])).is_none());
+        assert!(windows.close(token(7), &snapshot(10, 10, &[])).is_none());
     }
 
     #[test]
     fn a_commit_in_the_stream_that_the_snapshot_does_not_see_makes_the_chunk_stale() {
         let mut windows = Windows::new(0);
         windows.commit(5);
-        windows.open(1, 0, None);
+        windows.open(token(1), 0, None);
         windows.commit(6);
-        assert_eq!(windows.close(1, &snapshot(5, 9, &[5])), Some(Closed::Stale));
-        windows.open(2, 0, None);
-        assert_eq!(windows.close(2, &snapshot(5, 9, &[5])), Some(Closed::Stale), "still running");
-        windows.open(3, 0, None);
-        joined(windows.close(3, &snapshot(9, 9, &[])));
+        assert_eq!(windows.close(token(1), &snapshot(5, 9, &[5])), Some(Closed::Stale));
+        windows.open(token(2), 0, None);
+        assert_eq!(
+            windows.close(token(2), &snapshot(5, 9, &[5])),
+            Some(Closed::Stale),
+            "still running"
+        );
+        windows.open(token(3), 0, None);
+        joined(windows.close(token(3), &snapshot(9, 9, &[])));
         assert_eq!(windows.unseen.len(), 0);
     }
 
@@ -259,10 +271,10 @@ mod tests {
     fn a_later_snapshot_does_not_speak_for_that_of_an_open_window() {
         let mut windows = Windows::new(0);
         windows.commit(5);
-        windows.open(1, 0, None);
+        windows.open(token(1), 0, None);
         // The chunk was read without 5; then somebody else's snapshot sees it.
         windows.seen_by(&snapshot(9, 9, &[]));
-        assert_eq!(windows.close(1, &snapshot(5, 9, &[5])), Some(Closed::Stale));
+        assert_eq!(windows.close(token(1), &snapshot(5, 9, &[5])), Some(Closed::Stale));
         windows.seen_by(&snapshot(9, 9, &[]));
         assert_eq!(windows.unseen.len(), 0);
     }
@@ -270,36 +282,36 @@ mod tests {
     #[test]
     fn a_commit_inside_the_window_may_be_invisible() {
         let mut windows = Windows::new(0);
-        windows.open(1, 0, None);
+        windows.open(token(1), 0, None);
         windows.commit(6);
-        joined(windows.close(1, &snapshot(6, 9, &[6])));
+        joined(windows.close(token(1), &snapshot(6, 9, &[6])));
         assert_eq!(windows.unseen.len(), 1, "and is remembered for the next window");
     }
 
     #[test]
     fn a_window_that_opens_inside_a_transaction_needs_it_visible() {
         let mut windows = Windows::new(0);
-        windows.open(1, 0, Some(6));
+        windows.open(token(1), 0, Some(6));
         windows.commit(6);
-        assert_eq!(windows.close(1, &snapshot(6, 9, &[6])), Some(Closed::Stale));
+        assert_eq!(windows.close(token(1), &snapshot(6, 9, &[6])), Some(Closed::Stale));
     }
 
     #[test]
     fn transactions_from_before_the_daemon_must_have_ended() {
         let mut windows = Windows::new(100);
-        windows.open(1, 0, None);
-        assert_eq!(windows.close(1, &snapshot(90, 120, &[90])), Some(Closed::Stale));
-        windows.open(2, 0, None);
-        joined(windows.close(2, &snapshot(101, 120, &[101])));
+        windows.open(token(1), 0, None);
+        assert_eq!(windows.close(token(1), &snapshot(90, 120, &[90])), Some(Closed::Stale));
+        windows.open(token(2), 0, None);
+        joined(windows.close(token(2), &snapshot(101, 120, &[101])));
     }
 
     #[test]
     fn a_truncate_drops_everything_read() {
         let mut windows = Windows::new(0);
-        windows.open(1, 0, None);
+        windows.open(token(1), 0, None);
         windows.touch(0, &key(1), true);
         windows.truncate(0);
-        let touched = joined(windows.close(1, &snapshot(9, 9, &[])));
+        let touched = joined(windows.close(token(1), &snapshot(9, 9, &[])));
         assert!(touched.covers(&key(200)));
         assert!(touched.incomplete.is_empty());
     }
@@ -307,22 +319,22 @@ mod tests {
     #[test]
     fn a_window_that_saw_too_much_is_stale() {
         let mut windows = Windows::new(0);
-        windows.open(1, 0, None);
+        windows.open(token(1), 0, None);
         for n in 0..=u32::try_from(TOUCHED_MAX).unwrap() {
             windows.touch(0, &Key(n.to_be_bytes().into()), false);
         }
-        assert_eq!(windows.close(1, &snapshot(9, 9, &[])), Some(Closed::Stale));
+        assert_eq!(windows.close(token(1), &snapshot(9, 9, &[])), Some(Closed::Stale));
     }
 
     #[test]
     fn an_incomplete_image_stays_incomplete_until_a_complete_one() {
         let mut windows = Windows::new(0);
-        windows.open(1, 0, None);
+        windows.open(token(1), 0, None);
         windows.touch(0, &key(1), true);
         windows.touch(0, &key(2), true);
         windows.touch(0, &key(2), false);
         windows.touch(0, &key(2), true);
-        let touched = joined(windows.close(1, &snapshot(9, 9, &[])));
+        let touched = joined(windows.close(token(1), &snapshot(9, 9, &[])));
         assert!(touched.incomplete.contains(&key(1)));
         assert!(!touched.incomplete.contains(&key(2)));
         assert!(touched.covers(&key(2)));

@@ -2,6 +2,9 @@
 
 use std::process::Command;
 
+use regraft_core::contract::ChangeStream;
+use regraft_core::{Change, Event, Lsn, Origin, Transaction};
+use regraft_postgres::Endpoint;
 use regraft_testkit::{Cluster, ClusterOptions, StopMode};
 use regraft_tests::number;
 
@@ -290,4 +293,41 @@ async fn a_timeline_that_was_left_behind_the_position_is_followed() {
     assert_eq!(number(&case.databases.target, sql).await, 1);
     let sql = "SELECT source_timeline::bigint FROM regraft.pipelines";
     assert_eq!(number(&case.databases.target, sql).await, 2);
+}
+
+/// Where a transaction was committed first is known before its first change.
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_tell_their_origin() {
+    let case = Case::usual().await;
+    case.at_source("CREATE PUBLICATION p FOR TABLE items").await;
+    case.at_source("SELECT pg_create_logical_replication_slot('origins', 'pgoutput')").await;
+    case.at_source(
+        "SELECT pg_replication_origin_create('elsewhere');
+         SELECT pg_replication_origin_session_setup('elsewhere');
+         BEGIN; SELECT pg_replication_origin_xact_setup('0/AB', now()); DELETE FROM items WHERE id = 1; COMMIT;
+         SELECT pg_replication_origin_session_reset();
+         DELETE FROM items WHERE id = 2",
+    )
+    .await;
+    let endpoint = Endpoint::parse(&case.databases.source_url).unwrap();
+    let wire = endpoint.connect_replication("test").await.unwrap();
+    let mut stream =
+        wire.start("origins", Lsn(0), &["p".to_owned()], Default::default()).await.unwrap();
+    let (mut origins, mut deleted) = (Vec::new(), 0);
+    while deleted < 2 {
+        for event in stream.next().await.unwrap() {
+            match event {
+                Event::Begin(Transaction { origin, .. }) => {
+                    origins.push(
+                        origin.map(|Origin { name, commit_lsn }| (name.to_string(), commit_lsn)),
+                    );
+                }
+                Event::Change(Change::Delete { .. }) => deleted += 1,
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(origins, [Some(("elsewhere".to_owned(), Lsn(0xAB))), None]);
+    stream.close().await.unwrap();
+    case.at_source("SELECT pg_replication_origin_drop('elsewhere')").await;
 }

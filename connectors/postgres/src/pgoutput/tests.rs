@@ -116,13 +116,13 @@ fn table(columns: usize, identity: ReplicaIdentity) -> Relation {
 /// A decoder inside a transaction, that knows the table.
 fn prepared(shape: &Relation) -> Decoder {
     let mut decoder = Decoder::new();
-    decoder.decode(begin()).unwrap();
-    decoder.decode(relation(shape)).unwrap();
+    decoded(&mut decoder, begin());
+    decoded(&mut decoder, relation(shape));
     decoder
 }
 
 fn decode_change(decoder: &mut Decoder, bytes: Bytes) -> Change {
-    match decoder.decode(bytes).unwrap() {
+    match decoded(decoder, bytes).pop() {
         Some(Event::Change(change)) => change,
         other => panic!("not a change: {other:?}"),
     }
@@ -132,8 +132,14 @@ fn same(tuple: &Tuple, cells: &[Wire]) -> bool {
     tuple.iter().eq(cells.iter().map(Wire::cell))
 }
 
+fn decoded(decoder: &mut Decoder, bytes: Bytes) -> Vec<Event> {
+    let mut events = Vec::new();
+    decoder.decode(bytes, &mut events).unwrap();
+    events
+}
+
 fn refused(decoder: &mut Decoder, bytes: impl Into<Bytes>) -> Error {
-    let error = decoder.decode(bytes.into()).unwrap_err();
+    let error = decoder.decode(bytes.into(), &mut Vec::new()).unwrap_err();
     assert_eq!(error.code(), Code::Protocol);
     error
 }
@@ -141,13 +147,15 @@ fn refused(decoder: &mut Decoder, bytes: impl Into<Bytes>) -> Error {
 #[test]
 fn a_transaction_begins_and_ends() {
     let mut decoder = Decoder::new();
-    let Some(Event::Begin(transaction)) = decoder.decode(begin()).unwrap() else { panic!() };
+    assert!(decoded(&mut decoder, begin()).is_empty(), "it is not told yet where it comes from");
+    assert!(decoder.in_transaction());
+    let end = decoded(&mut decoder, commit());
+    let [Event::Begin(transaction), end] = &end[..] else { panic!("{end:?}") };
     assert_eq!((transaction.commit_lsn, transaction.xid), (Lsn(0x1_0000_0000), 77));
     let since_1970 = transaction.commit_time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(since_1970, Duration::from_micros(946_684_801_000_001));
-    assert!(decoder.in_transaction());
-    let end = decoder.decode(commit()).unwrap();
-    assert!(matches!(end, Some(Event::Commit { end_lsn: Lsn(0x1_0000_0030) })));
+    assert_eq!(transaction.origin, None);
+    assert!(matches!(end, Event::Commit { end_lsn: Lsn(0x1_0000_0030) }));
     assert!(!decoder.in_transaction());
 }
 
@@ -204,21 +212,32 @@ fn a_truncate_names_every_table() {
 fn messages_types_and_origins_are_understood() {
     let mut decoder = Decoder::new();
     let message = Bytes::from_static(b"M\0\0\0\0\0\0\0\0\x01regraft\0\0\0\0\x03a:1");
-    match decoder.decode(message.clone()).unwrap() {
+    match decoded(&mut decoder, message.clone()).pop() {
         Some(Event::Message { prefix, content, transactional: false }) => {
             assert_eq!((prefix.as_str(), &content[..]), ("regraft", &b"a:1"[..]));
         }
         other => panic!("{other:?}"),
     }
-    match decoder.decode(Bytes::from_static(b"Y\0\0\x40\x01\0mood\0")).unwrap() {
+    match decoded(&mut decoder, Bytes::from_static(b"Y\0\0\x40\x01\0mood\0")).pop() {
         Some(Event::Type { oid: 16_385, schema, name }) => {
             assert_eq!((schema.as_str(), name.as_str()), ("pg_catalog", "mood"));
         }
         other => panic!("{other:?}"),
     }
     let origin = Bytes::from_static(b"O\0\0\0\0\0\0\0\x01node\0");
-    assert!(decoder.decode(origin).unwrap().is_none());
-    decoder.decode(begin()).unwrap();
+    refused(&mut decoder, origin.clone());
+    decoded(&mut decoder, begin());
+    match &decoded(&mut decoder, origin.clone())[..] {
+        [
+            Event::Begin(Transaction {
+                origin: Some(Origin { name, commit_lsn }), xid: 77, ..
+            }),
+        ] => {
+            assert_eq!((&**name, *commit_lsn), ("node", Lsn(1)));
+        }
+        other => panic!("{other:?}"),
+    }
+    refused(&mut decoder, origin);
     refused(&mut decoder, message);
 }
 
@@ -244,7 +263,7 @@ fn what_does_not_belong_here_is_refused() {
     refused(&mut decoder, &b"I\0\0\x40\x10N\0\x02nt\xFF\xFF\xFF\xFF"[..]);
     refused(&mut decoder, &b"I\0\0\x40\x10N\0\x02nt\x7F\xFF\xFF\xFFabc"[..]);
     refused(&mut decoder, &b"R\0\0\0\x01\xFF\0t\0d\0\0"[..]);
-    assert!(decoder.decode(insert).is_ok(), "the decoder still works");
+    assert_eq!(decoded(&mut decoder, insert).len(), 1, "the decoder still works");
 }
 
 #[test]
@@ -312,7 +331,7 @@ proptest! {
     ) {
         let mut decoder = Decoder::new();
         for bytes in messages {
-            let _outcome = decoder.decode(bytes.into());
+            let _outcome = decoder.decode(bytes.into(), &mut Vec::new());
         }
     }
 
@@ -325,7 +344,7 @@ proptest! {
     ) {
         let mut decoder = prepared(&table(3, ReplicaIdentity::Full));
         for (kind, bytes) in messages {
-            let _outcome = decoder.decode([&[kind][..], &bytes].concat().into());
+            let _outcome = decoder.decode([&[kind][..], &bytes].concat().into(), &mut Vec::new());
         }
     }
 
@@ -342,7 +361,9 @@ proptest! {
             bytes[at] = byte;
         }
         // Whatever it still is, its columns can be read.
-        if let Ok(Some(Event::Change(Change::Update { new, old, .. }))) = decoder.decode(bytes.into()) {
+        let mut events = Vec::new();
+        decoder.decode(bytes.into(), &mut events).ok();
+        if let Some(Event::Change(Change::Update { new, old, .. })) = events.pop() {
             prop_assert_eq!(new.iter().count(), shape.columns.len());
             prop_assert_eq!(old.map_or(new.len(), |old| old.tuple().iter().count()), new.len());
         }
@@ -351,9 +372,9 @@ proptest! {
     #[test]
     fn what_is_encoded_is_decoded((shape, old, new) in rows(), full in any::<bool>()) {
         let mut decoder = Decoder::new();
-        decoder.decode(begin()).unwrap();
-        match decoder.decode(relation(&shape)).unwrap() {
-            Some(Event::Relation(decoded)) => prop_assert_eq!(&*decoded, &shape),
+        decoded(&mut decoder, begin());
+        match decoded(&mut decoder, relation(&shape)).pop() {
+            Some(Event::Relation(found)) => prop_assert_eq!(&*found, &shape),
             other => prop_assert!(false, "{:?}", other),
         }
         let tag = if full { b'O' } else { b'K' };

@@ -202,11 +202,12 @@ impl Reader {
                 let end = Lsn(body.try_get_u64().map_err(cut)?);
                 let _time = body.try_get_u64().map_err(cut)?;
                 self.shared.heard_of(end);
-                let event = self.decoder.decode(body).map_err(|error| match error.place() {
+                let had = events.len();
+                self.decoder.decode(body, events).map_err(|error| match error.place() {
                     Some(_) => error,
                     None => error.at(place.as_str()),
                 })?;
-                if let Some(Event::Commit { end_lsn }) = event {
+                if let Some(&Event::Commit { end_lsn }) = events.get(had..).and_then(<[_]>::last) {
                     // It becomes a position: one that is not that of its message was damaged on its way.
                     if end_lsn != end {
                         let what = "a commit says another position than its message";
@@ -215,7 +216,7 @@ impl Reader {
                     self.told = self.told.max(end_lsn);
                     self.shared.heard_of(end_lsn);
                 }
-                self.give(event, events)?;
+                self.give(had, events)?;
             }
             // Keepalive: end, time, whether an answer is wanted at once.
             b'k' => {
@@ -237,14 +238,15 @@ impl Reader {
         Ok(())
     }
 
-    /// An event is the consumer's, unless it is of a replay.
-    fn give(&mut self, event: Option<Event>, events: &mut Vec<Event>) -> Result<()> {
+    /// The events from `had` on are the consumer's, unless they are of a replay.
+    fn give(&mut self, had: usize, events: &mut Vec<Event>) -> Result<()> {
         let (Some(replay), place) = (&mut self.replay, &self.connection.place) else {
-            events.extend(event);
             return Ok(());
         };
         let proved = replay.is_proved();
-        event.map_or(Ok(()), |event| replay.event(event, events, place))?;
+        for event in events.split_off(had) {
+            replay.event(event, events, place)?;
+        }
         self.proved_since(proved);
         Ok(())
     }

@@ -192,9 +192,10 @@ async fn an_acknowledged_position_is_sent_and_never_taken_back() {
 async fn a_refusal_in_the_stream_comes_after_the_events_before_it() {
     let (mut stream, mut server) = streaming(quiet()).await;
     server.begin(0x200).await;
+    server.commit(0x210).await;
     server.send(b'E', b"SFATAL\0C57P01\0Mterminating connection\0\0").await;
-    let events = stream.next().await.unwrap();
-    assert!(matches!(events[..], [Event::Begin(_)]));
+    let events = events_until(&mut stream, is_commit).await;
+    assert!(matches!(events[..], [Event::Begin(_), Event::Commit { .. }]));
     let error = stream.next().await.unwrap_err();
     assert_eq!(error.code(), Code::Unreachable);
     assert!(error.to_string().contains("here, slot \"s\": terminating connection"), "{error}");
@@ -266,9 +267,9 @@ async fn progress_is_told_outside_of_transactions_and_only_forwards() {
     server.keepalive(0x300, false).await;
     server.keepalive(0x300, false).await;
     server.begin(0x400).await;
+    server.commit(0x410).await;
     let events =
-        events_until(&mut stream, |e| matches!(e, Event::Begin(t) if t.commit_lsn.0 == 0x400))
-            .await;
+        events_until(&mut stream, |e| matches!(e, Event::Commit { end_lsn: Lsn(0x410) })).await;
     let progress: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
@@ -277,7 +278,7 @@ async fn progress_is_told_outside_of_transactions_and_only_forwards() {
         })
         .collect();
     assert_eq!(progress, [0x300]);
-    assert_eq!(stream.source_end(), Position::Lsn(Lsn(0x400)));
+    assert_eq!(stream.source_end(), Position::Lsn(Lsn(0x410)));
 }
 
 #[tokio::test]
@@ -432,7 +433,7 @@ async fn a_copy_gives_its_rows_tells_errors_among_them_and_what_comes_after_is_d
 /// The transaction of [`Server::begin`].
 fn committed_at(commit_lsn: u64) -> Transaction {
     let commit_time = SystemTime::UNIX_EPOCH + Duration::from_secs(946_684_800);
-    Transaction { commit_lsn: Lsn(commit_lsn), commit_time, xid: 7 }
+    Transaction { commit_lsn: Lsn(commit_lsn), commit_time, xid: 7, origin: None }
 }
 
 /// A stream from [`START`], before which the target's last commit is at 0xF0.
@@ -464,7 +465,7 @@ async fn a_log_is_proved_by_the_last_commit_and_only_then_acknowledged() {
     let kinds: Vec<_> = events.iter().map(|event| format!("{event:?}")).collect();
     let kinds: Vec<_> = kinds.iter().map(|text| text.split(['(', ' ']).next().unwrap()).collect();
     assert_eq!(kinds, ["Begin", "Relation", "Change", "Change", "Commit"]);
-    assert!(matches!(events[0], Event::Begin(begun) if begun == committed_at(0x110)));
+    assert!(matches!(&events[0], Event::Begin(begun) if *begun == committed_at(0x110)));
 }
 
 #[tokio::test]

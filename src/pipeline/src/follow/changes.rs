@@ -310,7 +310,7 @@ impl<S: ChangeStream> Follower<'_, S> {
     }
 
     pub(super) fn place(&self) -> String {
-        match self.transaction {
+        match &self.transaction {
             Some(transaction) => {
                 format!(", in the transaction committed at {}", transaction.commit_lsn)
             }

@@ -3,36 +3,33 @@
 use regraft_core::chunk::{ChunkData, ChunkScope, StatementRows};
 use regraft_core::contract::{ChangeStream, PlannedChunk};
 use regraft_core::segment::{ChunkDone, Commit, KeysToRead, TableWrites};
-use regraft_core::{Key, Position, Result, Segment, Snapshot, fail_point};
+use regraft_core::{Key, Mark, Position, Result, Segment, Snapshot, Token, fail_point};
 use regraft_telemetry::record;
 use tokio::sync::oneshot;
 
 use super::{CopyMessage, Follower};
 use crate::windows::{Closed, Touched, Watched};
 
-/// Content of an attempt's first watermark, behind its prefix.
-pub(crate) const START: &str = "start";
-
 /// From the backfill to the follower.
 pub(crate) enum ChunkMessage {
     /// Open a window; answered when it is open.
-    Open { token: u64, table: usize, opened: oneshot::Sender<()> },
+    Open { token: Token, table: usize, opened: oneshot::Sender<()> },
     /// The chunk of an open window; its watermark is about to be put into the stream.
-    Data { token: u64, chunk: PlannedChunk, data: ChunkData, outcome: oneshot::Sender<Joined> },
+    Data { token: Token, chunk: PlannedChunk, data: ChunkData, outcome: oneshot::Sender<Joined> },
     /// Of the copy of a table whose rows have no key.
     Copy(CopyMessage),
     /// The chunk of an open window will not come.
-    Cancel { token: u64 },
+    Cancel { token: Token },
     /// Targets, as they are printed, whose rows may be missing until a comparison has mended them.
     Mending(Vec<String>),
     /// A snapshot of the source: the commits that it sees need not be remembered.
     Snapshot(Snapshot),
     /// Open a window for a verification, between two transactions; answered with the position up to
     /// which the changes came before it.
-    Watch { token: u64, table: usize, opened: oneshot::Sender<Position> },
+    Watch { token: Token, table: usize, opened: oneshot::Sender<Position> },
     /// Both sides were read, the source in this snapshot, and the watermark is about to be put into the
     /// stream. Answered with what the window saw up to it; `None` when the comparison proves nothing.
-    Watched { token: u64, snapshot: Snapshot, outcome: oneshot::Sender<Option<Watched>> },
+    Watched { token: Token, snapshot: Snapshot, outcome: oneshot::Sender<Option<Watched>> },
 }
 
 /// What became of a chunk.
@@ -94,12 +91,12 @@ impl<S: ChangeStream> Follower<'_, S> {
         }
     }
 
-    pub(super) fn open(&mut self, token: u64, table: usize, opened: oneshot::Sender<()>) {
+    pub(super) fn open(&mut self, token: Token, table: usize, opened: oneshot::Sender<()>) {
         if self.tables[table].anew_from.is_some() {
             self.deferred.push((token, table, opened));
             return;
         }
-        let inside = self.transaction.filter(|_| !self.skipping).map(|t| t.xid);
+        let inside = self.transaction.as_ref().filter(|_| !self.skipping).map(|t| t.xid);
         self.windows.open(token, table, inside);
         self.opens_copy(table);
         if opened.send(()).is_err() {
@@ -108,29 +105,26 @@ impl<S: ChangeStream> Follower<'_, S> {
     }
 
     pub(super) async fn message(&mut self, content: &[u8]) -> Result<bool> {
-        let text = std::str::from_utf8(content).unwrap_or_default();
-        let Some(own) = text.strip_prefix(self.watermark.as_str()) else { return Ok(true) };
-        if let Some(key_segments) = own.strip_prefix("end:") {
-            // What is pending may hold rows that have to be read: they count, too.
-            if self.pending.moved && !self.close().await? {
-                return Ok(false);
+        match self.watermarks.read(content) {
+            None => {}
+            Some(Mark::Start) => {
+                self.whole = false;
+                self.reached_start = true;
             }
-            self.caught_up = key_segments.parse() == Ok(self.key_segments);
-            return Ok(true);
+            Some(Mark::End { key_segments }) => {
+                // What is pending may hold rows that have to be read: they count, too.
+                if self.pending.moved && !self.close().await? {
+                    return Ok(false);
+                }
+                self.caught_up = key_segments == self.key_segments;
+            }
+            Some(Mark::Window(token)) => return self.join(token).await,
         }
-        if own == START {
-            self.whole = false;
-            self.reached_start = true;
-            return Ok(true);
-        }
-        match own.parse() {
-            Ok(token) => self.join(token).await,
-            Err(_) => Ok(true),
-        }
+        Ok(true)
     }
 
     /// A chunk joins the stream here.
-    pub(super) async fn join(&mut self, token: u64) -> Result<bool> {
+    pub(super) async fn join(&mut self, token: Token) -> Result<bool> {
         let known = |follower: &Self| {
             follower.waiting.contains_key(&token)
                 || follower.watched.contains_key(&token)

@@ -23,7 +23,7 @@
 use regraft_core::change::OldImage;
 use regraft_core::contract::ChangeStream;
 use regraft_core::segment::ChunkDone;
-use regraft_core::{Change, Code, Error, Keyless, Result, Rows, Snapshot, Tuple};
+use regraft_core::{Change, Code, Error, Keyless, Result, Rows, Snapshot, Token, Tuple};
 use regraft_telemetry::metrics::ChangeOperation;
 use regraft_telemetry::record;
 use tokio::sync::oneshot;
@@ -66,11 +66,11 @@ impl Copying {
 /// From the reader of a copy.
 pub(crate) enum CopyMessage {
     /// This is what it sees. Answered with true when the copy may begin, else another snapshot has to be taken.
-    Begin { token: u64, table: usize, snapshot: Snapshot, accepted: oneshot::Sender<bool> },
+    Begin { token: Token, table: usize, snapshot: Snapshot, accepted: oneshot::Sender<bool> },
     /// Rows of a statement of the table, by its place there. Answered when there is room for more.
     Rows { table: usize, statement: usize, rows: Rows, taken: oneshot::Sender<()> },
     /// That was all; the watermark is about to be put into the stream.
-    Read { token: u64, table: usize, done: ChunkDone, outcome: oneshot::Sender<Joined> },
+    Read { token: Token, table: usize, done: ChunkDone, outcome: oneshot::Sender<Joined> },
 }
 
 impl<S: ChangeStream> Follower<'_, S> {
@@ -107,7 +107,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         }
     }
 
-    fn begin_copy(&mut self, token: u64, table: usize, snapshot: Snapshot) -> bool {
+    fn begin_copy(&mut self, token: Token, table: usize, snapshot: Snapshot) -> bool {
         let joins = matches!(self.windows.close(token, &snapshot), Some(Closed::Join(_)));
         let state = &mut self.tables[table];
         let Some(copying) = state.copying.as_mut().filter(|_| state.anew_from.is_none()) else {
@@ -128,7 +128,7 @@ impl<S: ChangeStream> Follower<'_, S> {
     }
 
     /// The watermark of a copy; false when it is none.
-    pub(super) fn copied(&mut self, token: u64) -> bool {
+    pub(super) fn copied(&mut self, token: Token) -> bool {
         let Some((table, done, outcome)) = self.copied.remove(&token) else { return false };
         self.tables[table].copying = None;
         self.pending.chunks_done.push(done);
@@ -203,7 +203,7 @@ impl<S: ChangeStream> Follower<'_, S> {
     }
 
     fn passes_over(&mut self, table: usize) -> bool {
-        let xid = self.transaction.map(|transaction| transaction.xid);
+        let xid = self.transaction.as_ref().map(|transaction| transaction.xid);
         let copying = self.tables[table].copying.as_mut();
         copying.zip(xid).is_some_and(|(copying, xid)| copying.passes_over(xid))
     }

@@ -22,15 +22,15 @@ use regraft_core::chunk::{ChunkData, ChunkScope};
 use regraft_core::contract::{ChangeStream, LedgerState, PlannedChunk, WATERMARK_PREFIX};
 use regraft_core::segment::{ChunkDone, Commit};
 use regraft_core::{
-    Code, Error, Event, Lsn, Oid, Position, Relation, Result, Segment, Snapshot, Transaction,
-    fail_point,
+    Code, Error, Event, Lsn, Oid, Position, Relation, Result, Segment, Snapshot, Token,
+    Transaction, Watermarks, fail_point,
 };
 use regraft_telemetry::metrics::ChangeOperation;
 use regraft_telemetry::record;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::chunks::{ChunkMessage, Joined, START};
+pub(crate) use self::chunks::{ChunkMessage, Joined};
 pub(crate) use self::keyless::CopyMessage;
 use self::keyless::Copying;
 use crate::batch::Batch;
@@ -80,7 +80,7 @@ pub(crate) struct Follower<'a, S> {
     stream: S,
     ports: Ports,
     /// Content prefix of this attempt's own watermarks.
-    watermark: String,
+    watermarks: Watermarks,
     windows: Windows,
     batch: Batch,
     /// One segment with wide rows is under way.
@@ -106,17 +106,17 @@ pub(crate) struct Follower<'a, S> {
     /// What comes was written after this attempt began.
     reached_start: bool,
     /// Chunks read, whose watermark has not been seen.
-    waiting: HashMap<u64, (PlannedChunk, ChunkData, oneshot::Sender<Joined>)>,
+    waiting: HashMap<Token, (PlannedChunk, ChunkData, oneshot::Sender<Joined>)>,
     /// Copies that were read, whose watermark has not been seen: table, and what to tell of them.
-    copied: HashMap<u64, (usize, ChunkDone, oneshot::Sender<Joined>)>,
+    copied: HashMap<Token, (usize, ChunkDone, oneshot::Sender<Joined>)>,
     /// Readers of copies whose rows are in the batch.
     taken: Vec<oneshot::Sender<()>>,
     /// Windows that have to wait until their table is copied anew.
-    deferred: Vec<(u64, usize, oneshot::Sender<()>)>,
+    deferred: Vec<(Token, usize, oneshot::Sender<()>)>,
     /// Windows of verifications that have to wait for the end of the transaction.
-    watches: Vec<(u64, usize, oneshot::Sender<Position>)>,
+    watches: Vec<(Token, usize, oneshot::Sender<Position>)>,
     /// Verifications that were read, whose watermark has not been seen.
-    watched: HashMap<u64, (Snapshot, oneshot::Sender<Option<Watched>>)>,
+    watched: HashMap<Token, (Snapshot, oneshot::Sender<Option<Watched>>)>,
     /// Segments with keys to read that were sent.
     key_segments: u64,
     caught_up: bool,
@@ -195,7 +195,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             progress,
             stream,
             ports,
-            watermark: start.watermark.to_owned(),
+            watermarks: start.watermarks.clone(),
             windows: Windows::new(start.settle_below),
             reached_start: false,
             by_oid,
@@ -290,9 +290,9 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         match event {
             Event::Begin(transaction) => {
                 self.skipping = transaction.commit_lsn < self.pending.position.lsn();
+                self.start_anew(transaction.commit_lsn);
                 self.transaction = Some(transaction);
                 self.inside_changes = 0;
-                self.start_anew(transaction.commit_lsn);
                 Ok(true)
             }
             Event::Change(change) if !self.skipping => self.change(&change).await,
@@ -328,10 +328,10 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         }
         pending.position = pending.position.max(Position::Lsn(end_lsn));
         pending.moved = true;
-        pending.last = Some(transaction);
         if pending.commit_times.len() < COMMIT_TIMES_MAX {
             pending.commit_times.push(transaction.commit_time);
         }
+        pending.last = Some(transaction);
         self.watch();
         let pending = &self.pending;
         let full = self.batch.rows() >= self.options.batch_rows
@@ -502,7 +502,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
 /// What an attempt starts from.
 pub(crate) struct Start<'a> {
     pub(crate) ledger: &'a LedgerState,
-    pub(crate) watermark: &'a str,
+    pub(crate) watermarks: &'a Watermarks,
     /// Everything up to the start of this attempt is one batch.
     pub(crate) whole: bool,
     /// Every transaction that was assigned an id before this daemon opened the stream is below.

@@ -2,16 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
 use regraft_core::chunk::StatementRows;
-use regraft_core::{Change, Column, Key, ReplicaIdentity, Rows, TableName};
+use regraft_core::{Change, Column, Key, Mark, ReplicaIdentity, Rows, TableName};
 
 use super::*;
 use crate::batch::tests::{image, key, plan};
 
 /// Where the ledger stands.
 const POSITION: u64 = 1_000;
-const MARK: &str = "test:now:";
 
 /// Plays events, and keeps what is acknowledged.
 struct Played {
@@ -50,12 +48,18 @@ struct Ends {
     segments: mpsc::Receiver<OnItsWay>,
     durable: watch::Sender<Option<Position>>,
     chunks: mpsc::Sender<ChunkMessage>,
+    watermarks: Watermarks,
     acknowledged: Arc<Mutex<Vec<Position>>>,
 }
 
 impl Ends {
     fn play(&self, events: Vec<Event>) {
         self.events.send(events).unwrap();
+    }
+
+    fn mark(&self, token: Token) -> Event {
+        let content = self.watermarks.write(Mark::Window(token)).as_str().to_owned().into();
+        Event::Message { prefix: WATERMARK_PREFIX.to_owned(), content, transactional: true }
     }
 
     /// What the follower sends of itself, once it has taken everything that is there to take.
@@ -110,13 +114,15 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
     let stream = Played { events, acknowledged: Arc::clone(&acknowledged) };
     let (reshaped, cancel) = (Arc::default(), CancellationToken::new());
     let ports = Ports { segments, durable, chunks, reshaped, cancel };
-    let start = Start { ledger: &ledger, watermark: MARK, whole: false, settle_below: 0 };
+    let watermarks = Watermarks::of_attempt("test");
+    let start = Start { ledger: &ledger, watermarks: &watermarks, whole: false, settle_below: 0 };
     let follower = Follower::new(&mut plan, &options, progress, stream, ports, &start);
     let ends = Ends {
         events: events_tx,
         segments: segments_rx,
         durable: durable_tx,
         chunks: chunks_tx,
+        watermarks: watermarks.clone(),
         acknowledged,
     };
     ends.play(vec![Event::Relation(relation())]);
@@ -143,7 +149,7 @@ fn relation() -> Arc<Relation> {
 
 fn begin(commit_lsn: u64, xid: u32) -> Event {
     let commit_time = SystemTime::UNIX_EPOCH;
-    Event::Begin(Transaction { commit_lsn: Lsn(commit_lsn), commit_time, xid })
+    Event::Begin(Transaction { commit_lsn: Lsn(commit_lsn), commit_time, xid, origin: None })
 }
 
 fn insert(row: u8) -> Event {
@@ -152,11 +158,6 @@ fn insert(row: u8) -> Event {
 
 fn commit(end: u64) -> Event {
     Event::Commit { end_lsn: Lsn(end) }
-}
-
-fn mark(token: u64) -> Event {
-    let content = Bytes::from(format!("{MARK}{token}"));
-    Event::Message { prefix: WATERMARK_PREFIX.to_owned(), content, transactional: true }
 }
 
 /// The keys of the rows that come with a segment.
@@ -218,20 +219,21 @@ async fn the_source_hears_of_what_is_durable_and_of_nothing_else() {
 async fn a_chunk_joins_at_its_watermark_without_what_the_stream_touched() {
     follow(async |mut ends| {
         let (opened, is_open) = oneshot::channel();
-        ends.chunks.send(ChunkMessage::Open { token: 5, table: 0, opened }).await.unwrap();
+        let token = ends.watermarks.token();
+        ends.chunks.send(ChunkMessage::Open { token, table: 0, opened }).await.unwrap();
         is_open.await.unwrap();
         let table = TableName::new("public", "s");
         let scope = ChunkScope::Range { after: None, upto: None };
         let chunk = PlannedChunk { id: 3, table, scope };
         let (outcome, mut joined) = oneshot::channel();
         let data = chunk_of(&[1, 2]);
-        ends.chunks.send(ChunkMessage::Data { token: 5, chunk, data, outcome }).await.unwrap();
+        ends.chunks.send(ChunkMessage::Data { token, chunk, data, outcome }).await.unwrap();
         assert!(ends.sent().await.is_none(), "before its watermark");
         ends.play(vec![begin(1_100, 7), insert(2), commit(1_150)]);
         let segment = ends.sent().await.unwrap();
         assert_eq!((rows(&segment), segment.chunks_done.len()), (vec![vec![2]], 0));
         assert!(joined.try_recv().is_err());
-        ends.play(vec![begin(1_200, 8), mark(5), commit(1_250)]);
+        ends.play(vec![begin(1_200, 8), ends.mark(token), commit(1_250)]);
         let segment = ends.sent().await.unwrap();
         assert_eq!((rows(&segment), segment.chunks_done.len()), (vec![vec![1]], 1));
         assert_eq!(position(&segment), Some(Lsn(1_150)), "nothing of the stream comes with it");

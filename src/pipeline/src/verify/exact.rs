@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 use regraft_core::contract::ChunkReader;
 use regraft_core::verify::{Compare, Difference, Digest, Finding, Seen, Settled, Verifier};
-use regraft_core::{Code, Key, Position, Result, Traced};
+use regraft_core::{Code, Key, Mark, Position, Result, Traced};
 use regraft_reconcile::{Comparison, Left, Look, Sum, row_digest};
 use regraft_telemetry::record;
 use tokio::sync::oneshot;
@@ -45,7 +45,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let (begun, looked_at) = (Instant::now(), owners.len());
         let keys = owners.iter().map(|(owner, _)| owner.clone()).collect();
         let mut both = Both::default();
-        let read = self.exactly(state, statement, Some(keys), &mut both).await?;
+        let read = self.exactly(statement, Some(keys), &mut both).await?;
         let Some((seen, watched)) = read else {
             return Ok(());
         };
@@ -99,13 +99,11 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
     /// proves nothing. `None` when the follower is gone.
     async fn exactly<C: Compare>(
         &mut self,
-        state: &mut State,
         statement: usize,
         owners: Option<Vec<Key>>,
         into: &mut C,
     ) -> Result<Option<(Seen, Option<Watched>)>> {
-        let token = state.next_token;
-        state.next_token += 1;
+        let token = self.watermarks.token();
         let table = self.statements[statement].table;
         let (opened, is_open) = oneshot::channel();
         if self.follower.send(ChunkMessage::Watch { token, table, opened }).await.is_err() {
@@ -124,7 +122,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         if self.follower.send(message).await.is_err() {
             return Ok(None);
         }
-        self.marker.mark(&format!("{}{token}", self.watermark)).await?;
+        self.marker.mark(&self.watermarks.write(Mark::Window(token))).await?;
         let Ok(watched) = watched.await else { return Ok(None) };
         Ok(Some((seen, watched)))
     }
@@ -181,14 +179,14 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
     /// Compares all rows of a statement without owner columns. What differs is certain only if nothing
     /// of the source table was touched meanwhile. `None` when too much differs at this moment to say
     /// which rows do.
-    pub(super) async fn whole(&mut self, state: &mut State, at: usize) -> Result<Option<Whole>> {
+    pub(super) async fn whole(&mut self, at: usize) -> Result<Option<Whole>> {
         let mut both = Comparison::bounded(HELD_MAX);
-        let (seen, watched) = match self.exactly(state, at, None, &mut both).await {
+        let (seen, watched) = match self.exactly(at, None, &mut both).await {
             Ok(Some(seen)) => seen,
             Ok(None) => return Ok(None),
             Err(error) if error.code() == Code::ChunkTooLarge => {
                 let keyless = self.statements[at].key.is_empty();
-                return if keyless { self.summed(state, at).await } else { Ok(None) };
+                return if keyless { self.summed(at).await } else { Ok(None) };
             }
             Err(error) => return Err(error),
         };
@@ -209,9 +207,9 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
     }
 
     /// The same by sums alone, for rows without a key that come in too different an order to be held.
-    async fn summed(&mut self, state: &mut State, at: usize) -> Result<Option<Whole>> {
+    async fn summed(&mut self, at: usize) -> Result<Option<Whole>> {
         let mut sums = Sums::default();
-        let Some((seen, watched)) = self.exactly(state, at, None, &mut sums).await? else {
+        let Some((seen, watched)) = self.exactly(at, None, &mut sums).await? else {
             return Ok(None);
         };
         let [(source, of_source), (target, of_target)] = sums.0;

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hashbrown::HashMap;
 use regraft_core::contract::{ChunkReader, Phase};
 use regraft_core::verify::{Recorded, Sweep, Verifier};
-use regraft_core::{Code, Error, Kind, Lsn, Position, Result};
+use regraft_core::{Code, Error, Kind, Lsn, Position, Result, Watermarks};
 use regraft_reconcile::Looks;
 use regraft_telemetry::record;
 use tokio::sync::mpsc;
@@ -71,8 +71,6 @@ const ERROR_WAIT: Duration = Duration::from_secs(30);
 const RECONNECT_WAIT: Duration = Duration::from_secs(1);
 /// New findings are logged at most this often.
 const TELL_AFTER: Duration = Duration::from_secs(10);
-/// Tokens of windows, apart from those of the backfill.
-const FIRST_TOKEN: u64 = 1 << 62;
 /// Before everything.
 const START: Position = Position::Lsn(Lsn(0));
 /// Bytes of rows without their like that a comparison holds at once.
@@ -90,7 +88,7 @@ pub(crate) struct Verify<V, R> {
     pub(crate) progress: Arc<Progress>,
     pub(crate) statements: Vec<Watch>,
     pub(crate) traces: Vec<Trace>,
-    pub(crate) watermark: String,
+    pub(crate) watermarks: Watermarks,
     pub(crate) cancel: CancellationToken,
     /// Source rows per range of a statement, where they had to be fewer than was wanted.
     pub(crate) range_limits: HashMap<usize, RangeLimit>,
@@ -127,7 +125,6 @@ struct State {
     pace: Pace,
     next_tick: Instant,
     ticks: u64,
-    next_token: u64,
     since: SystemTime,
     /// Statements whose rows without an owner are to be looked at.
     ends: Vec<usize>,
@@ -212,7 +209,6 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             pass: None,
             next_tick: now,
             ticks: 0,
-            next_token: FIRST_TOKEN,
             since: self.progress.since(),
             ends: Vec::new(),
             repairs: (now, 0),

@@ -164,7 +164,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             }
             compared.verified.upto
         } else {
-            let whole = self.whole(state, at).await?;
+            let whole = self.whole(at).await?;
             if let Some(pass) = &mut state.pass {
                 pass.whole(at, whole);
             }

@@ -101,7 +101,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             }
             (rows, source_time, verified.upto)
         } else {
-            let whole = self.whole(state, at).await?;
+            let whole = self.whole(at).await?;
             (whole.map_or(0, |whole| whole.equal.0), begun.elapsed(), None)
         };
         if upto.is_none() {
