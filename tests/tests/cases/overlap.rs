@@ -6,9 +6,10 @@ use regraft_testkit::wait_until;
 use regraft_tests::{DEADLINE, Site};
 use tokio_postgres::Client;
 
-/// Chunks of single rows, a tenth of a second apart.
-pub(crate) const SLOW_GRAINS: &str =
-    "[backfill]\nchunk_rows = 1\nreaders = 1\nrows_per_second = 10\n";
+/// Chunks of single rows, so many in a second.
+pub(crate) fn slow_grains(rate: u32) -> String {
+    format!("[backfill]\nchunk_rows = 1\nreaders = 1\nrows_per_second = {rate}\n")
+}
 
 /// The log of the source before the first step of a load, and behind it.
 pub(crate) struct FirstStep(Lsn, Lsn);
@@ -49,7 +50,11 @@ async fn end(source: &Client) -> Lsn {
 impl FirstStep {
     /// The ledger says at which position each chunk joined: some before the load had begun, and some
     /// when the target had its first step.
-    pub(crate) async fn assert_between_chunks(&self, name: &str, target: &Client) {
+    pub(crate) async fn stands_between_chunks(
+        &self,
+        name: &str,
+        target: &Client,
+    ) -> Result<(), String> {
         let sql = "SELECT position::text FROM regraft.chunks \
                    WHERE keys IS NULL AND done_at IS NOT NULL ORDER BY position";
         let rows = target.query(sql, &[]).await.unwrap();
@@ -57,13 +62,15 @@ impl FirstStep {
             rows.iter().map(|row| row.get::<_, String>(0).parse().unwrap()).collect();
         let before = positions.iter().filter(|position| **position <= self.0).count();
         let after = positions.iter().filter(|position| **position >= self.1).count();
-        assert!(
-            before > 0 && after > 0,
+        if before > 0 && after > 0 {
+            return Ok(());
+        }
+        Err(format!(
             "{name}: expect.toml says that the load overlaps with the copy, and it did not: of {} \
              chunks {before} joined before the first step of the load, which ends at {}, and {after} \
              after it",
             positions.len(),
             self.1
-        );
+        ))
     }
 }
