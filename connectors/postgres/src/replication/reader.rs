@@ -226,11 +226,13 @@ impl Reader {
                     self.next_status = Instant::now();
                 }
                 self.shared.heard_of(end);
-                self.reached(end)?;
-                // After a restart the server reads from before the start, and says so.
-                if end > self.told && !self.decoder.in_transaction() {
-                    self.told = end;
-                    events.push(Event::Progress { lsn: end });
+                if !self.decoder.in_transaction() {
+                    self.reached(end)?;
+                    // After a restart the server reads from before the start, and says so.
+                    if end > self.told {
+                        self.told = end;
+                        events.push(Event::Progress { lsn: end });
+                    }
                 }
             }
             _ => return Err(self.connection.protocol("a streaming message is of an unknown kind")),

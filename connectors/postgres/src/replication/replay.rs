@@ -19,7 +19,6 @@ pub(crate) struct Replay {
     /// It has to come first.
     expected: Option<Transaction>,
     proved: bool,
-    inside: bool,
     /// Shapes that the server told before the position, and tells no more: the consumer hears of those that
     /// a change needs. The others may be of a past that its mapping does not fit any more.
     untold: HashMap<Oid, Arc<Relation>>,
@@ -35,7 +34,7 @@ impl Replay {
     pub(crate) fn new(last: Transaction, confirmed: Lsn, until: Lsn) -> Self {
         // What is confirmed does not come again.
         let expected = (last.commit_lsn >= confirmed).then_some(last);
-        Self { until, expected, proved: false, inside: false, untold: HashMap::new() }
+        Self { until, expected, proved: false, untold: HashMap::new() }
     }
 
     /// The log is the right one. Until then nothing may be acknowledged.
@@ -65,7 +64,6 @@ impl Replay {
         }
         match event {
             Event::Begin(transaction) if transaction.commit_lsn < self.until => {
-                self.inside = true;
                 return self.replayed(&transaction, place);
             }
             Event::Begin(transaction) => {
@@ -75,18 +73,17 @@ impl Replay {
             Event::Relation(relation) => {
                 self.untold.insert(relation.oid, relation);
             }
-            Event::Commit { .. } => self.inside = false,
             _ => {}
         }
         Ok(())
     }
 
-    /// Everything before `lsn` has come.
+    /// Everything before `lsn` has come. Between two transactions.
     ///
     /// # Errors
     /// [`regraft_core::Code::SourceRewound`]
     pub(crate) fn reached(&mut self, lsn: Lsn, place: &str) -> Result<()> {
-        if self.proved || self.inside || lsn < self.until {
+        if self.proved || lsn < self.until {
             return Ok(());
         }
         if let Some(expected) = &self.expected {
