@@ -76,7 +76,7 @@ struct Table {
     chunk_rows: Option<u64>,
 }
 
-struct State {
+pub(crate) struct State {
     tables: Vec<Table>,
     queue: VecDeque<PlannedChunk>,
     /// Changes of other tables, whose keys are to be asked for.
@@ -226,14 +226,21 @@ enum ReadEnd {
 }
 
 impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
+    /// What the ledger has of it. The follower has to know that, too, before its first change: which tables
+    /// are complete, so that a row of theirs that is missing is an error.
+    pub(crate) fn begin(&self, tables: &[PlannedTable], ledger: &LedgerState) -> State {
+        let state = State::new(tables, ledger, self.options.backfill);
+        self.publish(&state);
+        state
+    }
+
     /// Runs until cancelled.
-    pub(crate) async fn run(mut self, tables: &[PlannedTable], ledger: &LedgerState) -> Result<()> {
-        let mut state = State::new(tables, ledger, self.options.backfill);
+    pub(crate) async fn run(mut self, mut state: State) -> Result<()> {
         let mut reading: JoinSet<Read<R>> = JoinSet::new();
         let mut tick = tokio::time::interval(TICK);
         let mut ticks = 0;
         if state.tables.iter().any(|table| !table.fully_planned) {
-            let names: Vec<_> = tables.iter().map(|planned| planned.table.clone()).collect();
+            let names: Vec<_> = state.tables.iter().map(|t| t.planned.table.clone()).collect();
             let rows = self.planner.rows(&names).await?;
             state.tables.iter_mut().zip(rows).for_each(|(table, rows)| table.rows = rows);
         }

@@ -249,11 +249,8 @@ async fn attempt<C: Connectors>(
     let reshaped = Arc::new(Notify::new());
     let looking = look(sentinel, Arc::clone(&reshaped), backfill.follower.clone());
     let mut looks = AbortOnDropHandle::new(tokio::spawn(looking));
-    let tables = plan.tables.clone();
-    let backfill_state = state.clone();
-    let mut backfill = AbortOnDropHandle::new(tokio::spawn(async move {
-        backfill.run(&tables, &backfill_state).await
-    }));
+    let begun = backfill.begin(&plan.tables, &state);
+    let mut backfill = AbortOnDropHandle::new(tokio::spawn(backfill.run(begun)));
     let mut applier = AbortOnDropHandle::new(applier);
     // Follow. The first of the tasks that ends, ends the attempt.
     let cancel_follower = attempt_over.clone();

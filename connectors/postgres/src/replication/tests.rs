@@ -6,6 +6,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use regraft_core::contract::ChangeStream;
 use regraft_core::{Change, Code, Event, Lsn, Position, Transaction};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::timeout;
 
 use super::connection::{StreamOptions, WireConnection};
 use super::replay::Replay;
@@ -489,7 +490,8 @@ async fn another(confirmed: u64, begins: &[u64], reached: u64, says: &str) {
         server.commit(at + 8).await;
     }
     server.keepalive(reached, false).await;
-    let error = stream.next().await.unwrap_err();
+    let next = timeout(Duration::from_secs(10), stream.next()).await;
+    let error = next.expect("an error").unwrap_err();
     assert_eq!(error.code(), Code::SourceRewound);
     assert!(error.what().contains(says), "{error}");
 }
