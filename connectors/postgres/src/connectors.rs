@@ -129,7 +129,8 @@ impl Connectors for PgConnectors {
 
     async fn stream(&mut self, from: Position) -> Result<PgStream> {
         let (endpoint, from) = ((self.source)()?, from.lsn());
-        let (client, at_source, last) = self.continues(endpoint.database(), from).await?;
+        let (client, at_source, last, confirmed) =
+            self.continues(endpoint.database(), from).await?;
         fail_point!("stream.proved");
         let connection = endpoint.connect_replication(&self.application()).await;
         let mut connection: WireConnection =
@@ -137,18 +138,15 @@ impl Connectors for PgConnectors {
         // Errors of the stream name the role, too.
         connection.place = place("source", &endpoint);
         let options = StreamOptions::default();
-        let confirmed = async || {
-            let slot = Slot::find(&client, &at_source, &self.slot).await?;
-            Ok::<_, Error>(slot.and_then(|slot| slot.confirmed).unwrap_or_default())
-        };
-        let start = match &last {
-            Some(last) => Replay::start(last, confirmed().await?, from),
-            None => from,
-        };
+        let start = last.as_ref().map_or(from, |last| Replay::start(last, confirmed, from));
         connection.begin(&self.slot, start, &self.publications, &options).await?;
         let replay = match last.filter(|_| start < from) {
             // What the daemon before this one had acknowledged may have come late.
-            Some(last) => Some(Replay::new(last, confirmed().await?, from)),
+            Some(last) => {
+                let slot = Slot::find(&client, &at_source, &self.slot).await?;
+                let confirmed = slot.and_then(|slot| slot.confirmed).unwrap_or_default();
+                Some(Replay::new(last, confirmed, from))
+            }
             None => None,
         };
         Ok(PgStream::spawn(connection, from, replay, options))
@@ -184,12 +182,12 @@ impl PgConnectors {
     /// Proves that the stream continues at `from` without a gap, as far as the server can tell without
     /// sending anything. It would not say by itself: it starts at whatever the slot was confirmed to.
     ///
-    /// Gives the connection, and the last commit that the target has.
+    /// Gives the connection, the last commit that the target has, and what the slot has confirmed.
     async fn continues(
         &self,
         database: &str,
         from: Lsn,
-    ) -> Result<(Client, String, Option<Transaction>)> {
+    ) -> Result<(Client, String, Option<Transaction>, Lsn)> {
         let (client, place) = self.connect("source").await?;
         let server = Server::ask(&client, &place).await?;
         // Its log may end earlier, and it may have no slot, for as long as it is one.
@@ -223,7 +221,7 @@ impl PgConnectors {
             )));
         };
         slot.fit(&self.slot, &place, database, Some(from))?;
-        Ok((client, place, last))
+        Ok((client, place, last, slot.confirmed.unwrap_or_default()))
     }
 }
 

@@ -53,7 +53,9 @@ impl Decoder {
         if kind == b'O' {
             return self.origin(&mut reader, events);
         }
-        events.extend(self.begun.take().map(Event::Begin));
+        if self.begun.is_some() {
+            events.extend(self.begun.take().map(Event::Begin));
+        }
         let event = match kind {
             b'I' | b'U' | b'D' | b'T' => Some(Event::Change(self.change(kind, &mut reader)?)),
             b'B' => self.begin(&mut reader).map(|()| None)?,
