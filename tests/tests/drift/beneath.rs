@@ -1,8 +1,8 @@
 //! What a mapping does not name itself, and yet stands on: attributes of composite types, functions of casts and of
 //! operators, functions that functions call.
 
-use crate::looked_at;
-use crate::support::{Case, Given, assert_says, ready, stop, until_true};
+use crate::support::{Case, Given, assert_says, ready, stop};
+use crate::{goes_on, looked_at};
 use regraft_tests::number;
 
 const TARGET: &str = "CREATE TABLE t (id bigint PRIMARY KEY, a text)";
@@ -29,15 +29,7 @@ async fn held(beneath: Beneath) {
     assert!(says.iter().all(|part| what.contains(part)), "{error:#}");
     stop(daemon).await;
     assert_says(&case.run_once().await, 3, "RG3018", says);
-    // Before the start, which would end otherwise.
-    let finished = case.regraft(&["resume", "--accept", "all"]).await;
-    assert_eq!(finished.code(), 0, "{}", finished.stderr);
-    let mut daemon = case.installation.run();
-    ready(&mut daemon).await;
-    let open = "SELECT count(*) = 0 FROM regraft.verifications WHERE finished_at IS NULL";
-    until_true(&case.databases.target, "rows to be mended", open).await;
-    case.settled().await;
-    case.assert_equal().await;
+    let daemon = goes_on(&case).await;
     stop(daemon).await;
 }
 

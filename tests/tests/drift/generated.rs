@@ -3,8 +3,8 @@
 use regraft_testkit::{Binaries, Cluster, ClusterOptions};
 use regraft_tests::NEWEST;
 
-use crate::looked_at;
-use crate::support::{Case, Given, assert_says, ready, servers, stop, until_true};
+use crate::support::{Case, Given, assert_says, ready, servers, stop};
+use crate::{goes_on, looked_at};
 
 const SOURCE: &str = "
     CREATE TABLE kinds (id int PRIMARY KEY, word text, size int GENERATED ALWAYS AS (length(word)) STORED);
@@ -33,14 +33,7 @@ async fn held(cluster: &Cluster, mapping: &str, table: &str) {
     assert!(error["what"].as_str().unwrap().contains(&said), "{error:#}");
     stop(daemon).await;
     assert_says(&case.run_once().await, 3, "RG3018", &[&said, "--recopy public.items"]);
-    let finished = case.regraft(&["resume", "--accept", "all"]).await;
-    assert_eq!(finished.code(), 0, "{}", finished.stderr);
-    let mut daemon = case.installation.run();
-    ready(&mut daemon).await;
-    let open = "SELECT count(*) = 0 FROM regraft.verifications WHERE finished_at IS NULL";
-    until_true(&case.databases.target, "rows to be mended", open).await;
-    case.settled().await;
-    case.assert_equal().await;
+    let daemon = goes_on(&case).await;
     case.at_source("UPDATE items SET kind = kind WHERE id < 4; DELETE FROM items WHERE id = 5")
         .await;
     case.settled().await;

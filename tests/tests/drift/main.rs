@@ -18,7 +18,8 @@ mod writes;
 #[path = "../support/mod.rs"]
 mod support;
 
-use support::{Case, Given, until_true};
+use regraft_testkit::Daemon;
+use support::{Case, Given, ready, until_true};
 
 /// Items with a joined table: what changes is read by key.
 fn joined(extra: &str) -> Given<'_> {
@@ -42,4 +43,17 @@ async fn looked_at(case: &Case, table: &str) {
     case.at_source(&format!("ALTER TABLE {table} ALTER COLUMN id SET STATISTICS 10")).await;
     let sql = format!("SELECT max(id) > {before} FROM regraft.standing");
     until_true(target, "a look at the catalogues", &sql).await;
+}
+
+/// What was held is accepted before the start, which would end otherwise: the rows are mended, and equal.
+async fn goes_on(case: &Case) -> Daemon {
+    let finished = case.regraft(&["resume", "--accept", "all"]).await;
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let mut daemon = case.installation.run();
+    ready(&mut daemon).await;
+    let open = "SELECT count(*) = 0 FROM regraft.verifications WHERE finished_at IS NULL";
+    until_true(&case.databases.target, "rows to be mended", open).await;
+    case.settled().await;
+    case.assert_equal().await;
+    daemon
 }
