@@ -9,6 +9,7 @@
 //! It knows nothing of mappings or of the pipeline.
 
 pub mod apply;
+mod at;
 pub mod catalog;
 pub mod chunks;
 mod classify;
