@@ -28,4 +28,4 @@ mod windows;
 pub use batch::Batch;
 pub use plan::{Options, Plan, PlannedTable, Trace, VerifyOptions};
 pub use progress::{HeldTable, LagSummary, LastError, Progress, Status, TableStatus, Verification};
-pub use run::{Ending, PATIENCE, run};
+pub use run::{Ending, Ends, PATIENCE, run};

@@ -336,7 +336,7 @@ impl Progress {
 
     pub(crate) fn loaded(&self, ledger: &LedgerState) {
         let mut state = self.state();
-        state.position = Some(ledger.position.clone());
+        state.position = Some(ledger.past.position.clone());
         state.mending = !ledger.mending.is_empty();
         state.idle_at = None;
         state.commit_time = ledger.commit_time;

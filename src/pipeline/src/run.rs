@@ -12,7 +12,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use regraft_core::contract::{ChangeStream, ChunkReader, Connectors, Ledger, Phase, Sentinel};
+use regraft_core::contract::{
+    ChangeStream, ChunkReader, Ledger, Opened, Pair, Phase, Sentinel, Source, Target,
+};
 use regraft_core::segment::Route;
 use regraft_core::verify::Verifier;
 use regraft_core::{Code, Error, Kind, Mark, Position, Result, Watermarks};
@@ -61,29 +63,41 @@ pub enum Ending {
     OtherPlan,
 }
 
+/// Both ends of a pipeline.
+pub struct Ends<S, T, P> {
+    /// Where changes come from.
+    pub source: S,
+    /// Where rows go.
+    pub target: T,
+    /// What looks at both.
+    pub pair: P,
+}
+
 /// Runs the pipeline until told to stop, caught up (where asked for), or an error that a person has to
 /// look at.
 ///
 /// # Errors
 /// Errors that trying again cannot mend. Others hold the pipeline and are tried again with back-off;
 /// with [`Options::until_caught_up`] only unavailable servers are waited for, and not for ever.
-pub async fn run<C: Connectors>(
-    connectors: &mut C,
+pub async fn run<S: Source, T: Target, P: Pair>(
+    ends: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
     progress: &Arc<Progress>,
     cancel: &CancellationToken,
 ) -> Result<Ending> {
-    let ending = attempts(connectors, plan, options, progress, cancel).await;
+    let takes = ends.target.takes();
+    plan.routes.iter().try_for_each(|route| takes.fits(route))?;
+    let ending = attempts(ends, plan, options, progress, cancel).await;
     // A daemon that ran gives its lock back, and that says it; one that waited has none.
     if ending.is_ok() && progress.phase() == Phase::Held {
-        note(connectors, None, Phase::Stopped).await;
+        note(&mut ends.target, None, Phase::Stopped).await;
     }
     ending
 }
 
-async fn attempts<C: Connectors>(
-    connectors: &mut C,
+async fn attempts<S: Source, T: Target, P: Pair>(
+    ends: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
     progress: &Arc<Progress>,
@@ -97,12 +111,11 @@ async fn attempts<C: Connectors>(
     loop {
         let started = Instant::now();
         let before = (progress.status().position, progress.chunks());
-        let error =
-            match attempt(connectors, plan, options, (whole, &refusals), progress, cancel).await {
-                Ok(ending) => return Ok(ending),
-                Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
-                Err(error) => connectors.explain(error),
-            };
+        let error = match attempt(ends, plan, options, (whole, &refusals), progress, cancel).await {
+            Ok(ending) => return Ok(ending),
+            Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
+            Err(error) => ends.pair.explain(error),
+        };
         // A link that breaks again and again still moves: it is taken up at once.
         let moved = (progress.status().position, progress.chunks()) != before;
         // What a chunk of existing rows is refused for says nothing of the stream, which may well have moved.
@@ -125,7 +138,7 @@ async fn attempts<C: Connectors>(
         if replanned {
             tracing::warn!("the plan is made again: {error:#}");
         }
-        if replanned || answerable && answered(connectors, &error).await {
+        if replanned || answerable && answered(&mut ends.target, &error).await {
             return Ok(Ending::PlanAgain);
         }
         let tried_again = match error.kind() {
@@ -136,11 +149,11 @@ async fn attempts<C: Connectors>(
             Kind::Internal => false,
         };
         if !tried_again {
-            note(connectors, Some(&error), Phase::Stopped).await;
+            note(&mut ends.target, Some(&error), Phase::Stopped).await;
             return Err(error);
         }
         progress.set_phase(Phase::Held);
-        note(connectors, Some(&error), Phase::Held).await;
+        note(&mut ends.target, Some(&error), Phase::Held).await;
         record::reconnect(&error);
         tracing::warn!(
             wait_ms = wait.as_millis() as u64,
@@ -148,7 +161,7 @@ async fn attempts<C: Connectors>(
         );
         tokio::select! {
             () = cancel.cancelled() => return Ok(Ending::Stopped),
-            resumed = pause(connectors.sentinel(), wait, drifted) => if resumed {
+            resumed = pause(ends.pair.sentinel(), wait, drifted) => if resumed {
                 return Ok(Ending::PlanAgain);
             }
         }
@@ -156,8 +169,8 @@ async fn attempts<C: Connectors>(
     }
 }
 
-async fn attempt<C: Connectors>(
-    connectors: &mut C,
+async fn attempt<S: Source, T: Target, P: Pair>(
+    Ends { source, target, pair }: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
     (whole, refusals): (bool, &Refusals),
@@ -166,23 +179,26 @@ async fn attempt<C: Connectors>(
 ) -> Result<Ending> {
     // Connect, in the order in which a mistake is cheapest.
     let connect = async {
-        let mut sentinel = connectors.sentinel();
-        let (guarded, ledger) = tokio::join!(sentinel.guard(), connectors.ledger());
+        let mut sentinel = pair.sentinel();
+        let (guarded, opened) = tokio::join!(sentinel.guard(), target.open());
         guarded?;
-        let mut ledger = ledger?;
+        let (mut ledger, sink) = opened?;
         let mut state = ledger.load().await?;
-        let sink = connectors.sink().await?;
-        let mut planner = connectors.reader();
-        let readers: Vec<_> = (0..options.readers).map(|_| connectors.reader()).collect();
+        let mut reader = || source.reader().ok_or_else(unasked);
+        let (mut planner, marked) = (reader()?, reader()?);
+        let readers = (0..options.readers).map(|_| reader()).collect::<Result<Vec<_>>>()?;
         let verifier = match options.verify {
-            Some(verify) => Some((connectors.verifier().await?, verify)),
+            Some(verify) => Some((pair.verifier().await?, verify)),
             None => None,
         };
-        let stream = connectors.stream(&state.position).await?;
+        let Opened { stream, history } = source.stream(&state.past).await?;
+        if let Some(history) = history {
+            ledger.note_history(&history).await?;
+        }
         let watermarks = Watermarks::of_attempt(&plan.name);
         let settle_below = planner.mark(&watermarks.write(Mark::Start)).await?;
-        let verifier = verifier
-            .map(|(verifier, verify)| (verifier, (planner.beside(), connectors.reader()), verify));
+        let verifier =
+            verifier.map(|(verifier, verify)| (verifier, (planner.beside(), marked), verify));
         // Before a row moves.
         state.mending.extend(sentinel.look().await?);
         Ok::<_, Error>((
@@ -202,7 +218,7 @@ async fn attempt<C: Connectors>(
         // Of an earlier daemon.
         ledger.last_error(None).await?;
     }
-    tracing::info!(position = %state.position, "following the source");
+    tracing::info!(position = %state.past.position, "following the source");
 
     // Start the applier and the backfill.
     let attempt_over = cancel.child_token();
@@ -256,7 +272,13 @@ async fn attempt<C: Connectors>(
     let cancel_follower = attempt_over.clone();
     let ports =
         Ports { segments, durable: durable.clone(), chunks, reshaped, cancel: cancel_follower };
-    let start = Start { ledger: &state, watermarks: &watermarks, whole, settle_below };
+    let start = Start {
+        ledger: &state,
+        watermarks: &watermarks,
+        takes: target.takes(),
+        whole,
+        settle_below,
+    };
     let follower = Follower::new(plan, options, Arc::clone(progress), stream, ports, &start);
     let followed = tokio::select! {
         followed = follower.run() => followed.map(Some),
@@ -342,8 +364,8 @@ async fn pause<S: Sentinel>(mut sentinel: S, wait: Duration, drifted: bool) -> b
 }
 
 /// Whether a drift was answered, so that the plan is to be made again.
-async fn answered<C: Connectors>(connectors: &mut C, error: &Error) -> bool {
-    let answer = tokio::time::timeout(NOTE_TIME, connectors.answer(error)).await;
+async fn answered<T: Target>(target: &mut T, error: &Error) -> bool {
+    let answer = tokio::time::timeout(NOTE_TIME, target.answer(error)).await;
     match answer {
         Ok(Ok(answered)) => answered,
         Ok(Err(failed)) => {
@@ -382,18 +404,15 @@ async fn close<S: ChangeStream>(
 }
 
 /// Best effort: `regraft status` shows what the daemon's log says.
-async fn note<C: Connectors>(connectors: &mut C, error: Option<&Error>, phase: Phase) {
-    let note = async {
-        let mut ledger = connectors.ledger().await?;
-        if error.is_some() {
-            ledger.last_error(error).await?;
-        }
-        ledger.phase(phase).await
-    };
+async fn note<T: Target>(target: &mut T, error: Option<&Error>, phase: Phase) {
     let limit = if error.is_some() { NOTE_TIME } else { STOP_GRACE / 3 };
-    if let Ok(Err(failed)) = tokio::time::timeout(limit, note).await {
+    if let Ok(Err(failed)) = tokio::time::timeout(limit, target.note(error, phase)).await {
         tracing::debug!("this could not be noted in the ledger: {failed:#}");
     }
+}
+
+fn unasked() -> Error {
+    Error::new(Code::Internal, "the source cannot be asked for its rows")
 }
 
 fn flatten(result: std::result::Result<Result<()>, JoinError>) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use regraft_core::chunk::StatementRows;
+use regraft_core::contract::Past;
 use regraft_core::{Change, Column, Key, Lsn, Mark, ReplicaIdentity, Rows, TableName};
 
 use super::*;
@@ -99,7 +100,7 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
         verify: None,
     };
     let ledger = LedgerState {
-        position: Position::Lsn(Lsn(POSITION)),
+        past: Past { position: Position::Lsn(Lsn(POSITION)), last: None, history: None },
         commit_time: None,
         tables: Vec::new(),
         pending: Vec::new(),
@@ -115,7 +116,13 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
     let (reshaped, cancel) = (Arc::default(), CancellationToken::new());
     let ports = Ports { segments, durable, chunks, reshaped, cancel };
     let watermarks = Watermarks::of_attempt("test");
-    let start = Start { ledger: &ledger, watermarks: &watermarks, whole: false, settle_below: 0 };
+    let start = Start {
+        ledger: &ledger,
+        watermarks: &watermarks,
+        takes: Takes::EVERYTHING,
+        whole: false,
+        settle_below: 0,
+    };
     let follower = Follower::new(&mut plan, &options, progress, stream, ports, &start);
     let ends = Ends {
         events: events_tx,
