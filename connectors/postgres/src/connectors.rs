@@ -6,6 +6,8 @@ use regraft_core::contract::Connectors;
 use regraft_core::segment::Route;
 use regraft_core::{Code, Error, Lsn, Position, Result, Transaction, fail_point};
 
+use crate::WireConnection;
+use crate::address::{Address, of_role, place};
 use crate::apply::PgSink;
 use crate::chunks::{PgReader, ReadTable, ReadTrace};
 use crate::history;
@@ -15,12 +17,8 @@ use crate::sessions::{Sessions, Wide};
 use crate::slot::{START_OVER, Server, Slot};
 use crate::standing::{self, Asked, Gone, How, PgSentinel, Resume};
 use crate::verify::{PgVerifier, VerifySide, VerifyStatement};
-use crate::{Endpoint, WireConnection};
 use tokio::sync::Semaphore;
 use tokio_postgres::Client;
-
-/// Reads the address of a server anew, so that a changed secret is taken up at the next attempt.
-pub type Address = Arc<dyn Fn() -> Result<Endpoint> + Send + Sync>;
 
 /// Opens the connections of one pipeline.
 pub struct PgConnectors {
@@ -252,20 +250,4 @@ impl PgConnectors {
         PgLedger::note_timeline(&target, &at_target, &self.name, now).await?;
         Ok(last)
     }
-}
-
-/// Puts the role of the server before the place of an error.
-pub fn of_role(role: &str, error: Error) -> Error {
-    match error.place() {
-        Some(place) => {
-            let place = format!("{role} ({place})");
-            error.at(place)
-        }
-        None => error.at(role),
-    }
-}
-
-/// How a server is called in messages.
-pub fn place(role: &str, endpoint: &Endpoint) -> String {
-    format!("{role} ({endpoint})")
 }

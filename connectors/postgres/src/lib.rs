@@ -3,11 +3,12 @@
 //! - source: [`replication`] (the wire), [`pgoutput`] (the decoder), [`slot`] (slot and
 //!   publication), [`chunks`] (backfill reads)
 //! - target: [`apply`] (the writer), [`ledger`] (positions, chunks)
-//! - both: [`endpoint`] (connecting), [`sessions`] (who is waited for), [`catalog`] (shapes of tables), [`connectors`] (all of it
+//! - both: [`endpoint`] (connecting), [`address`] (which of the two), [`sessions`] (who is waited for), [`catalog`] (shapes of tables), [`connectors`] (all of it
 //!   behind the traits of `regraft-core`)
 //!
 //! It knows nothing of mappings or of the pipeline.
 
+pub mod address;
 pub mod apply;
 pub mod catalog;
 pub mod chunks;

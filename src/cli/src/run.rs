@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use regraft_core::{Code, Error, Kind, Result};
 use regraft_pipeline::{Ending, Options, PATIENCE, Plan, Progress, VerifyOptions};
-use regraft_postgres::connectors::{Address, PgConnectors};
+use regraft_postgres::address::Address;
+use regraft_postgres::connectors::PgConnectors;
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::sessions::Deadlines;
 use regraft_postgres::standing::Gone;
