@@ -110,16 +110,15 @@ impl Stage {
         let connection = endpoint.connect_replication("bench").await?;
         let publications = [PUBLICATION.to_owned()];
         let mut stream = connection.start(&slot, Lsn(0), &publications, Default::default()).await?;
-        let mut position = Lsn(0);
-        while position < self.end {
+        let (mut position, end) = (Position::Lsn(Lsn(0)), Position::Lsn(self.end));
+        while position < end {
             for event in stream.next().await? {
                 match event {
-                    Event::Commit { end_lsn } => position = end_lsn,
-                    Event::Progress { lsn } => position = lsn,
+                    Event::Commit { end: at } | Event::Progress { position: at } => position = at,
                     _ => {}
                 }
             }
-            stream.acknowledge(Position::Lsn(position));
+            stream.acknowledge(position.clone());
         }
         let seconds = started.elapsed().as_secs_f64();
         stream.close().await?;

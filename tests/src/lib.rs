@@ -170,7 +170,7 @@ impl Site {
         let end: Lsn =
             source.query_one(sql, &[]).await.unwrap().get::<_, String>(0).parse().unwrap();
         wait_until("everything to be applied", deadline, async || {
-            let sql = "SELECT position::text, last_error::text, \
+            let sql = "SELECT split_part(position, ':', 2), last_error::text, \
                        (SELECT count(*) FROM regraft.chunks WHERE done_at IS NULL), \
                        (SELECT bool_and(fully_planned) FROM regraft.tables) \
                        FROM regraft.pipelines";

@@ -38,7 +38,7 @@ async fn main() -> Result<()> {
         )
         .await
         .map_err(|error| classify(&error, &place))?;
-    let end: Lsn = row
+    let end: Position = row
         .get::<_, String>(0)
         .parse()
         .map_err(|_| Error::new(Code::Protocol, "the server's LSN cannot be read"))?;
@@ -48,7 +48,7 @@ async fn main() -> Result<()> {
     let publications = std::slice::from_ref(publication);
     let mut stream = connection.start(&copy, Lsn(0), publications, options).await?;
     let (mut rows, mut bytes, mut transactions, mut chunks) = (0_u64, 0_u64, 0_u64, 0_u64);
-    let mut position = Lsn(0);
+    let mut position = Position::Lsn(Lsn(0));
     while position < end {
         chunks += 1;
         for event in stream.next().await? {
@@ -58,15 +58,15 @@ async fn main() -> Result<()> {
                     bytes += new.size() as u64;
                 }
                 Event::Change(Change::Delete { .. }) => rows += 1,
-                Event::Commit { end_lsn } => {
+                Event::Commit { end } => {
                     transactions += 1;
-                    position = end_lsn;
+                    position = end;
                 }
-                Event::Progress { lsn } => position = lsn,
+                Event::Progress { position: at } => position = at,
                 _ => {}
             }
         }
-        stream.acknowledge(Position::Lsn(position));
+        stream.acknowledge(position.clone());
     }
     let seconds = started.elapsed().as_secs_f64();
     stream.close().await?;

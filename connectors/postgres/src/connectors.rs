@@ -9,6 +9,7 @@ use regraft_core::{Code, Error, Lsn, Position, Result, Transaction, fail_point};
 use crate::WireConnection;
 use crate::address::{Address, of_role, place};
 use crate::apply::PgSink;
+use crate::at::lsn;
 use crate::chunks::{PgReader, ReadTable, ReadTrace};
 use crate::history;
 use crate::ledger::{Fence, PgLedger};
@@ -125,8 +126,8 @@ impl Connectors for PgConnectors {
         PgSentinel::new(source, target, &self.name, Arc::clone(&self.asked), self.gone.clone())
     }
 
-    async fn stream(&mut self, from: Position) -> Result<PgStream> {
-        let (endpoint, from) = ((self.source)()?, from.lsn());
+    async fn stream(&mut self, from: &Position) -> Result<PgStream> {
+        let (endpoint, from) = ((self.source)()?, lsn(from)?);
         let (client, at_source, last, confirmed) =
             self.continues(endpoint.database(), from).await?;
         fail_point!("stream.proved");
@@ -136,7 +137,10 @@ impl Connectors for PgConnectors {
         // Errors of the stream name the role, too.
         connection.place = place("source", &endpoint);
         let options = StreamOptions::default();
-        let start = last.as_ref().map_or(from, |last| Replay::start(last, confirmed, from));
+        let start = match &last {
+            Some(last) => Replay::start(last, confirmed, from)?,
+            None => from,
+        };
         connection.begin(&self.slot, start, &self.publications, &options).await?;
         let replay = match last.filter(|_| start < from) {
             // What the daemon before this one had acknowledged may have come late.
@@ -204,7 +208,7 @@ impl PgConnectors {
         if server.system != self.source_system {
             return replaced("the source is not the cluster that the ledger knows".to_owned());
         }
-        if server.wal_end < from {
+        if !server.wal_end.covers(&from.into()) {
             let what = format!(
                 "the source's log ends at {}, before the position {from} that the target has",
                 server.wal_end

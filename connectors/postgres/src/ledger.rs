@@ -6,20 +6,22 @@
 
 mod chunk;
 mod fence;
+mod noted;
 mod registered;
 
 use std::time::Duration;
 
 use regraft_core::chunk::ChunkScope;
 use regraft_core::contract::{Ledger, LedgerState, Phase, PlannedChunk, TableProgress};
-use regraft_core::{Code, Error, Lsn, Position, Result, TableName, fail_point};
+use regraft_core::{Code, Error, Result, TableName, fail_point};
 use serde_json::json;
-use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row};
 
 use self::chunk::{Chunk, INSERT_CHUNK, chunk};
 pub use self::fence::Fence;
+pub use self::noted::Noted;
 pub use self::registered::{NewPipeline, Registered, Shape};
+use crate::at::At;
 use crate::classify;
 use crate::fitting::{fitting, restored, storable};
 use crate::often::Often;
@@ -33,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../schemas/ledger/004_standing.sql"),
     include_str!("../../../schemas/ledger/005_held.sql"),
     include_str!("../../../schemas/ledger/006_last_commit.sql"),
+    include_str!("../../../schemas/ledger/007_positions.sql"),
 ];
 
 /// How often, and how far apart, the pipeline's lock is asked for.
@@ -315,10 +318,6 @@ fn error_json(error: &Error) -> serde_json::Value {
     shown
 }
 
-fn lsn(value: PgLsn) -> Lsn {
-    Lsn(value.into())
-}
-
 impl Ledger for PgLedger {
     async fn load(&mut self) -> Result<LedgerState> {
         let sql = "SELECT position, commit_time FROM regraft.pipelines WHERE name = $1";
@@ -339,7 +338,7 @@ impl Ledger for PgLedger {
             fully_planned: row.get(3),
             chunks: count(row, 4),
             chunks_done: count(row, 5),
-            anew_from: row.get::<_, Option<PgLsn>>(6).map(|value| Position::Lsn(lsn(value))),
+            anew_from: row.get::<_, Option<At>>(6).map(|at| at.0),
             keeps_rows: row.get(7),
         };
         let sql = "SELECT id, source_schema, source_table, after, upto, keys, trace FROM regraft.chunks \
@@ -353,7 +352,7 @@ impl Ledger for PgLedger {
         let mending = mending.map_err(|error| self.fail(&error))?;
         Ok(LedgerState {
             mending: mending.iter().map(|row| row.get(0)).collect(),
-            position: Position::Lsn(lsn(row.get(0))),
+            position: row.get::<_, At>(0).0,
             commit_time: row.get(1),
             tables: tables.iter().map(table).collect(),
             pending: pending.iter().map(chunk).collect(),

@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod apply;
+mod at;
 pub mod catalog;
 pub mod chunks;
 mod classify;

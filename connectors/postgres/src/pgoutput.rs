@@ -79,9 +79,9 @@ impl Decoder {
             return Err(protocol("a transaction begins inside another"));
         }
         let transaction = Transaction {
-            commit_lsn: Lsn(reader.u64()?),
+            at: Lsn(reader.u64()?).into(),
             commit_time: time(reader.u64()?.cast_signed())?,
-            xid: reader.u32()?,
+            xid: Some(reader.u32()?),
             origin: None,
         };
         self.in_transaction = true;
@@ -90,13 +90,13 @@ impl Decoder {
     }
 
     fn origin(&mut self, reader: &mut Reader<'_>, events: &mut Vec<Event>) -> Result<()> {
-        let commit_lsn = Lsn(reader.u64()?);
+        let at = Lsn(reader.u64()?).into();
         let name = reader.string()?.into();
         reader.end()?;
         let Some(begun) = self.begun.take() else {
             return Err(protocol("an origin does not stand at the start of its transaction"));
         };
-        let origin = Some(Origin { name, commit_lsn });
+        let origin = Some(Origin { name, at });
         events.push(Event::Begin(Transaction { origin, ..begun }));
         Ok(())
     }
@@ -107,10 +107,10 @@ impl Decoder {
         }
         let _flags = reader.u8()?;
         let _commit_lsn = reader.u64()?;
-        let end_lsn = Lsn(reader.u64()?);
+        let end = Lsn(reader.u64()?).into();
         let _commit_time = reader.u64()?;
         self.in_transaction = false;
-        Ok(Event::Commit { end_lsn })
+        Ok(Event::Commit { end })
     }
 
     fn message(&self, reader: &mut Reader<'_>) -> Result<Event> {

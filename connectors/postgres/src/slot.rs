@@ -1,7 +1,7 @@
 //! The replication slot and the publication: made by regraft, or used when they are there.
 
 use regraft_core::sql::{literal, quote};
-use regraft_core::{Code, Error, Lsn, Oid, Result, TableName};
+use regraft_core::{Code, Error, Lsn, Oid, Position, Result, TableName};
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -32,7 +32,7 @@ pub struct Server {
     /// `wal_level`.
     pub wal_level: String,
     /// End of the log.
-    pub wal_end: Lsn,
+    pub wal_end: Position,
     /// The role may use replication.
     pub replication: bool,
     /// The role is a superuser.
@@ -123,7 +123,7 @@ impl Server {
             system: row.get("system"),
             database: row.get("database"),
             wal_level: row.get("wal_level"),
-            wal_end: Lsn(wal_end.map_or(0, Into::into)),
+            wal_end: Lsn(wal_end.map_or(0, Into::into)).into(),
             replication: row.get("replication"),
             superuser: row.get("superuser"),
             standby: row.get("standby"),
@@ -236,12 +236,17 @@ impl Slot {
         }))
     }
 
+    /// What it has confirmed, as a position.
+    pub fn position(&self) -> Option<Position> {
+        self.confirmed.map(Position::from)
+    }
+
     /// Makes a slot; gives the position from which it has everything. It waits for the transactions
     /// that are open at the source.
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn create(client: &Client, place: &str, name: &str) -> Result<Lsn> {
+    pub async fn create(client: &Client, place: &str, name: &str) -> Result<Position> {
         // A server does not look after its client while it waits, and would hold the slot of a daemon
         // that is gone. Where the system cannot tell it refuses the setting, and it stays like that.
         drop(client.batch_execute("SET client_connection_check_interval = '1s'").await);
@@ -250,7 +255,7 @@ impl Slot {
         patient.map_err(|error| classify(&error, place))?;
         let sql = "SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput')";
         let row = client.query_one(sql, &[&name]).await.map_err(|e| classify(&e, place))?;
-        Ok(Lsn(row.get::<_, PgLsn>(0).into()))
+        Ok(Lsn(row.get::<_, PgLsn>(0).into()).into())
     }
 
     /// Whether a stream can go on from `position` without a gap.

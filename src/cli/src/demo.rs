@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use regraft_core::contract::Phase;
-use regraft_core::{Code, Error, Kind, Lsn, Result};
+use regraft_core::{Code, Error, Kind, Position, Result};
 use regraft_pipeline::Progress;
 use regraft_settings::Settings;
 use regraft_throwaway::{
@@ -192,13 +192,10 @@ async fn load_and_catch_up(
                pg_logical_emit_message(true, 'regraft demo', 'end')";
     let row = source.query_one(sql, &[]).await;
     let row = row.map_err(|error| regraft_postgres::classify(&error, "demo"))?;
-    let end: Lsn = row
-        .get::<_, String>(0)
-        .parse()
-        .map_err(|_| Error::new(Code::Protocol, "a log position of unknown form"))?;
+    let end = Position::from_stored(row.get(0))?;
     until(|| {
         let status = progress.status();
-        status.position.is_some_and(|position| position.lsn() >= end)
+        status.position.is_some_and(|position| position.covers(&end))
             && progress.keys_to_read() == 0
     })
     .await;

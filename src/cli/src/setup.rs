@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 
 use regraft_core::segment::Route;
 use regraft_core::sql::{literal, quote};
-use regraft_core::{Code, Drifted, Error, Lsn, Result, Subject, TableName, fail_point};
+use regraft_core::{Code, Drifted, Error, Position, Result, Subject, TableName, fail_point};
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered};
 use regraft_postgres::sessions::{Sessions, process};
 use regraft_postgres::slot::{START_OVER, Server, Slot, names_standby};
 use regraft_postgres::standing::{self, Drift, How, Standing, When};
 use regraft_postgres::{classify, history};
 use regraft_settings::Settings;
-use tokio_postgres::types::PgLsn;
 
 use crate::accepted::{
     Accepted, changed_mapping, changed_shape, copy_anew, every_table, named, other_meaning,
@@ -151,7 +150,7 @@ pub(crate) async fn rewound(source: &Side, known: &Registered) -> Result<Option<
         error.0 == Code::SourceRewound.as_str() && error.1.starts_with(place)
     };
     let ended = known.last_error.as_ref().is_some_and(of_this);
-    Ok((ended || end < known.position).then(|| {
+    Ok((ended || !end.covers(&known.position)).then(|| {
         let what = format!(
             "the source's log did not hold the position {} that the target has: it was restored, or promoted \
              too early",
@@ -438,22 +437,15 @@ impl Setup<'_> {
     }
 
     async fn create(&self, resolved: &Resolved, anew: &[TableName]) -> Result<String> {
-        let Self { settings, source, target, .. } = self;
+        let target = self.target;
         let position = self.slot().await?;
         fail_point!("slot.made");
-        let new = NewPipeline {
-            name: settings.name.clone(),
-            source_system: source.server.system.clone(),
-            source_db: source.server.database.clone(),
-            slot: settings.source.slot.clone(),
-            publication: settings.source.publication.clone(),
-            position,
-        };
+        let new = self.registration(position.clone());
         let Resolved { plan, fingerprints, shapes, .. } = resolved;
         PgLedger::register(&target.client, &target.place, &new, &plan.routes, fingerprints, shapes)
             .await?;
         for table in anew {
-            PgLedger::recopy(&target.client, &target.place, &new.name, table, position).await?;
+            PgLedger::recopy(&target.client, &target.place, &new.name, table, &position).await?;
         }
         fail_point!("pipeline.registered");
         tracing::info!(slot = new.slot, %position, "made the pipeline");
@@ -461,11 +453,11 @@ impl Setup<'_> {
     }
 
     /// The position from which the slot has everything; makes the slot if it is not there.
-    async fn slot(&self) -> Result<Lsn> {
+    async fn slot(&self) -> Result<Position> {
         let Side { place, .. } = self.source;
         let name = &self.settings.source.slot;
         if let Some(slot) = self.unused_slot().await? {
-            return slot.confirmed.ok_or_else(|| {
+            return slot.position().ok_or_else(|| {
                 Error::new(Code::SlotUnfit, format!("the slot {name} has no position"))
                     .at(place)
                     .remedy("drop the slot, and regraft makes it anew")
@@ -474,7 +466,7 @@ impl Setup<'_> {
         self.new_slot().await
     }
 
-    async fn new_slot(&self) -> Result<Lsn> {
+    async fn new_slot(&self) -> Result<Position> {
         let Side { client, place, .. } = self.source;
         let name = &self.settings.source.slot;
         tracing::info!(
@@ -528,23 +520,23 @@ impl Setup<'_> {
             None
         };
         target.client.batch_execute("BEGIN").await.map_err(|e| self.ledger_refused(&e))?;
-        if let Some(position) = fresh {
-            self.restart_at(position).await?;
-        } else if registered.publication != settings.source.publication {
-            self.exchange_publication().await?;
-        }
         let (name, place) = (&settings.name, &target.place);
+        if let Some(position) = &fresh {
+            PgLedger::restart(&target.client, place, &self.registration(position.clone())).await?;
+        } else if registered.publication != settings.source.publication {
+            let publication = &settings.source.publication;
+            PgLedger::exchange_publication(&target.client, place, name, publication).await?;
+        }
         let resumed: Vec<_> = self.holding.resumed.iter().map(|held| held.table.clone()).collect();
         standing::release(&target.client, place, name, &resumed).await?;
         PgLedger::set_statements(&target.client, place, name, &plan.routes, fingerprints, shapes)
             .await?;
+        let from = fresh.as_ref().unwrap_or(&source.server.wal_end);
         for table in anew {
-            let from = fresh.unwrap_or(source.server.wal_end);
             PgLedger::recopy(&target.client, place, name, table, from).await?;
             tracing::info!(%table, %from, "copying the table anew");
         }
         for table in resynced {
-            let from = fresh.unwrap_or(source.server.wal_end);
             PgLedger::resync(&target.client, place, name, table, from).await?;
             tracing::info!(%table, %from, "bringing the table's rows in line");
         }
@@ -575,34 +567,17 @@ impl Setup<'_> {
         })
     }
 
-    /// Has the ledger start anew, perhaps at another server.
-    async fn restart_at(&self, position: Lsn) -> Result<()> {
-        let Self { settings, source, target, .. } = self;
-        let sql = "UPDATE regraft.pipelines SET source_system = $2, source_db = $3, slot = $4, \
-                   publication = $5, position = $6, source_timeline = NULL, last_error = NULL, \
-                   commit_lsn = NULL, commit_xid = NULL, \
-                   epoch = epoch + 1 WHERE name = $1";
-        let position = PgLsn::from(position.0);
-        let (slot, publication) = (&settings.source.slot, &settings.source.publication);
-        let server = &source.server;
-        let done = target
-            .client
-            .execute(
-                sql,
-                &[&settings.name, &server.system, &server.database, slot, publication, &position],
-            )
-            .await;
-        done.map(drop).map_err(|error| self.ledger_refused(&error))
-    }
-
-    /// The last commit cannot be decoded again: the publication does not exist for what was written before it.
-    async fn exchange_publication(&self) -> Result<()> {
-        let sql = "UPDATE regraft.pipelines SET publication = $2, commit_lsn = NULL, commit_xid = NULL \
-                   WHERE name = $1";
-        let Self { settings, target, .. } = self;
-        let done =
-            target.client.execute(sql, &[&settings.name, &settings.source.publication]).await;
-        done.map(drop).map_err(|error| self.ledger_refused(&error))
+    /// The pipeline, as it begins at a position.
+    fn registration(&self, position: Position) -> NewPipeline {
+        let Self { settings, source, .. } = self;
+        NewPipeline {
+            name: settings.name.clone(),
+            source_system: source.server.system.clone(),
+            source_db: source.server.database.clone(),
+            slot: settings.source.slot.clone(),
+            publication: settings.source.publication.clone(),
+            position,
+        }
     }
 
     /// A table whose rows in the target may not fit the mapping any more, and why.
@@ -626,7 +601,7 @@ impl Setup<'_> {
     }
 
     /// A slot from whose position on everything comes, made if need be.
-    async fn fresh_slot(&self) -> Result<Lsn> {
+    async fn fresh_slot(&self) -> Result<Position> {
         let Side { client, place, server, .. } = self.source;
         let name = &self.settings.source.slot;
         let mut found = Slot::find(client, place, name).await?;
@@ -638,7 +613,10 @@ impl Setup<'_> {
         let Err(unfit) = slot.fit(name, place, &server.database, None) else {
             // A publication that was made a moment ago does not exist for what was written before it.
             let now = Server::ask(client, place).await?.wal_end;
-            return Ok(slot.confirmed.unwrap_or_default().max(now));
+            return match slot.position() {
+                Some(confirmed) => confirmed.join(&now),
+                None => Ok(now),
+            };
         };
         if unfit.code() != Code::SlotLost || !self.settings.makes(name) {
             return Err(unfit);

@@ -4,15 +4,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use regraft_core::contract::Phase;
 use regraft_core::text::visible;
-use regraft_core::{Code, Error, Lsn, Result};
+use regraft_core::{Code, Error, Position, Result};
 use regraft_postgres::classify;
-use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::ledger::{Noted, PgLedger};
 use regraft_postgres::sessions::{Waiting, stalled};
 use regraft_postgres::standing::aside;
 use regraft_settings::Settings;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
-use tokio_postgres::types::PgLsn;
 
 use crate::args::StatusArgs;
 use crate::holding::shown;
@@ -52,7 +51,11 @@ async fn read(settings: &Settings) -> Result<Value> {
     };
     let exists = "SELECT to_regclass('regraft.pipelines') IS NOT NULL";
     let exists = target.client.query_one(exists, &[]).await.map_err(fail)?.get::<_, bool>(0);
-    let noted = if exists { Noted::read(&target, &settings.name).await? } else { None };
+    let noted = if exists {
+        PgLedger::noted(&target.client, &target.place, &settings.name).await?
+    } else {
+        None
+    };
     let holder = PgLedger::holder(&target.client, &target.place, &settings.name).await?;
     let Some(noted) = noted else {
         // The first start registers the pipeline once its slot is made, which may wait for long.
@@ -66,8 +69,8 @@ async fn read(settings: &Settings) -> Result<Value> {
     let beats = holder.is_none() || starts || noted.quiet < BEAT;
     // The source may be away; the rest is worth showing.
     let source = Side::connect("source", &settings.source.url, &settings.name).await;
-    let end = source.as_ref().ok().map(|side| side.server.wal_end);
-    let lag_bytes = end.map(|end| end.bytes_since(noted.position));
+    let end = source.as_ref().ok().map(|side| &side.server.wal_end);
+    let lag_bytes = end.and_then(|end| end.bytes_since(&noted.position));
     let lag_seconds = match end {
         Some(end) => lag(&target, &settings.name, &noted, end, lives).await?,
         None => None,
@@ -124,55 +127,26 @@ async fn waiting(
     Ok(waiting)
 }
 
-/// What a daemon has noted of itself.
-struct Noted {
-    position: Lsn,
-    commit_time: Option<SystemTime>,
-    phase: String,
-    last_error: Value,
-    /// Since it noted anything, on the target's clock.
-    quiet: Duration,
-}
-
-impl Noted {
-    async fn read(target: &Side, name: &str) -> Result<Option<Noted>> {
-        let sql = "SELECT position, commit_time, phase, last_error::text, \
-                   greatest(extract(epoch FROM clock_timestamp() - updated_at), 0)::float8 \
-                   FROM regraft.pipelines WHERE name = $1";
-        let row = target.client.query_opt(sql, &[&name]).await;
-        let row = row.map_err(|error| classify(&error, &target.place))?;
-        Ok(row.map(|row| {
-            let last_error: Option<String> = row.get(3);
-            Noted {
-                position: Lsn(row.get::<_, PgLsn>(0).into()),
-                commit_time: row.get(1),
-                phase: row.get(2),
-                last_error: last_error
-                    .and_then(|text| serde_json::from_str(&text).ok())
-                    .unwrap_or_default(),
-                quiet: Duration::from_secs_f64(row.get(4)),
-            }
-        }))
-    }
-}
-
 /// For how long what is pending has been so. A daemon that follows has everything of a moment ago soon;
 /// otherwise it is as long as the newest transaction that was applied is old.
 async fn lag(
     target: &Side,
     name: &str,
     noted: &Noted,
-    end: Lsn,
+    end: &Position,
     lives: bool,
 ) -> Result<Option<f64>> {
-    if noted.position >= end {
+    if noted.position.covers(end) {
         return Ok(Some(0.0));
     }
     let age = noted.commit_time.and_then(|time| SystemTime::now().duration_since(time).ok());
     let begin = Instant::now();
     while lives && age.is_none_or(|age| age > FOLLOWS) && begin.elapsed() < FOLLOWS {
         tokio::time::sleep(FOLLOWS / 20).await;
-        if Noted::read(target, name).await?.is_some_and(|noted| noted.position >= end) {
+        if PgLedger::noted(&target.client, &target.place, name)
+            .await?
+            .is_some_and(|noted| noted.position.covers(end))
+        {
             return Ok(Some(begin.elapsed().as_secs_f64()));
         }
     }

@@ -80,7 +80,7 @@ fn log(status: &Status, (done, total): (u64, u64), rate: &Rate) {
     let rows_per_second = rate.rows_per_second as u64;
     tracing::info!(
         phase = status.phase.as_str(),
-        position = status.position.map(tracing::field::display),
+        position = status.position.as_ref().map(tracing::field::display),
         rows_per_second,
         chunks_done = done,
         chunks_expected = total,

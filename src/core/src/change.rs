@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::position::Lsn;
+use crate::position::Position;
 use crate::relation::{Oid, Relation};
 use crate::tuple::Tuple;
 
@@ -77,12 +77,13 @@ impl Change {
 /// Begin of a committed transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
-    /// LSN of the commit record.
-    pub commit_lsn: Lsn,
+    /// Where it is, see [`Position::has`]: in a PostgreSQL log, where its commit record begins; in topics, behind
+    /// its messages.
+    pub at: Position,
     /// Commit time on the source's clock.
     pub commit_time: SystemTime,
-    /// Top-level transaction id, without epoch.
-    pub xid: u32,
+    /// Top-level transaction id, without epoch, where the source has such.
+    pub xid: Option<u32>,
     /// Where it was committed first, if it was copied to the source from elsewhere.
     pub origin: Option<Origin>,
 }
@@ -94,8 +95,8 @@ pub struct Transaction {
 pub struct Origin {
     /// Name of the replication origin, as the source has it.
     pub name: Arc<str>,
-    /// LSN of the commit there, as it was told to the source.
-    pub commit_lsn: Lsn,
+    /// Where it was committed there, as it was told to the source.
+    pub at: Position,
 }
 
 /// One step of a stream, in commit order.
@@ -131,12 +132,12 @@ pub enum Event {
     },
     /// The open transaction is complete.
     Commit {
-        /// LSN directly after the commit record: the position once this is applied.
-        end_lsn: Lsn,
+        /// The position once this is applied; in a PostgreSQL log, directly behind the commit record.
+        end: Position,
     },
     /// The source has nothing for this stream up to here. Never inside a transaction.
     Progress {
-        /// Everything below is either in events already given, or not for this stream.
-        lsn: Lsn,
+        /// Everything before it is either in events already given, or not for this stream.
+        position: Position,
     },
 }

@@ -244,7 +244,7 @@ pub trait Connectors: Send {
     fn sentinel(&mut self) -> Self::Sentinel;
 
     /// Opens the stream at `from`, after proving that it continues there without a gap.
-    fn stream(&mut self, from: Position) -> impl Future<Output = Result<Self::Stream>> + Send;
+    fn stream(&mut self, from: &Position) -> impl Future<Output = Result<Self::Stream>> + Send;
 
     /// What is known of an error beyond what the connection could tell: a deadline that had passed.
     fn explain(&self, error: Error) -> Error {

@@ -31,7 +31,7 @@ pub use drift::{Drifted, Subject};
 pub use error::{Code, Error, Kind, Result};
 pub use key::Key;
 pub use mapper::{Declaration, Mapped, Mapper};
-pub use position::{Lsn, Position};
+pub use position::{Lsn, Offsets, Position};
 pub use relation::{Column, Keyless, Oid, Relation, ReplicaIdentity, TableName};
 pub use row::{Row, Rows, WIDE};
 pub use segment::{Commit, Segment, TableWrites};

@@ -194,7 +194,7 @@ pub struct Outcome {
     pub unsettled: u64,
     /// Time spent on it, in seconds.
     pub seconds: f64,
-    /// Position of the target at the end, as `X/X`.
+    /// Position of the target at the end, as it is printed.
     pub position: String,
 }
 
@@ -232,7 +232,7 @@ pub trait Verifier: Send {
         &mut self,
         statement: usize,
         owners: Option<Vec<Key>>,
-        not_before: Position,
+        not_before: &Position,
         into: &mut C,
     ) -> impl Future<Output = Result<Seen>> + Send;
 
@@ -295,12 +295,12 @@ pub trait Verifier: Send {
     ) -> impl Future<Output = Result<()>> + Send;
 
     /// Records what was found in the rows of owners that are settled now. Open findings of theirs that
-    /// are not found again are over.
+    /// are not found again are over. `position` is the one that the target had; that of now where it is `None`.
     fn record_owners(
         &mut self,
         statement: usize,
         settled: &[Settled],
-        position: Position,
+        position: Option<Position>,
     ) -> impl Future<Output = Result<Recorded>> + Send;
 
     /// Owners of findings whose repair was asked for, and that are still open.

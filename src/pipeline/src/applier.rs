@@ -126,7 +126,7 @@ impl<K: Sink> Applier<K> {
         self.notes.extend(segment.notes);
         if let Some(commit) = &segment.commit {
             self.progress.committed(commit);
-            self.newest = Some(commit.position);
+            self.newest = Some(commit.position.clone());
             self.awaited |= commit.awaited;
             // Nobody listens when the pipeline ends; the ledger has it.
             self.notes.drain(..).for_each(|note| drop(self.committed.send(note)));

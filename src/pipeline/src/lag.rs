@@ -25,12 +25,14 @@ pub(crate) struct Lag {
 impl Lag {
     /// The source's log ends here, at least.
     pub(crate) fn heard(&mut self, end: Position) {
-        self.end = self.end.max(Some(end));
+        if !self.end.as_ref().is_some_and(|known| known.covers(&end)) {
+            self.end = Some(end);
+        }
     }
 
     /// The source's log ended here at that time; the target has everything up to `reached`.
-    pub(crate) fn measured(&mut self, end: Position, reached: Option<Position>, at: Instant) {
-        self.heard(end);
+    pub(crate) fn measured(&mut self, end: Position, reached: Option<&Position>, at: Instant) {
+        self.heard(end.clone());
         self.measured = Some(at);
         if self.marks.len() >= MARKS_MAX {
             let mut keep = false;
@@ -46,8 +48,8 @@ impl Lag {
     }
 
     /// The target has everything up to here.
-    pub(crate) fn reached(&mut self, position: Position) {
-        while self.marks.front().is_some_and(|(end, _)| *end <= position) {
+    pub(crate) fn reached(&mut self, position: &Position) {
+        while self.marks.front().is_some_and(|(end, _)| position.covers(end)) {
             self.marks.pop_front();
             self.level |= self.marks.is_empty();
         }
@@ -58,10 +60,11 @@ impl Lag {
         self.level
     }
 
-    /// Bytes of the source's log that the target has not; `None` as long as nothing was measured.
-    pub(crate) fn bytes(&self, reached: Option<Position>) -> Option<u64> {
+    /// Bytes of the source's log that the target has not; `None` as long as nothing was measured, and where the
+    /// log does not count in bytes.
+    pub(crate) fn bytes(&self, reached: Option<&Position>) -> Option<u64> {
         self.measured?;
-        Some(self.end?.lsn().bytes_since(reached?.lsn()))
+        self.end.as_ref()?.bytes_since(reached?)
     }
 
     /// For how long something has been in the source's log that is not in the target, about; for how
@@ -91,7 +94,7 @@ mod tests {
     fn nothing_is_known_before_it_is_measured() {
         let mut lag = Lag::default();
         lag.heard(at(10));
-        assert_eq!(lag.bytes(Some(at(5))), None);
+        assert_eq!(lag.bytes(Some(&at(5))), None);
         assert_eq!(lag.time(Instant::now(), None), None);
         assert!(!lag.was_level());
     }
@@ -101,17 +104,17 @@ mod tests {
         let begin = Instant::now();
         let second = |s| begin + Duration::from_secs(s);
         let mut lag = Lag::default();
-        lag.measured(at(100), Some(at(50)), second(0));
-        lag.measured(at(200), Some(at(50)), second(1));
-        assert_eq!(lag.bytes(Some(at(50))), Some(150));
+        lag.measured(at(100), Some(&at(50)), second(0));
+        lag.measured(at(200), Some(&at(50)), second(1));
+        assert_eq!(lag.bytes(Some(&at(50))), Some(150));
         assert_eq!(lag.time(second(3), None), Some(Duration::from_secs(3)));
         // What was pending before is older than any measurement.
         let old = Some(Duration::from_secs(900));
         assert_eq!(lag.time(second(3), old), old);
-        lag.reached(at(150));
+        lag.reached(&at(150));
         assert!(!lag.was_level());
         assert_eq!(lag.time(second(3), None), Some(Duration::from_secs(2)));
-        lag.reached(at(200));
+        lag.reached(&at(200));
         assert!(lag.was_level());
         assert_eq!(lag.time(second(3), old), Some(Duration::ZERO));
     }
@@ -120,7 +123,7 @@ mod tests {
     fn a_source_that_is_not_heard_of_is_behind() {
         let begin = Instant::now();
         let mut lag = Lag::default();
-        lag.measured(at(100), Some(at(100)), begin);
+        lag.measured(at(100), Some(&at(100)), begin);
         assert_eq!(lag.time(begin + Duration::from_secs(4), None), Some(Duration::ZERO));
         let later = Duration::from_secs(60);
         assert_eq!(lag.time(begin + later, None), Some(later));
@@ -131,12 +134,12 @@ mod tests {
         let begin = Instant::now();
         let mut lag = Lag::default();
         for n in 0..50_000_u64 {
-            lag.measured(at(100 + n), Some(at(50)), begin + Duration::from_millis(n * 500));
+            lag.measured(at(100 + n), Some(&at(50)), begin + Duration::from_millis(n * 500));
         }
         assert!(lag.marks.len() <= MARKS_MAX);
         let now = begin + Duration::from_secs(25_000);
         assert_eq!(lag.time(now, None), Some(Duration::from_secs(25_000)));
-        lag.reached(at(50_100));
+        lag.reached(&at(50_100));
         assert!(lag.was_level());
     }
 }

@@ -336,7 +336,7 @@ impl Progress {
 
     pub(crate) fn loaded(&self, ledger: &LedgerState) {
         let mut state = self.state();
-        state.position = Some(ledger.position);
+        state.position = Some(ledger.position.clone());
         state.mending = !ledger.mending.is_empty();
         state.idle_at = None;
         state.commit_time = ledger.commit_time;
@@ -439,18 +439,18 @@ impl Progress {
     /// The source's log ends here now.
     pub(crate) fn measured(&self, end: Position) {
         let mut state = self.state();
-        let reached = state.reached();
-        state.measured.measured(end, reached, Instant::now());
+        let reached = state.reached().cloned();
+        state.measured.measured(end, reached.as_ref(), Instant::now());
     }
 
     /// The source has nothing between `after` and `position`: not pending, once `after` is applied.
-    pub(crate) fn idle_at(&self, after: Position, position: Position) {
+    pub(crate) fn idle_at(&self, after: &Position, position: &Position) {
         let mut state = self.state();
-        if state.position >= Some(after) {
-            state.idle_at = Some(position);
+        if state.position.as_ref().is_some_and(|reached| reached.covers(after)) {
+            state.idle_at = Some(position.clone());
             state.measured.reached(position);
         }
-        state.measured.heard(position);
+        state.measured.heard(position.clone());
     }
 
     pub(crate) fn written(&self, written: &[Written]) {
@@ -471,8 +471,8 @@ impl Progress {
             state.lag.add(lag);
             record::apply_lag(lag);
         }
-        state.position = Some(commit.position);
-        state.measured.reached(commit.position);
+        state.position = Some(commit.position.clone());
+        state.measured.reached(&commit.position);
         if !state.refusing {
             state.recovered |= state.last_error.take().is_some();
         }
@@ -526,7 +526,7 @@ impl Progress {
             name: self.name.clone(),
             phase: state.phase.unwrap_or(Phase::Starting),
             healthy: state.last_error.is_none() && self.held.is_empty(),
-            position: state.position,
+            position: state.position.clone(),
             lag_bytes: state.measured.bytes(state.reached()),
             lag_seconds: state.lag().map(|lag| lag.as_secs_f64()),
             caught_up: state.measured.was_level(),
@@ -546,8 +546,9 @@ impl Progress {
 
 impl State {
     /// Nothing is pending up to here.
-    fn reached(&self) -> Option<Position> {
-        self.position.map(|position| self.idle_at.map_or(position, |idle| idle.max(position)))
+    fn reached(&self) -> Option<&Position> {
+        let beyond = |idle: &&Position| self.position.as_ref().is_some_and(|at| idle.covers(at));
+        self.idle_at.as_ref().filter(beyond).or(self.position.as_ref())
     }
 
     /// How long the rest of the copy takes if it goes on like this.

@@ -178,7 +178,7 @@ async fn attempt<C: Connectors>(
             Some(verify) => Some((connectors.verifier().await?, verify)),
             None => None,
         };
-        let stream = connectors.stream(state.position).await?;
+        let stream = connectors.stream(&state.position).await?;
         let watermarks = Watermarks::of_attempt(&plan.name);
         let settle_below = planner.mark(&watermarks.write(Mark::Start)).await?;
         let verifier = verifier
@@ -374,7 +374,7 @@ async fn close<S: ChangeStream>(
     stream: S,
     durable: &watch::Receiver<Option<Position>>,
 ) -> Result<()> {
-    let durable = *durable.borrow();
+    let durable = durable.borrow().clone();
     if let Some(position) = durable {
         stream.acknowledge(position);
     }

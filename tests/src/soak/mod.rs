@@ -170,7 +170,7 @@ impl Ground {
             {
                 return Err("no ledger".to_owned());
             }
-            let sql = "SELECT position::text FROM regraft.pipelines";
+            let sql = "SELECT split_part(position, ':', 2) FROM regraft.pipelines";
             let row = target.query_opt(sql, &[]).await.map_err(|error| error.to_string())?;
             let position = row.ok_or("no pipeline")?.get::<_, String>(0);
             let position: Lsn = position.parse().map_err(|_| "no position")?;

@@ -55,7 +55,7 @@ impl FirstStep {
         name: &str,
         target: &Client,
     ) -> Result<(), String> {
-        let sql = "SELECT position::text FROM regraft.chunks \
+        let sql = "SELECT split_part(position, ':', 2) FROM regraft.chunks \
                    WHERE keys IS NULL AND done_at IS NOT NULL ORDER BY position";
         let rows = target.query(sql, &[]).await.unwrap();
         let positions: Vec<Lsn> =

@@ -29,7 +29,7 @@ async fn only_recopy_heals(case: &Case, parts: &[&str]) {
 async fn a_position_beyond_the_end_of_the_log_is_refused_and_a_copy_anew_heals() {
     let case = Case::usual().await;
     case.catch_up().await;
-    case.at_target("UPDATE regraft.pipelines SET position = 'FFFF/0'").await;
+    case.at_target("UPDATE regraft.pipelines SET position = 'lsn:FFFF/0'").await;
     case.at_source("UPDATE items SET amount = 7 WHERE id = 3").await;
     only_recopy_heals(&case, &["position"]).await;
 }
@@ -231,7 +231,7 @@ async fn what_comes_again_may_have_had_a_shape_that_the_mapping_does_not_fit() {
     start_again(&source, &mut case).await;
     let sql = "SELECT (confirmed_flush_lsn - '0/0')::bigint FROM pg_replication_slots";
     let confirmed = number(&case.databases.source, sql).await;
-    let sql = "SELECT (commit_lsn - '0/0')::bigint FROM regraft.pipelines";
+    let sql = "SELECT (split_part(commit_at, ':', 2)::pg_lsn - '0/0')::bigint FROM regraft.pipelines";
     assert!(confirmed <= number(&case.databases.target, sql).await);
     case.at_source("ALTER TABLE items ADD COLUMN extra text DEFAULT 'e'").await;
     case.at_target("ALTER TABLE goods ADD COLUMN extra text DEFAULT 'e'").await;
@@ -318,16 +318,14 @@ async fn transactions_tell_their_origin() {
         for event in stream.next().await.unwrap() {
             match event {
                 Event::Begin(Transaction { origin, .. }) => {
-                    origins.push(
-                        origin.map(|Origin { name, commit_lsn }| (name.to_string(), commit_lsn)),
-                    );
+                    origins.push(origin.map(|Origin { name, at }| (name.to_string(), at)));
                 }
                 Event::Change(Change::Delete { .. }) => deleted += 1,
                 _ => {}
             }
         }
     }
-    assert_eq!(origins, [Some(("elsewhere".to_owned(), Lsn(0xAB))), None]);
+    assert_eq!(origins, [Some(("elsewhere".to_owned(), Lsn(0xAB).into())), None]);
     stream.close().await.unwrap();
     case.at_source("SELECT pg_replication_origin_drop('elsewhere')").await;
 }

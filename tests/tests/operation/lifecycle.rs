@@ -80,24 +80,6 @@ async fn teardown_leaves_what_regraft_did_not_make() {
     assert_eq!(number(&case.databases.source, &left).await, 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_of_a_newer_version_is_left_alone() {
-    let case = Case::usual().await;
-    case.catch_up().await;
-    case.at_target("INSERT INTO regraft.versions (version) VALUES (9)").await;
-    case.at_target("ALTER TABLE regraft.pipelines RENAME COLUMN source_system TO system").await;
-    case.at_source("UPDATE items SET amount = 0").await;
-    for arguments in [&["run"][..], &["run", "--recopy", "all"], &["teardown", "--apply"]] {
-        let finished = case.regraft(arguments).await;
-        assert_says(&finished, 4, "RG5001", &["version 9", "newer regraft", "schema regraft"]);
-    }
-    let changed = "SELECT count(*) FROM goods WHERE amount = 0";
-    assert_eq!(number(&case.databases.target, changed).await, 0);
-    let slots =
-        format!("SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{}'", case.slot());
-    assert_eq!(number(&case.databases.source, &slots).await, 1);
-}
-
 /// A demo in a folder for everything that it makes, so that what it leaves can be told from others'.
 struct Demo {
     folder: TempDir,

@@ -8,6 +8,7 @@ mod catalog;
 mod faults;
 mod health;
 mod idle;
+mod ledger;
 mod lifecycle;
 mod network;
 mod observe;

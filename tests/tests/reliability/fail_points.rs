@@ -129,7 +129,7 @@ async fn whole(site: &Site, log: &Log, point: &str) {
     if number(&target, "SELECT count(to_regclass('regraft.pipelines'))").await == 0 {
         return;
     }
-    let sql = "SELECT position::text, (SELECT n FROM counted) FROM regraft.pipelines";
+    let sql = "SELECT split_part(position, ':', 2), (SELECT n FROM counted) FROM regraft.pipelines";
     let Some(row) = target.query_opt(sql, &[]).await.unwrap() else { return };
     let position: Lsn = row.get::<_, String>(0).parse().unwrap();
     let sql = "SELECT confirmed_flush_lsn::text FROM pg_replication_slots \

@@ -102,7 +102,8 @@ async fn streamed(source: &Client, target: &Client) {
     let sql =
         "SELECT pg_current_wal_insert_lsn()::text, pg_logical_emit_message(true, 'test', 'end')";
     let end: String = source.query_one(sql, &[]).await.unwrap().get(0);
-    let there = format!("SELECT position >= '{end}' FROM regraft.pipelines");
+    let there =
+        format!("SELECT split_part(position, ':', 2)::pg_lsn >= '{end}' FROM regraft.pipelines");
     until_true(target, "everything to be streamed", &there).await;
 }
 

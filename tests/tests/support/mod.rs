@@ -308,7 +308,7 @@ pub(crate) async fn settled(source: &Client, target: &Client, name: &str) {
         "SELECT pg_current_wal_insert_lsn()::text, pg_logical_emit_message(true, 'test', 'end')";
     let end: Lsn = source.query_one(sql, &[]).await.unwrap().get::<_, String>(0).parse().unwrap();
     wait_until("everything to be applied", DEADLINE, async || {
-        let sql = "SELECT position::text, last_error::text, \
+        let sql = "SELECT split_part(position, ':', 2), last_error::text, \
                    (SELECT count(*) FROM regraft.chunks \
                     WHERE pipeline = name AND done_at IS NULL), \
                    (SELECT bool_and(fully_planned) FROM regraft.tables WHERE pipeline = name) \

@@ -235,7 +235,11 @@ impl Lane {
         fail_point!("batch.committed");
         self.open = false;
         let [recorded, flushed] = self.log_positions().await?;
-        Ok(Committed { position: commit.position, recorded: end_of_record(recorded), flushed })
+        Ok(Committed {
+            position: commit.position.clone(),
+            recorded: end_of_record(recorded),
+            flushed,
+        })
     }
 
     /// Refuses to commit what was written by a plan for other tables than those that are there. The locks of the

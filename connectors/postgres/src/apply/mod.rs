@@ -134,13 +134,9 @@ impl PgSink {
     }
 
     fn flushed(&mut self, flushed: Lsn) {
-        while let Some(&(lsn, position)) = self.in_flight.front() {
-            if lsn > flushed {
-                break;
-            }
+        while let Some((_, position)) = self.in_flight.pop_front_if(|(lsn, _)| *lsn <= flushed) {
             fail_point!("batch.durable", exit);
-            self.durable = self.durable.max(Some(position));
-            self.in_flight.pop_front();
+            self.durable = Some(position);
         }
     }
 }
@@ -189,6 +185,6 @@ impl Sink for PgSink {
             let [_, flushed] = lane.log_positions().await?;
             self.flushed(flushed);
         }
-        Ok(self.durable)
+        Ok(self.durable.clone())
     }
 }

@@ -3,10 +3,11 @@
 use regraft_core::contract::Written;
 use regraft_core::segment::Commit;
 use regraft_core::{Code, Error, Key, Result, Segment, TableName, fail_point};
-use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
 use super::chunk::{Chunk, INSERT_CHUNK};
+use crate::at::At;
 use crate::classify;
 
 /// Writes into the ledger in the sink's transaction, as long as no other daemon took over.
@@ -37,7 +38,7 @@ impl Fence {
         }
         for done in &segment.chunks_done {
             // Ranges stay as evidence; keys would only pile up.
-            let position = segment.commit.as_ref().map(|c| PgLsn::from(c.position.lsn().0));
+            let position = segment.commit.as_ref().map(|c| At(c.position.clone()));
             let rows = i64::try_from(done.rows).unwrap_or(i64::MAX);
             let sql = "WITH keys AS (DELETE FROM regraft.chunks WHERE id = $1 AND keys IS NOT NULL) \
                        UPDATE regraft.chunks SET done_at = now(), rows = $2, position = $3 \
@@ -68,7 +69,7 @@ impl Fence {
             FROM unnest($5::int[], $6::bigint[], $7::bigint[]) AS w(n, u, d)
             WHERE s.pipeline = $1 AND s.statement = w.n AND w.u + w.d > 0)
         UPDATE regraft.pipelines SET position = $3, commit_time = coalesce($4::timestamptz, commit_time),
-            commit_lsn = coalesce($8, commit_lsn), commit_xid = coalesce($9, commit_xid),
+            commit_at = coalesce($8, commit_at), commit_xid = coalesce($9, commit_xid),
             updated_at = now()
         WHERE name = $1 AND epoch = $2";
 
@@ -88,10 +89,11 @@ impl Fence {
         let statements: Vec<i32> = (0..count).collect();
         let upserted: Vec<i64> = written.iter().map(|w| number(w.upserted)).collect();
         let deleted: Vec<i64> = written.iter().map(|w| number(w.deleted)).collect();
-        let position = PgLsn::from(commit.position.lsn().0);
+        let position = At(commit.position.clone());
         let last = commit.last.as_ref();
         let time = last.map(|last| last.commit_time);
-        let (at, xid) = (last.map(|l| PgLsn::from(l.commit_lsn.0)), last.map(|l| i64::from(l.xid)));
+        let at = last.map(|last| At(last.at.clone()));
+        let xid = last.and_then(|last| last.xid).map(i64::from);
         let parameters: [&(dyn ToSql + Sync); 9] = [
             &self.name,
             &self.epoch,

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use regraft_core::segment::Route;
-use regraft_core::{Lsn, Result, TableName, Transaction};
+use regraft_core::{Position, Result, TableName, Transaction};
 use serde::{Deserialize, Serialize};
-use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
-use super::{PgLedger, lsn};
+use super::PgLedger;
+use crate::at::At;
 use crate::classify;
 
 /// What a new pipeline starts with.
@@ -26,7 +27,14 @@ pub struct NewPipeline {
     /// Publication.
     pub publication: String,
     /// Where the stream starts.
-    pub position: Lsn,
+    pub position: Position,
+}
+
+impl NewPipeline {
+    fn parameters<'a>(&'a self, position: &'a At) -> [&'a (dyn ToSql + Sync); 6] {
+        let Self { name, source_system, source_db, slot, publication, .. } = self;
+        [name, source_system, source_db, slot, publication, position]
+    }
 }
 
 /// What the ledger knows of the source and the mapping.
@@ -41,7 +49,7 @@ pub struct Registered {
     /// Publication.
     pub publication: String,
     /// Everything up to here is in the target.
-    pub position: Lsn,
+    pub position: Position,
     /// The last commit of the source that is in the target, if it is known.
     pub last: Option<Transaction>,
     /// Timeline of the source's log in which the position was given out, if it is known.
@@ -82,7 +90,7 @@ impl PgLedger {
                    (to_jsonb(p) ->> 'source_timeline')::bigint, last_error ->> 'code', \
                    last_error ->> 'what', \
                    ARRAY(SELECT jsonb_array_elements_text(last_error -> 'tables')), \
-                   (to_jsonb(p) ->> 'commit_lsn')::pg_lsn, (to_jsonb(p) ->> 'commit_xid')::bigint, \
+                   coalesce(to_jsonb(p) ->> 'commit_at', to_jsonb(p) ->> 'commit_lsn'), (to_jsonb(p) ->> 'commit_xid')::bigint, \
                    commit_time \
                    FROM regraft.pipelines p WHERE name = $1";
         let Some(row) = client.query_opt(sql, &[&name]).await.map_err(fail)? else {
@@ -103,7 +111,7 @@ impl PgLedger {
             source_db: row.get(1),
             slot: row.get(2),
             publication: row.get(3),
-            position: lsn(row.get(4)),
+            position: row.get::<_, At>(4).0,
             last: last(&row),
             source_timeline: row.get::<_, Option<i64>>(5).and_then(|t| u32::try_from(t).ok()),
             last_error: row.get::<_, Option<String>>(6).zip(row.get(7)),
@@ -130,13 +138,42 @@ impl PgLedger {
         let sql = "INSERT INTO regraft.pipelines \
                    (name, source_system, source_db, slot, publication, position) \
                    VALUES ($1, $2, $3, $4, $5, $6)";
-        let position = PgLsn::from(new.position.0);
-        let parameters: [&(dyn ToSql + Sync); 6] =
-            [&new.name, &new.source_system, &new.source_db, &new.slot, &new.publication, &position];
-        client.execute(sql, &parameters).await.map_err(fail)?;
+        let position = At(new.position.clone());
+        client.execute(sql, &new.parameters(&position)).await.map_err(fail)?;
         Self::set_statements(client, place, &new.name, routes, fingerprints, shapes).await?;
         Self::event(client, place, &new.name, "created", "{}").await?;
         client.batch_execute("COMMIT").await.map_err(fail)
+    }
+
+    /// Has a pipeline start anew, perhaps at another server. Inside the caller's transaction.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn restart(client: &Client, place: &str, new: &NewPipeline) -> Result<()> {
+        let sql = "UPDATE regraft.pipelines SET source_system = $2, source_db = $3, slot = $4, \
+                   publication = $5, position = $6, source_timeline = NULL, last_error = NULL, \
+                   commit_at = NULL, commit_xid = NULL, \
+                   epoch = epoch + 1 WHERE name = $1";
+        let position = At(new.position.clone());
+        let done = client.execute(sql, &new.parameters(&position)).await;
+        done.map(drop).map_err(|error| classify(&error, &format!("{place}, ledger")))
+    }
+
+    /// Takes another publication. The last commit cannot be decoded again: the publication does not exist for
+    /// what was written before it. Inside the caller's transaction.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn exchange_publication(
+        client: &Client,
+        place: &str,
+        name: &str,
+        publication: &str,
+    ) -> Result<()> {
+        let sql = "UPDATE regraft.pipelines SET publication = $2, commit_at = NULL, commit_xid = NULL \
+                   WHERE name = $1";
+        let done = client.execute(sql, &[&name, &publication]).await;
+        done.map(drop).map_err(|error| classify(&error, &format!("{place}, ledger")))
     }
 
     /// Replaces what is registered of the mapping, except for tables that are held. Inside the caller's
@@ -208,13 +245,13 @@ impl PgLedger {
         place: &str,
         name: &str,
         table: &TableName,
-        from: Lsn,
+        from: &Position,
     ) -> Result<()> {
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
         let sql = "UPDATE regraft.tables SET planned_upto = NULL, fully_planned = false, \
                    anew_from = $4, keeps_rows = false \
                    WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
-        let from = PgLsn::from(from.0);
+        let from = At(from.clone());
         client.execute(sql, &[&name, &table.schema, &table.name, &from]).await.map_err(fail)?;
         let sql = "DELETE FROM regraft.chunks \
                    WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3";
@@ -234,12 +271,12 @@ impl PgLedger {
         place: &str,
         name: &str,
         table: &TableName,
-        from: Lsn,
+        from: &Position,
     ) -> Result<()> {
         let sql = "UPDATE regraft.tables SET anew_from = $4, keeps_rows = true \
                    WHERE pipeline = $1 AND source_schema = $2 AND source_table = $3 AND anew_from IS NULL";
         let parameters: [&(dyn ToSql + Sync); 4] =
-            [&name, &table.schema, &table.name, &PgLsn::from(from.0)];
+            [&name, &table.schema, &table.name, &At(from.clone())];
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
         client.execute(sql, &parameters).await.map_err(fail)?;
         Self::forget_keys(client, place, name, table).await.map(drop)
@@ -267,8 +304,8 @@ impl PgLedger {
 /// From columns 9 to 11: where the commit is in the log, the transaction, and its time.
 fn last(row: &Row) -> Option<Transaction> {
     Some(Transaction {
-        commit_lsn: lsn(row.get::<_, Option<PgLsn>>(9)?),
-        xid: u32::try_from(row.get::<_, Option<i64>>(10)?).ok()?,
+        at: row.get::<_, Option<At>>(9)?.0,
+        xid: row.get::<_, Option<i64>>(10).and_then(|xid| u32::try_from(xid).ok()),
         commit_time: row.get::<_, Option<SystemTime>>(11)?,
         origin: None,
     })

@@ -1,6 +1,6 @@
 use bytes::{BufMut, BytesMut};
 use proptest::prelude::*;
-use regraft_core::Cell;
+use regraft_core::{Cell, Position};
 
 use super::*;
 
@@ -151,11 +151,11 @@ fn a_transaction_begins_and_ends() {
     assert!(decoder.in_transaction());
     let end = decoded(&mut decoder, commit());
     let [Event::Begin(transaction), end] = &end[..] else { panic!("{end:?}") };
-    assert_eq!((transaction.commit_lsn, transaction.xid), (Lsn(0x1_0000_0000), 77));
+    assert_eq!((&transaction.at, transaction.xid), (&Lsn(0x1_0000_0000).into(), Some(77)));
     let since_1970 = transaction.commit_time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(since_1970, Duration::from_micros(946_684_801_000_001));
     assert_eq!(transaction.origin, None);
-    assert!(matches!(end, Event::Commit { end_lsn: Lsn(0x1_0000_0030) }));
+    assert!(matches!(end, Event::Commit { end: Position::Lsn(Lsn(0x1_0000_0030)) }));
     assert!(!decoder.in_transaction());
 }
 
@@ -228,12 +228,8 @@ fn messages_types_and_origins_are_understood() {
     refused(&mut decoder, origin.clone());
     decoded(&mut decoder, begin());
     match &decoded(&mut decoder, origin.clone())[..] {
-        [
-            Event::Begin(Transaction {
-                origin: Some(Origin { name, commit_lsn }), xid: 77, ..
-            }),
-        ] => {
-            assert_eq!((&**name, *commit_lsn), ("node", Lsn(1)));
+        [Event::Begin(Transaction { origin: Some(Origin { name, at }), xid: Some(77), .. })] => {
+            assert_eq!((&**name, at), ("node", &Lsn(1).into()));
         }
         other => panic!("{other:?}"),
     }

@@ -207,14 +207,14 @@ impl Reader {
                     Some(_) => error,
                     None => error.at(place.as_str()),
                 })?;
-                if let Some(&Event::Commit { end_lsn }) = events.get(had..).and_then(<[_]>::last) {
+                if let Some(Event::Commit { end: commit }) = events.get(had..).and_then(<[_]>::last)
+                {
                     // It becomes a position: one that is not that of its message was damaged on its way.
-                    if end_lsn != end {
+                    if *commit != end.into() {
                         let what = "a commit says another position than its message";
                         return Err(self.connection.protocol(what));
                     }
-                    self.told = self.told.max(end_lsn);
-                    self.shared.heard_of(end_lsn);
+                    self.told = self.told.max(end);
                 }
                 self.give(had, events)?;
             }
@@ -231,7 +231,7 @@ impl Reader {
                     // After a restart the server reads from before the start, and says so.
                     if end > self.told {
                         self.told = end;
-                        events.push(Event::Progress { lsn: end });
+                        events.push(Event::Progress { position: end.into() });
                     }
                 }
             }
@@ -257,7 +257,7 @@ impl Reader {
     fn reached(&mut self, end: Lsn) -> Result<()> {
         let Some(replay) = &mut self.replay else { return Ok(()) };
         let proved = replay.is_proved();
-        replay.reached(end, &self.connection.place)?;
+        replay.reached(&end.into(), &self.connection.place)?;
         self.proved_since(proved);
         Ok(())
     }

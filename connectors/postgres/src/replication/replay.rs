@@ -8,14 +8,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use regraft_core::{Change, Event, Lsn, Oid, Relation, Result, Transaction};
+use regraft_core::{Change, Event, Lsn, Oid, Position, Relation, Result, Transaction};
 
+use crate::at::lsn;
 use crate::history::rewound;
 
 /// What comes before the position. Nothing of it is given to the consumer.
 pub(crate) struct Replay {
     /// The position.
-    until: Lsn,
+    until: Position,
     /// It has to come first.
     expected: Option<Transaction>,
     proved: bool,
@@ -26,14 +27,15 @@ pub(crate) struct Replay {
 
 impl Replay {
     /// Where to start so that the log is proved, given what the slot has confirmed.
-    pub(crate) fn start(last: &Transaction, confirmed: Lsn, until: Lsn) -> Lsn {
-        confirmed.max(last.commit_lsn).min(until)
+    pub(crate) fn start(last: &Transaction, confirmed: Lsn, until: Lsn) -> Result<Lsn> {
+        Ok(confirmed.max(lsn(&last.at)?).min(until))
     }
 
     /// `confirmed` is what the slot has confirmed by the time when nobody else can move it.
     pub(crate) fn new(last: Transaction, confirmed: Lsn, until: Lsn) -> Self {
         // What is confirmed does not come again.
-        let expected = (last.commit_lsn >= confirmed).then_some(last);
+        let expected = (last.at >= confirmed.into()).then_some(last);
+        let until = until.into();
         Self { until, expected, proved: false, untold: HashMap::new() }
     }
 
@@ -63,11 +65,11 @@ impl Replay {
             return Ok(());
         }
         match event {
-            Event::Begin(transaction) if transaction.commit_lsn < self.until => {
+            Event::Begin(transaction) if self.until.has(&transaction.at) => {
                 return self.replayed(&transaction, place);
             }
             Event::Begin(transaction) => {
-                self.reached(transaction.commit_lsn, place)?;
+                self.reached(&transaction.at, place)?;
                 events.push(Event::Begin(transaction));
             }
             Event::Relation(relation) => {
@@ -78,12 +80,12 @@ impl Replay {
         Ok(())
     }
 
-    /// Everything before `lsn` has come. Between two transactions.
+    /// Everything before `position` has come. Between two transactions.
     ///
     /// # Errors
     /// [`regraft_core::Code::SourceRewound`]
-    pub(crate) fn reached(&mut self, lsn: Lsn, place: &str) -> Result<()> {
-        if self.proved || lsn < self.until {
+    pub(crate) fn reached(&mut self, position: &Position, place: &str) -> Result<()> {
+        if self.proved || !position.covers(&self.until) {
             return Ok(());
         }
         if let Some(expected) = &self.expected {
@@ -99,17 +101,19 @@ impl Replay {
                 self.expected = None;
                 return Ok(());
             }
-            Some(expected) if transaction.commit_lsn < expected.commit_lsn => return Ok(()),
+            Some(expected) if transaction.at < expected.at => return Ok(()),
             Some(expected) => format!(
                 "{}, is not in the source's log: transaction {} at {} is",
                 known(expected),
-                transaction.xid,
-                transaction.commit_lsn
+                xid(transaction),
+                transaction.at
             ),
             None => format!(
                 "the source's log has a commit at {}, by transaction {}, that it did not have when the target got \
                  to the position {}",
-                transaction.commit_lsn, transaction.xid, self.until
+                transaction.at,
+                xid(transaction),
+                self.until
             ),
         };
         Err(rewound(what, place))
@@ -137,12 +141,13 @@ impl Replay {
 }
 
 fn same(a: &Transaction, b: &Transaction) -> bool {
-    (a.commit_lsn, a.xid, a.commit_time) == (b.commit_lsn, b.xid, b.commit_time)
+    (&a.at, a.xid, a.commit_time) == (&b.at, b.xid, b.commit_time)
 }
 
 fn known(last: &Transaction) -> String {
-    format!(
-        "the last commit that the target has, of transaction {} at {}",
-        last.xid, last.commit_lsn
-    )
+    format!("the last commit that the target has, of transaction {} at {}", xid(last), last.at)
+}
+
+fn xid(transaction: &Transaction) -> String {
+    transaction.xid.map_or_else(|| "of unknown id".to_owned(), |xid| xid.to_string())
 }

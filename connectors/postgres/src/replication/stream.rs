@@ -98,7 +98,8 @@ impl ChangeStream for PgStream {
     }
 
     fn acknowledge(&self, position: Position) {
-        let lsn = position.lsn().0;
+        // No other was ever opened.
+        let Position::Lsn(Lsn(lsn)) = position else { return };
         if self.shared.acknowledged.fetch_max(lsn, Ordering::AcqRel) < lsn {
             self.shared.wake.notify_one();
         }

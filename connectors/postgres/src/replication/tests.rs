@@ -164,7 +164,7 @@ async fn the_connection_is_kept_alive_while_nobody_takes_events() {
     }
     for end in [0x210, 0x310, 0x410] {
         let events = events_until(&mut stream, is_commit).await;
-        assert!(matches!(events.last(), Some(Event::Commit { end_lsn }) if end_lsn.0 == end));
+        assert!(matches!(events.last(), Some(Event::Commit { end: at }) if *at == Lsn(end).into()));
         let rows = events.iter().filter(|e| matches!(e, Event::Change(Change::Insert { .. })));
         assert_eq!(rows.count(), 1);
     }
@@ -269,12 +269,14 @@ async fn progress_is_told_outside_of_transactions_and_only_forwards() {
     server.keepalive(0x300, false).await;
     server.begin(0x400).await;
     server.commit(0x410).await;
-    let events =
-        events_until(&mut stream, |e| matches!(e, Event::Commit { end_lsn: Lsn(0x410) })).await;
+    let events = events_until(&mut stream, |e| {
+        matches!(e, Event::Commit { end: Position::Lsn(Lsn(0x410)) })
+    })
+    .await;
     let progress: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
-            Event::Progress { lsn } => Some(lsn.0),
+            Event::Progress { position: Position::Lsn(lsn) } => Some(lsn.0),
             _ => None,
         })
         .collect();
@@ -434,7 +436,7 @@ async fn a_copy_gives_its_rows_tells_errors_among_them_and_what_comes_after_is_d
 /// The transaction of [`Server::begin`].
 fn committed_at(commit_lsn: u64) -> Transaction {
     let commit_time = SystemTime::UNIX_EPOCH + Duration::from_secs(946_684_800);
-    Transaction { commit_lsn: Lsn(commit_lsn), commit_time, xid: 7, origin: None }
+    Transaction { at: Lsn(commit_lsn).into(), commit_time, xid: Some(7), origin: None }
 }
 
 /// A stream from [`START`], before which the target's last commit is at 0xF0.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use regraft_core::{Error, Lsn, Result, TableName};
+use regraft_core::{Error, Position, Result, TableName};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row};
 
+use crate::at::At;
 use crate::classify;
 use crate::fitting::fitting;
 
@@ -19,7 +19,7 @@ pub struct Held {
     /// Seconds since 1970, on the target's clock.
     pub since: u64,
     /// The target's rows are as they were at this position of the source.
-    pub position: Lsn,
+    pub position: Position,
     /// Code of the error that holds it.
     pub code: String,
     /// What is not the same, and where.
@@ -78,7 +78,7 @@ pub async fn aside(client: &Client, place: &str, pipeline: &str) -> Result<Vec<H
         .map(|row| Held {
             table: TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)),
             since: u64::try_from(row.get::<_, i64>(2)).unwrap_or_default(),
-            position: Lsn(row.get::<_, PgLsn>(3).into()),
+            position: row.get::<_, At>(3).0,
             code: text(row.get(4)),
             what: text(row.get(5)),
             remedy: text(row.get(6)),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use regraft_core::contract::Sentinel;
-use regraft_core::{Code, Drifted, Error, Lsn, Result, TableName};
+use regraft_core::{Code, Drifted, Error, Lsn, Position, Result, TableName};
 use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
@@ -13,6 +13,7 @@ use super::drift::{Reply, When, ways_on};
 use super::record::{accept_mending, known, mended};
 use super::{Asked, Drift, Standing};
 use crate::address::{Address, of_role, place};
+use crate::at::At;
 use crate::classify;
 use crate::often::Often;
 use crate::slot::{Server, of_appended};
@@ -34,24 +35,26 @@ pub struct PgSentinel {
 /// Columns that are not there any more, each with where the source's log ended when that was seen: once the
 /// pipeline is beyond it, the stream has had its chance to tell. Outlives a sentinel.
 #[derive(Clone, Debug, Default)]
-pub struct Gone(Arc<Mutex<Vec<(Drift, Lsn)>>>);
+pub struct Gone(Arc<Mutex<Vec<(Drift, Position)>>>);
 
 impl Gone {
     /// Takes what is gone now, where the log ends now; gives what the stream, which is at `position`, will
     /// tell nothing of.
-    fn untold(&self, now: Vec<Drift>, end: Lsn, position: Lsn) -> Vec<Drift> {
+    fn untold(&self, now: Vec<Drift>, end: &Position, position: Option<&Position>) -> Vec<Drift> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let since =
-            |drift: &Drift| known.iter().find(|(known, _)| known == drift).map(|(_, at)| *at);
+        let since = |drift: &Drift| {
+            known.iter().find(|(known, _)| known == drift).map(|(_, at)| at.clone())
+        };
         let now: Vec<_> = now
             .into_iter()
             .map(|drift| {
-                let at = since(&drift).unwrap_or(end);
+                let at = since(&drift).unwrap_or_else(|| end.clone());
                 (drift, at)
             })
             .collect();
         *known = now;
-        known.iter().filter(|(_, at)| *at <= position).map(|(drift, _)| drift.clone()).collect()
+        let untold = |at: &Position| position.is_some_and(|position| position.covers(at));
+        known.iter().filter(|(_, at)| untold(at)).map(|(drift, _)| drift.clone()).collect()
     }
 }
 
@@ -154,13 +157,13 @@ impl PgSentinel {
         let mut drift = known.drift(&now, &asked, When::Running);
         let gone = known.gone(&now, &asked);
         if gone.is_empty() {
-            self.gone.untold(gone, Lsn::default(), Lsn::default());
+            self.gone.untold(gone, &Lsn::default().into(), None);
         } else if let Some(end) = at_source.log_end().await? {
             let sql = "SELECT position FROM regraft.pipelines WHERE name = $1";
             let row = target.query_opt(sql, &[&self.name]).await;
             let row = row.map_err(|error| classify(&error, target_place))?;
-            let position = row.map_or(Lsn::default(), |row| Lsn(row.get::<_, PgLsn>(0).into()));
-            drift.extend(self.gone.untold(gone, Lsn(end.into()), position));
+            let position = row.map(|row| row.get::<_, At>(0).0);
+            drift.extend(self.gone.untold(gone, &Lsn(end.into()).into(), position.as_ref()));
         }
         if let Some(held) = held(&drift, source_place) {
             return Err(held);

@@ -237,7 +237,7 @@ impl Verifier for PgVerifier {
         &mut self,
         at: usize,
         owners: Option<Vec<Key>>,
-        not_before: Position,
+        not_before: &Position,
         into: &mut C,
     ) -> Result<Seen> {
         let read = self.read_exactly(at, owners, not_before, into).await;
@@ -400,7 +400,7 @@ impl Verifier for PgVerifier {
         &mut self,
         statement: usize,
         settled: &[Settled],
-        position: Position,
+        position: Option<Position>,
     ) -> Result<Recorded> {
         self.note_owners(statement, settled, position).await
     }

@@ -16,12 +16,13 @@
 
 use std::time::{Duration, Instant};
 
-use regraft_core::{Code, Error, Lsn, Result, Snapshot};
+use regraft_core::{Code, Error, Lsn, Position, Result, Snapshot};
 use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
 use super::read::{BEGIN, POSITION_WAIT};
+use crate::at::At;
 use crate::catalog::tree;
 use crate::chunks::parse_snapshot;
 use crate::classify;
@@ -137,13 +138,13 @@ impl Audit {
 
     async fn attempt(&self) -> Result<Moment> {
         let first = self.mark(&self.control).await?;
-        self.begin_target(first).await?;
+        self.begin_target(&first).await?;
         let ended = self.target.0.batch_execute("ROLLBACK").await;
         ended.map_err(|error| self.at_target(&error))?;
         let quiet = self.no_writer().await?;
         let before = self.begin_source().await?;
         let second = self.mark(&self.control).await?;
-        let position = self.begin_target(second).await?;
+        let position = self.begin_target(&second).await?;
         // First the locks: what let go of them before can be seen after.
         let quiet = quiet && self.no_writer().await?;
         let after = self.snapshot(&self.control).await?;
@@ -169,7 +170,7 @@ impl Audit {
             self.control.batch_execute(&lock).await.map_err(fail)?;
             let end = self.mark(&self.source.0).await?;
             self.begin_source().await?;
-            let timed = tokio::time::timeout(PAUSE, self.begin_target(end)).await;
+            let timed = tokio::time::timeout(PAUSE, self.begin_target(&end)).await;
             timed.unwrap_or_else(|_| {
                 let what = format!("the target did not come to {end} within {} s", PAUSE.as_secs());
                 Err(Error::new(Code::VerificationRefused, what)
@@ -183,10 +184,10 @@ impl Audit {
     }
 
     /// Commits something that the stream carries; gives the end of the log before it.
-    async fn mark(&self, client: &Client) -> Result<Lsn> {
+    async fn mark(&self, client: &Client) -> Result<Position> {
         let sql = "SELECT pg_current_wal_insert_lsn(), pg_logical_emit_message(true, $1, 'mark')";
         let row = client.query_one(sql, &[&PREFIX]).await;
-        Ok(Lsn(row.map_err(|error| self.at_source(&error))?.get::<_, PgLsn>(0).into()))
+        Ok(Lsn(row.map_err(|error| self.at_source(&error))?.get::<_, PgLsn>(0).into()).into())
     }
 
     /// Begins at the source; gives the snapshot.
@@ -202,7 +203,7 @@ impl Audit {
     }
 
     /// Begins at the target, at a position of at least this, with all copied and nothing left to be read.
-    async fn begin_target(&self, not_before: Lsn) -> Result<Lsn> {
+    async fn begin_target(&self, not_before: &Position) -> Result<Position> {
         // Tables that are held are left out.
         let sql = "WITH followed AS (SELECT source FROM regraft.statements WHERE pipeline = $1 AND statement >= 0) \
                    SELECT position, NOT EXISTS (SELECT FROM regraft.chunks WHERE pipeline = $1 AND done_at IS NULL \
@@ -215,8 +216,8 @@ impl Audit {
             begun.map_err(|error| self.at_target(&error))?;
             let row = self.target.0.query_one(sql, &[&self.name]).await;
             let row = row.map_err(|error| self.at_target(&error))?;
-            let position = Lsn(row.get::<_, PgLsn>(0).into());
-            if position >= not_before && row.get(1) {
+            let position = row.get::<_, At>(0).0;
+            if position.covers(not_before) && row.get(1) {
                 return Ok(position);
             }
             let ended = self.target.0.batch_execute("ROLLBACK").await;

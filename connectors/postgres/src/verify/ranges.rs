@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use regraft_core::sql::literal;
 use regraft_core::verify::{Compare, Range, RangeRows};
-use regraft_core::{Lsn, Position, Result};
+use regraft_core::{Position, Result};
 use tokio_postgres::Client;
 
 use super::read::{self, BEGIN};
@@ -83,7 +83,7 @@ impl Wires {
             format!("SELECT position FROM regraft.pipelines WHERE name = {}", literal(pipeline));
         let (mut upto, position) = tokio::try_join!(bound, self.target.simple_query(&position))?;
         let position = position.into_iter().flatten().next().flatten();
-        let position = position.and_then(|text| text.parse::<Lsn>().ok());
+        let position = position.and_then(|text| Position::from_stored(&text).ok());
         let position = position.ok_or_else(|| self.target.protocol("a position is none"))?;
         if let Some(boundary) = statement.target_boundary(after.as_ref(), upto.as_ref(), rows) {
             let bound = self.target.simple_query(&boundary).await?;
@@ -104,7 +104,7 @@ impl Wires {
         let (source_end, ahead) = tokio::join!(both(source, target, into), next);
         let source_time = source_end?.duration_since(begun);
         self.ahead = ahead;
-        Ok(Range { upto, position: Position::Lsn(position), source_time })
+        Ok(Range { upto, position, source_time })
     }
 }
 

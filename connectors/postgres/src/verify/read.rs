@@ -4,12 +4,13 @@
 use std::time::{Duration, Instant};
 
 use regraft_core::verify::{Compare, Range, RangeRows, Seen};
-use regraft_core::{Code, Key, Lsn, Position, Result, Snapshot, TableName};
+use regraft_core::{Code, Key, Position, Result, Snapshot, TableName};
 use tokio_postgres::Row;
-use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::types::ToSql;
 
 use super::sql::{Scope, key_of};
 use super::{PgVerifier, VerifyStatement, rows};
+use crate::at::At;
 use crate::chunks::{key, parse_snapshot};
 
 /// How long the target may take to come to the position that a comparison needs, between looks.
@@ -25,7 +26,7 @@ impl PgVerifier {
         &self,
         at: usize,
         owners: Option<Vec<Key>>,
-        not_before: Position,
+        not_before: &Position,
         into: &mut C,
     ) -> Result<Seen> {
         let statement = self.statement(at)?;
@@ -110,15 +111,14 @@ impl PgVerifier {
     }
 
     /// Begins the transaction in which the target is read, at a position of at least `not_before`.
-    async fn begin_target(&self, not_before: Option<Position>) -> Result<Position> {
+    async fn begin_target(&self, not_before: Option<&Position>) -> Result<Position> {
         loop {
             let begin = self.target.client.batch_execute(BEGIN).await;
             begin.map_err(|error| self.at_target(&error))?;
             let sql = "SELECT position FROM regraft.pipelines WHERE name = $1";
             let row = self.target.client.query_one(sql, &[&self.name]).await;
-            let position = row.map_err(|error| self.at_target(&error))?.get::<_, PgLsn>(0);
-            let position = Position::Lsn(Lsn(position.into()));
-            if not_before.is_none_or(|wanted| position >= wanted) {
+            let position = row.map_err(|error| self.at_target(&error))?.get::<_, At>(0).0;
+            if not_before.is_none_or(|wanted| position.covers(wanted)) {
                 return Ok(position);
             }
             self.end_target().await?;

@@ -10,10 +10,11 @@ use regraft_core::verify::{
 };
 use regraft_core::{Key, Position, Result, TableName, fail_point};
 use tokio_postgres::Row;
-use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::types::ToSql;
 
 use super::sql::numbered;
 use super::{PgVerifier, VerifyColumn, VerifyStatement, arrays, parameters};
+use crate::at::At;
 use crate::fitting::{restored, storable};
 
 /// Owners of open findings that a daemon looks at again; more are left to the sweep.
@@ -79,7 +80,7 @@ impl PgVerifier {
         let statement = self.statement(verified.statement)?;
         let (sweep, rows) = (number(sweep), number(verified.rows));
         let digest = verified.digest.as_slice();
-        let position = lsn(verified.position);
+        let position = At(verified.position.clone());
         let owners: Vec<_> = verified.unsettled.iter().map(|key| key.0.as_ref()).collect();
         let target = statement.target.to_string();
         let client = &self.target.client;
@@ -113,7 +114,7 @@ impl PgVerifier {
         &mut self,
         at: usize,
         settled: &[Settled],
-        position: Position,
+        position: Option<Position>,
     ) -> Result<Recorded> {
         let statements = Arc::clone(&self.statements);
         let Some(statement) = statements.get(at) else {
@@ -124,7 +125,7 @@ impl PgVerifier {
         // Rows with their values are told in parts of a size that any server takes.
         let part = if self.values { OWNERS_WITH_VALUES } else { settled.len().max(1) };
         for settled in settled.chunks(part) {
-            recorded.new += self.found(statement, settled, position).await?;
+            recorded.new += self.found(statement, settled, position.clone()).await?;
         }
         self.kept_by_target((at, statement), settled).await?;
         (recorded.gone, recorded.repaired) = self.over(statement, settled).await?;
@@ -146,7 +147,7 @@ impl PgVerifier {
         &self,
         statement: &VerifyStatement,
         settled: &[Settled],
-        position: Position,
+        position: Option<Position>,
     ) -> Result<u64> {
         let found =
             settled.iter().flat_map(|of| of.found.iter().map(|finding| (&of.owner, finding)));
@@ -177,7 +178,7 @@ impl PgVerifier {
             serde_json::Value::from_iter(names).to_string()
         };
         let (source, target) = (statement.source.to_string(), statement.target.to_string());
-        let position = lsn(position);
+        let position = position.map(At);
         let differences: Vec<_> =
             of.iter().map(|(_, found, _)| found.difference.as_str()).collect();
         let columns: Vec<_> = of.iter().map(|(_, found, _)| columns(found)).collect();
@@ -192,7 +193,8 @@ impl PgVerifier {
         let target_rows: Vec<_> = of.iter().map(|(.., [_, row])| row.as_deref()).collect();
         let sql = "INSERT INTO regraft.findings AS f (pipeline, fingerprint, source, target, position, difference, key, \
                        columns, source_digest, target_digest, owner, row_key, source_row, target_row) \
-                   SELECT $1, $2, $3, $4, $5, n.difference, n.key::jsonb, \
+                   SELECT $1, $2, $3, $4, coalesce($5, (SELECT position FROM regraft.pipelines WHERE name = $1)), \
+                       n.difference, n.key::jsonb, \
                        ARRAY(SELECT jsonb_array_elements_text(n.columns::jsonb)), n.source_digest, \
                        n.target_digest, n.owner, n.row_key, n.source_row::jsonb, n.target_row::jsonb \
                    FROM unnest($6::text[], $7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::bytea[], \
@@ -360,10 +362,6 @@ impl PgVerifier {
 
 fn owner(row: &Row) -> Key {
     Key(row.get::<_, Vec<u8>>("owner").into_boxed_slice())
-}
-
-fn lsn(position: Position) -> PgLsn {
-    PgLsn::from(position.lsn().0)
 }
 
 fn number(value: u64) -> i64 {

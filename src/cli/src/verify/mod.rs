@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use regraft_core::verify::{Outcome, Request};
-use regraft_core::{Code, Error, Result};
+use regraft_core::{Code, Error, Position, Result};
 use regraft_postgres::catalog::tree;
 use regraft_postgres::classify;
 use regraft_postgres::ledger::PgLedger;
@@ -317,7 +317,7 @@ pub(crate) async fn findings(
     let sql = format!(
         "SELECT jsonb_build_object('target', target, 'source', source, 'difference', difference, \
                    'key', key, 'columns', to_jsonb(columns), 'first_seen', first_seen, \
-                   'last_seen', last_seen, 'position', position, 'repair_asked_for', repair_at IS NOT NULL, \
+                   'last_seen', last_seen, 'position', regexp_replace(position::text, '^[a-z]+:', ''), 'repair_asked_for', repair_at IS NOT NULL, \
                    'by_key', owner <> '\\x00', \
                    'kept_by_target', coalesce(repair_at = 'infinity', false), \
                    'triggers', CASE WHEN repair_at = 'infinity' THEN ( \
@@ -341,8 +341,8 @@ pub(crate) async fn findings(
 fn report(outcomes: &[Outcome], findings: &[Value]) -> Value {
     let position = outcomes
         .iter()
-        .map(|outcome| outcome.position.as_str())
-        .max_by_key(|text| text.parse::<regraft_core::Lsn>().map_or(0, |lsn| lsn.0));
+        .filter_map(|outcome| outcome.position.parse::<Position>().ok())
+        .reduce(|a, b| a.join(&b).unwrap_or(a));
     json!({ "position": position, "tables": outcomes, "findings": findings })
 }
 

@@ -312,7 +312,7 @@ impl<S: ChangeStream> Follower<'_, S> {
     pub(super) fn place(&self) -> String {
         match &self.transaction {
             Some(transaction) => {
-                format!(", in the transaction committed at {}", transaction.commit_lsn)
+                format!(", in the transaction committed at {}", transaction.at)
             }
             None => String::new(),
         }

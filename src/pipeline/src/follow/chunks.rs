@@ -85,7 +85,7 @@ impl<S: ChangeStream> Follower<'_, S> {
                 continue;
             }
             self.windows.open(token, table, None);
-            if opened.send(self.pending.position).is_err() {
+            if opened.send(self.pending.position.clone()).is_err() {
                 self.windows.cancel(token);
             }
         }
@@ -96,7 +96,7 @@ impl<S: ChangeStream> Follower<'_, S> {
             self.deferred.push((token, table, opened));
             return;
         }
-        let inside = self.transaction.as_ref().filter(|_| !self.skipping).map(|t| t.xid);
+        let inside = self.transaction.as_ref().filter(|_| !self.skipping).and_then(|t| t.xid);
         self.windows.open(token, table, inside);
         self.opens_copy(table);
         if opened.send(()).is_err() {
@@ -162,7 +162,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         let mut segment = self.chunk_segment(&chunk, data, &touched);
         self.key_segments += u64::from(!segment.to_read.is_empty());
         segment.commit = Some(Commit {
-            position: self.pending.position,
+            position: self.pending.position.clone(),
             last: None,
             commit_times: Vec::new(),
             changes: 0,

@@ -203,7 +203,7 @@ impl<S: ChangeStream> Follower<'_, S> {
     }
 
     fn passes_over(&mut self, table: usize) -> bool {
-        let xid = self.transaction.as_ref().map(|transaction| transaction.xid);
+        let xid = self.transaction.as_ref().and_then(|transaction| transaction.xid);
         let copying = self.tables[table].copying.as_mut();
         copying.zip(xid).is_some_and(|(copying, xid)| copying.passes_over(xid))
     }

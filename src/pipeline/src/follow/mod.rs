@@ -22,8 +22,8 @@ use regraft_core::chunk::{ChunkData, ChunkScope};
 use regraft_core::contract::{ChangeStream, LedgerState, PlannedChunk, WATERMARK_PREFIX};
 use regraft_core::segment::{ChunkDone, Commit};
 use regraft_core::{
-    Code, Error, Event, Lsn, Oid, Position, Relation, Result, Segment, Snapshot, Token,
-    Transaction, Watermarks, fail_point,
+    Code, Error, Event, Oid, Position, Relation, Result, Segment, Snapshot, Token, Transaction,
+    Watermarks, fail_point,
 };
 use regraft_telemetry::metrics::ChangeOperation;
 use regraft_telemetry::record;
@@ -129,7 +129,7 @@ struct TableState {
     unbound: bool,
     key: Vec<usize>,
     /// It begins anew here: changes before are ignored. With its rows cleared, unless they are kept.
-    anew_from: Option<Lsn>,
+    anew_from: Option<Position>,
     keeps_rows: bool,
     /// Its rows have no key, and are not copied yet.
     copying: Option<Copying>,
@@ -168,7 +168,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         let state = start.ledger;
         let tables = plan.tables.iter().map(|planned| {
             let known = state.tables.iter().find(|table| table.table == planned.table);
-            let anew_from = known.and_then(|table| table.anew_from).map(Position::lsn);
+            let anew_from = known.and_then(|table| table.anew_from.clone());
             let reads_keys = state.pending.iter().any(|chunk| {
                 chunk.table == planned.table && !matches!(chunk.scope, ChunkScope::Range { .. })
             });
@@ -205,7 +205,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             skipping: false,
             whole: start.whole,
             pending: Pending {
-                position: state.position,
+                position: state.position.clone(),
                 moved: false,
                 last: None,
                 commit_times: Vec::new(),
@@ -215,7 +215,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 anew: Vec::new(),
                 chunks_done: Vec::new(),
                 recorded: now,
-                recorded_at: state.position,
+                recorded_at: state.position.clone(),
             },
             waiting: HashMap::new(),
             copied: HashMap::new(),
@@ -289,8 +289,8 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     async fn event(&mut self, event: Event) -> Result<bool> {
         match event {
             Event::Begin(transaction) => {
-                self.skipping = transaction.commit_lsn < self.pending.position.lsn();
-                self.start_anew(transaction.commit_lsn);
+                self.skipping = self.pending.position.has(&transaction.at);
+                self.start_anew(|from| !from.has(&transaction.at));
                 self.transaction = Some(transaction);
                 self.inside_changes = 0;
                 Ok(true)
@@ -305,15 +305,15 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 }
                 Ok(true)
             }
-            Event::Commit { end_lsn } => self.commit(end_lsn).await,
-            Event::Progress { lsn } => {
-                self.idle(lsn)?;
+            Event::Commit { end } => self.commit(&end).await,
+            Event::Progress { position } => {
+                self.idle(position)?;
                 Ok(true)
             }
         }
     }
 
-    async fn commit(&mut self, end_lsn: Lsn) -> Result<bool> {
+    async fn commit(&mut self, end: &Position) -> Result<bool> {
         let Some(transaction) = self.transaction.take() else {
             return Err(Error::new(Code::Protocol, "a commit without a begin").at("source stream"));
         };
@@ -321,12 +321,12 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             self.watch();
             return Ok(true);
         }
-        self.windows.commit(transaction.xid);
+        transaction.xid.into_iter().for_each(|xid| self.windows.commit(xid));
         let pending = &mut self.pending;
         if !pending.moved {
             pending.since = Instant::now();
         }
-        pending.position = pending.position.max(Position::Lsn(end_lsn));
+        pending.position = pending.position.join(end)?;
         pending.moved = true;
         if pending.commit_times.len() < COMMIT_TIMES_MAX {
             pending.commit_times.push(transaction.commit_time);
@@ -344,18 +344,18 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         }
     }
 
-    /// The source has nothing up to `lsn`: recorded now and then, so that it can forget its log.
-    fn idle(&mut self, lsn: Lsn) -> Result<()> {
-        let position = Position::Lsn(lsn);
-        self.start_anew(lsn);
-        if self.pending.moved || self.transaction.is_some() || position <= self.pending.position {
+    /// The source has nothing up to `position`: recorded now and then, so that it can forget its log.
+    fn idle(&mut self, position: Position) -> Result<()> {
+        self.start_anew(|from| position.covers(from));
+        let covered = self.pending.position.covers(&position);
+        if self.pending.moved || self.transaction.is_some() || covered {
             return Ok(());
         }
-        self.progress.idle_at(self.pending.position, position);
-        let held = lsn.bytes_since(self.pending.recorded_at.lsn());
+        self.progress.idle_at(&self.pending.position, &position);
+        let held = position.bytes_since(&self.pending.recorded_at).unwrap_or(0);
         let late = self.pending.recorded.elapsed() >= IDLE_RECORD;
         if held >= IDLE_RECORD_BYTES || late || self.progress.is_awaited() {
-            self.pending.position = position;
+            self.pending.position = self.pending.position.join(&position)?;
             self.pending.moved = true;
             self.pending.since = Instant::now();
         }
@@ -363,9 +363,9 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     }
 
     /// Tables that begin anew from a position that the stream has reached.
-    fn start_anew(&mut self, lsn: Lsn) {
+    fn start_anew(&mut self, is_reached: impl Fn(&Position) -> bool) {
         for table in 0..self.tables.len() {
-            if self.tables[table].anew_from.is_some_and(|from| from <= lsn) {
+            if self.tables[table].anew_from.as_ref().is_some_and(&is_reached) {
                 self.tables[table].anew_from = None;
                 self.tables[table].unbound = true;
                 self.some_unbound = true;
@@ -382,7 +382,8 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     }
 
     fn acknowledge(&mut self) {
-        if let Some(position) = *self.ports.durable.borrow_and_update() {
+        let durable = self.ports.durable.borrow_and_update().clone();
+        if let Some(position) = durable {
             self.stream.acknowledge(position);
             fail_point!("batch.acknowledged", exit);
         }
@@ -425,7 +426,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         let mut segment = self.drain()?;
         let pending = &mut self.pending;
         segment.commit = Some(Commit {
-            position: pending.position,
+            position: pending.position.clone(),
             last: pending.last.take(),
             commit_times: std::mem::take(&mut pending.commit_times),
             changes: std::mem::take(&mut pending.changes),
@@ -434,7 +435,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         pending.moved = false;
         pending.midway = false;
         pending.recorded = Instant::now();
-        pending.recorded_at = pending.position;
+        pending.recorded_at = pending.position.clone();
         Ok(segment)
     }
 

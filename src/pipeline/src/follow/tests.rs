@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use regraft_core::chunk::StatementRows;
-use regraft_core::{Change, Column, Key, Mark, ReplicaIdentity, Rows, TableName};
+use regraft_core::{Change, Column, Key, Lsn, Mark, ReplicaIdentity, Rows, TableName};
 
 use super::*;
 use crate::batch::tests::{image, key, plan};
@@ -149,7 +149,12 @@ fn relation() -> Arc<Relation> {
 
 fn begin(commit_lsn: u64, xid: u32) -> Event {
     let commit_time = SystemTime::UNIX_EPOCH;
-    Event::Begin(Transaction { commit_lsn: Lsn(commit_lsn), commit_time, xid, origin: None })
+    Event::Begin(Transaction {
+        at: Lsn(commit_lsn).into(),
+        commit_time,
+        xid: Some(xid),
+        origin: None,
+    })
 }
 
 fn insert(row: u8) -> Event {
@@ -157,7 +162,7 @@ fn insert(row: u8) -> Event {
 }
 
 fn commit(end: u64) -> Event {
-    Event::Commit { end_lsn: Lsn(end) }
+    Event::Commit { end: Lsn(end).into() }
 }
 
 /// The keys of the rows that come with a segment.
@@ -169,8 +174,8 @@ fn rows(segment: &Segment) -> Vec<Vec<u8>> {
     keys
 }
 
-fn position(segment: &Segment) -> Option<Lsn> {
-    segment.commit.as_ref().map(|commit| commit.position.lsn())
+fn position(segment: &Segment) -> Option<Position> {
+    segment.commit.as_ref().map(|commit| commit.position.clone())
 }
 
 #[tokio::test]
@@ -181,7 +186,10 @@ async fn a_transaction_is_applied_unless_its_commit_lies_before_the_position() {
         ends.play(vec![begin(POSITION - 50, 7), insert(1), commit(POSITION)]);
         ends.play(vec![begin(POSITION, 8), insert(2), commit(POSITION + 50)]);
         let segment = ends.sent().await.unwrap();
-        assert_eq!((rows(&segment), position(&segment)), (vec![vec![2]], Some(Lsn(POSITION + 50))));
+        assert_eq!(
+            (rows(&segment), position(&segment)),
+            (vec![vec![2]], Some(Lsn(POSITION + 50).into()))
+        );
     })
     .await;
 }
@@ -195,7 +203,7 @@ async fn a_batch_ends_between_two_transactions() {
         ends.play(vec![insert(3), commit(1_250)]);
         let segment = ends.sent().await.unwrap();
         let all = vec![vec![1], vec![2], vec![3]];
-        assert_eq!((rows(&segment), position(&segment)), (all, Some(Lsn(1_250))));
+        assert_eq!((rows(&segment), position(&segment)), (all, Some(Lsn(1_250).into())));
     })
     .await;
 }
@@ -236,7 +244,11 @@ async fn a_chunk_joins_at_its_watermark_without_what_the_stream_touched() {
         ends.play(vec![begin(1_200, 8), ends.mark(token), commit(1_250)]);
         let segment = ends.sent().await.unwrap();
         assert_eq!((rows(&segment), segment.chunks_done.len()), (vec![vec![1]], 1));
-        assert_eq!(position(&segment), Some(Lsn(1_150)), "nothing of the stream comes with it");
+        assert_eq!(
+            position(&segment),
+            Some(Lsn(1_150).into()),
+            "nothing of the stream comes with it"
+        );
         assert_eq!(joined.try_recv(), Ok(Joined::Joined));
     })
     .await;

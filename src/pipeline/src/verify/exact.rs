@@ -84,7 +84,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             }
             settled.push(Settled { owner, equal, found });
         }
-        self.found(statement, settled, seen.position).await?;
+        self.found(statement, settled, Some(seen.position)).await?;
         // A look at few is nearly as dear as one at many, and says nothing of these.
         if looked_at >= LOOK_OWNERS / 2 {
             state.look_cost = begun.elapsed() / u32::try_from(looked_at).unwrap_or(u32::MAX);
@@ -110,7 +110,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             return Ok(None);
         }
         let Ok(position) = is_open.await else { return Ok(None) };
-        let seen = match self.verifier.compare(statement, owners, position, into).await {
+        let seen = match self.verifier.compare(statement, owners, &position, into).await {
             Ok(seen) => seen,
             Err(error) => {
                 drop(self.follower.send(ChunkMessage::Cancel { token }).await);
@@ -149,7 +149,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         &mut self,
         statement: usize,
         settled: Vec<Settled>,
-        position: Position,
+        position: Option<Position>,
     ) -> Result<()> {
         if settled.is_empty() {
             return Ok(());
@@ -235,7 +235,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         if certain {
             let owner = Key(WHOLE.into());
             let settled = Settled { owner, equal: Vec::new(), found: told };
-            self.found(at, vec![settled], seen.position).await?;
+            self.found(at, vec![settled], Some(seen.position.clone())).await?;
         }
         Ok(Whole { equal, found, certain })
     }

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 use hashbrown::HashMap;
 use regraft_core::contract::{ChunkReader, Phase};
 use regraft_core::verify::{Recorded, Sweep, Verifier};
-use regraft_core::{Code, Error, Kind, Lsn, Position, Result, Watermarks};
+use regraft_core::{Code, Error, Kind, Result, Watermarks};
 use regraft_reconcile::Looks;
 use regraft_telemetry::record;
 use tokio::sync::mpsc;
@@ -71,8 +71,6 @@ const ERROR_WAIT: Duration = Duration::from_secs(30);
 const RECONNECT_WAIT: Duration = Duration::from_secs(1);
 /// New findings are logged at most this often.
 const TELL_AFTER: Duration = Duration::from_secs(10);
-/// Before everything.
-const START: Position = Position::Lsn(Lsn(0));
 /// Bytes of rows without their like that a comparison holds at once.
 const HELD_MAX: usize = 64 << 20;
 

@@ -9,7 +9,7 @@ use regraft_reconcile::{Comparison, Left};
 
 use super::exact::finding;
 use super::pace::Now;
-use super::{HELD_MAX, START, State, Verify};
+use super::{HELD_MAX, State, Verify};
 
 /// Owners whose existence is asked for at once.
 const ORPHANS: usize = 5_000;
@@ -182,8 +182,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         let pairs = left.pairs(&[], &self.statements[at].key);
         let strays: Vec<_> = pairs.into_iter().map(finding).collect();
         let settled = Settled { found: strays.clone(), ..Settled::default() };
-        let position = self.progress.status().position.unwrap_or(START);
-        self.found(at, vec![settled], position).await?;
+        self.found(at, vec![settled], None).await?;
         Ok(Ends { orphans, strays })
     }
 }
