@@ -22,7 +22,7 @@ struct Inner {
     limits: Http,
     sessions: Sessions,
     /// Once the pipeline is set up; of the newest plan.
-    progress: Mutex<Option<Arc<Progress>>>,
+    progress: Mutex<Option<Progress>>,
     /// Before that.
     last_error: Mutex<Option<LastError>>,
 }
@@ -77,8 +77,9 @@ impl Board {
     /// The set-up failed, and is tried again.
     pub fn failed(&self, error: &Error) {
         if let Some(progress) = self.progress() {
-            progress.set_error(error);
-            progress.set_phase(Phase::Held);
+            let reporter = progress.reporter();
+            reporter.failed(error);
+            reporter.phase(Phase::Held);
         }
         let mut last = self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(LastError::of(error));
@@ -92,13 +93,13 @@ impl Board {
     }
 
     /// The pipeline is set up.
-    pub fn opened(&self, progress: &Arc<Progress>) {
+    pub fn opened(&self, progress: &Progress) {
         let mut shown = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        *shown = Some(Arc::clone(progress));
+        *shown = Some(progress.clone());
     }
 
     /// What the pipeline is doing, once it is set up.
-    pub fn progress(&self) -> Option<Arc<Progress>> {
+    pub fn progress(&self) -> Option<Progress> {
         self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

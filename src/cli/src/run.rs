@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use regraft_core::{Code, Error, Kind, Result};
 use regraft_pipeline::{Ending, Options, PATIENCE, Plan, Progress, VerifyOptions};
@@ -61,7 +61,7 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
             () = cancel.cancelled() => return Ok(0),
             prepared = prepare(&settings, &args, mappers, &board, patience) => prepared?,
         };
-        let progress = Arc::clone(&pipeline.progress);
+        let progress = pipeline.progress.clone();
         let ending = pipeline.run(&settings, until_caught_up, cancel.clone()).await;
         let ending = ending.map_err(|error| vec![error])?;
         if !matches!(ending, Ending::PlanAgain | Ending::OtherPlan) {
@@ -94,7 +94,7 @@ pub struct Pipeline {
     /// How it connects.
     pub connectors: PgConnectors,
     /// What it is doing.
-    pub progress: Arc<Progress>,
+    pub progress: Progress,
 }
 
 /// Resolves the mapping, and makes publication, slot and ledger where they are missing.
@@ -261,8 +261,7 @@ async fn set_up(
         wide: Arc::new(Semaphore::new(1)),
     };
     let before = board.progress();
-    let progress = Progress::new(&resolved.plan, holding.shown(), before.as_deref());
-    let progress = Arc::new(progress);
+    let progress = Progress::new(&resolved.plan, holding.shown(), before.as_ref());
     Ok(Pipeline { plan: resolved.plan, connectors, progress })
 }
 
@@ -278,13 +277,13 @@ impl Pipeline {
         cancel: CancellationToken,
     ) -> Result<Ending> {
         let beside = cancel.child_token();
-        let watching = watch::spawn(Arc::clone(&self.progress), beside.clone());
-        let options = options(settings, until_caught_up);
+        let watching = watch::spawn(self.progress.clone(), beside.clone());
+        let options = options(settings, until_caught_up, self.progress.since());
         let ending = regraft_pipeline::run(
             &mut self.connectors,
             &mut self.plan,
             &options,
-            &self.progress,
+            &self.progress.reporter(),
             &cancel,
         )
         .await;
@@ -294,8 +293,9 @@ impl Pipeline {
     }
 }
 
-/// Limits of the pipeline from the settings: what is in memory at once stays within `limits.memory`.
-pub fn options(settings: &Settings, until_caught_up: bool) -> Options {
+/// Limits of the pipeline from the settings: what is in memory at once stays within `limits.memory`. The
+/// daemon began at `since`.
+pub fn options(settings: &Settings, until_caught_up: bool, since: SystemTime) -> Options {
     let limits = &settings.limits;
     // A batch may grow by half. It exists up to three times: being netted, being sent, and as rows of
     // several tables; and each session has one.
@@ -321,6 +321,7 @@ pub fn options(settings: &Settings, until_caught_up: bool) -> Options {
                 .then(|| u64::from(settings.verify.repairs_per_hour)),
             // Early enough that readiness does not fall.
             due: settings.http.ready_unverified.map_or(DUE, |limit| DUE.min(limit / 2)),
+            since,
         }),
     }
 }

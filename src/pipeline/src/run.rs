@@ -17,16 +17,19 @@ use regraft_core::segment::Route;
 use regraft_core::verify::Verifier;
 use regraft_core::{Code, Error, Kind, Mark, Position, Result, Watermarks};
 use regraft_telemetry::record;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::applier::Applier;
+use crate::applier::{self, Applier};
 use crate::backfill::Backfill;
+use crate::between::{Changes, Copied, Trouble};
 use crate::follow::{ChunkMessage, Followed, Follower, Ports, Start};
+use crate::lag::Reached;
 use crate::plan::{Options, Plan};
-use crate::progress::Progress;
+use crate::progress::Reporter;
+use crate::pulse::{Measure, Pulse};
 use crate::refused::Refusals;
 use crate::verify::{Verify, Watch};
 
@@ -71,40 +74,46 @@ pub async fn run<C: Connectors>(
     connectors: &mut C,
     plan: &mut Plan,
     options: &Options,
-    progress: &Arc<Progress>,
+    reporter: &Reporter,
     cancel: &CancellationToken,
 ) -> Result<Ending> {
-    let ending = attempts(connectors, plan, options, progress, cancel).await;
+    let mut held = false;
+    let ending = attempts(connectors, plan, options, reporter, cancel, &mut held).await;
     // A daemon that ran gives its lock back, and that says it; one that waited has none.
-    if ending.is_ok() && progress.phase() == Phase::Held {
+    if ending.is_ok() && held {
         note(connectors, None, Phase::Stopped).await;
     }
     ending
 }
 
+/// `held`: an error held the pipeline to the end.
 async fn attempts<C: Connectors>(
     connectors: &mut C,
     plan: &mut Plan,
     options: &Options,
-    progress: &Arc<Progress>,
+    reporter: &Reporter,
     cancel: &CancellationToken,
+    held: &mut bool,
 ) -> Result<Ending> {
     let mut wait = BACKOFF.0;
     let mut failing_since = None;
+    let mut came = None;
     // What two rows have in common is mended by a later transaction: both have to be in one batch.
     let mut whole = false;
     let refusals = Refusals::default();
     loop {
         let started = Instant::now();
-        let before = (progress.status().position, progress.chunks());
-        let error =
-            match attempt(connectors, plan, options, (whole, &refusals), progress, cancel).await {
-                Ok(ending) => return Ok(ending),
-                Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
-                Err(error) => connectors.explain(error),
-            };
+        let before = Before { whole, held: *held, refusals: &refusals };
+        let attempt = attempt(connectors, plan, options, &before, reporter, cancel).await;
+        *held = attempt.held;
+        let error = match attempt.ended {
+            Ok(ending) => return Ok(ending),
+            Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
+            Err(error) => connectors.explain(error),
+        };
         // A link that breaks again and again still moves: it is taken up at once.
-        let moved = (progress.status().position, progress.chunks()) != before;
+        let moved = attempt.came.is_some() && attempt.came != came;
+        came = attempt.came.or(came);
         // What a chunk of existing rows is refused for says nothing of the stream, which may well have moved.
         let waits_alone = refusals.take(&error);
         let moved = if error.chunk().is_some() { waits_alone } else { moved };
@@ -112,7 +121,7 @@ async fn attempts<C: Connectors>(
             (wait, failing_since) = (BACKOFF.0, None);
         }
         let since = *failing_since.get_or_insert(started);
-        progress.set_error(&error);
+        reporter.failed(&error);
         whole = error.code() == Code::DuplicateTargetKey || whole && !moved;
         let drifted = error.drift().is_some();
         // The daemon before this one held tables, or had them go on, while this one waited.
@@ -139,7 +148,8 @@ async fn attempts<C: Connectors>(
             note(connectors, Some(&error), Phase::Stopped).await;
             return Err(error);
         }
-        progress.set_phase(Phase::Held);
+        *held = true;
+        reporter.phase(Phase::Held);
         note(connectors, Some(&error), Phase::Held).await;
         record::reconnect(&error);
         tracing::warn!(
@@ -156,12 +166,59 @@ async fn attempts<C: Connectors>(
     }
 }
 
+/// What an attempt has of those before it: when to try what again, and nothing else.
+struct Before<'a> {
+    /// Everything up to the start of this attempt is one batch.
+    whole: bool,
+    /// The one before ended by an error.
+    held: bool,
+    refusals: &'a Refusals,
+}
+
+/// What became of an attempt.
+struct Attempt {
+    ended: Result<Ending>,
+    /// How far it came: position, and chunks done and expected. `None` when it did not begin.
+    came: Option<(Position, (u64, u64))>,
+    /// An error, of this or an earlier one, was not over.
+    held: bool,
+}
+
+/// What the tasks of an attempt tell that counts when it has ended, too.
+struct Told {
+    phase: watch::Sender<Phase>,
+    reached: watch::Sender<Option<Reached>>,
+    copied: watch::Sender<Vec<Copied>>,
+}
+
 async fn attempt<C: Connectors>(
     connectors: &mut C,
     plan: &mut Plan,
     options: &Options,
-    (whole, refusals): (bool, &Refusals),
-    progress: &Arc<Progress>,
+    before: &Before<'_>,
+    reporter: &Reporter,
+    cancel: &CancellationToken,
+) -> Attempt {
+    let (phase_tx, phase) = watch::channel(if before.held { Phase::Held } else { Phase::Starting });
+    let (reached_tx, reached) = watch::channel(None);
+    let (copied_tx, copied) = watch::channel(Vec::new());
+    let told = Told { phase: phase_tx, reached: reached_tx, copied: copied_tx };
+    let ended = follow(connectors, plan, options, before, (reporter, told), cancel).await;
+    let chunks = copied
+        .borrow()
+        .iter()
+        .fold((0, 0), |(done, all), table: &Copied| (done + table.done, all + table.expected));
+    let came = reached.borrow().as_ref().map(|reached| (reached.position.clone(), chunks));
+    let held = *phase.borrow() == Phase::Held;
+    Attempt { ended, came, held }
+}
+
+async fn follow<C: Connectors>(
+    connectors: &mut C,
+    plan: &mut Plan,
+    options: &Options,
+    before: &Before<'_>,
+    (reporter, told): (&Reporter, Told),
     cancel: &CancellationToken,
 ) -> Result<Ending> {
     // Connect, in the order in which a mistake is cheapest.
@@ -172,7 +229,7 @@ async fn attempt<C: Connectors>(
         let mut ledger = ledger?;
         let mut state = ledger.load().await?;
         let sink = connectors.sink().await?;
-        let mut planner = connectors.reader();
+        let (mut marker, planner) = (connectors.reader(), connectors.reader());
         let readers: Vec<_> = (0..options.readers).map(|_| connectors.reader()).collect();
         let verifier = match options.verify {
             Some(verify) => Some((connectors.verifier().await?, verify)),
@@ -180,50 +237,81 @@ async fn attempt<C: Connectors>(
         };
         let stream = connectors.stream(&state.position).await?;
         let watermarks = Watermarks::of_attempt(&plan.name);
-        let settle_below = planner.mark(&watermarks.write(Mark::Start)).await?;
+        let settle_below = marker.mark(&watermarks.write(Mark::Start)).await?;
         let verifier = verifier
-            .map(|(verifier, verify)| (verifier, (planner.beside(), connectors.reader()), verify));
+            .map(|(verifier, verify)| (verifier, (marker.beside(), connectors.reader()), verify));
         // Before a row moves.
         state.mending.extend(sentinel.look().await?);
         Ok::<_, Error>((
-            (ledger, state, sink, planner, readers),
+            (ledger, state, sink, (marker, planner, readers)),
             (verifier, stream, watermarks, settle_below, sentinel),
         ))
     };
     let (
-        (mut ledger, state, sink, planner, readers),
+        (mut ledger, state, sink, (marker, planner, readers)),
         (verifier, stream, watermarks, settle_below, sentinel),
     ) = tokio::select! {
         () = cancel.cancelled() => return Ok(Ending::Stopped),
         connected = connect => connected?,
     };
-    progress.loaded(&state);
-    if !progress.is_held() {
+    reporter.begins(&state);
+    if !before.held {
         // Of an earlier daemon.
         ledger.last_error(None).await?;
     }
     tracing::info!(position = %state.position, "following the source");
 
-    // Start the applier and the backfill.
+    // Start what works beside the follower.
     let attempt_over = cancel.child_token();
     let (segments, segments_rx) = mpsc::channel(1);
     let (durable_tx, durable) = watch::channel(None);
     let (committed_tx, committed) = mpsc::unbounded_channel();
     let (follower_tx, chunks) = mpsc::channel(CHUNK_MESSAGES);
-    let applier = Applier::new(sink, durable_tx, committed_tx, Arc::clone(progress));
-    let applier = tokio::spawn(applier.run(segments_rx));
+    let trouble = Trouble::new(before.held, false, reporter.clone());
+    told.reached.send_replace(Some(Reached::at(state.position.clone())));
+    let (reached, copied, phase) =
+        (told.reached.subscribe(), told.copied.subscribe(), told.phase.subscribe());
+    let (awaited_tx, awaited) = watch::channel(false);
+    let changes = Arc::new(Changes::new(plan.tables.len()));
     let resumed = Arc::new(Notify::new());
+    let ledger = Arc::new(Mutex::new(ledger));
+    let pulse = Pulse {
+        source: marker.beside(),
+        ledger: Arc::clone(&ledger),
+        follower: follower_tx.clone(),
+        reporter: reporter.clone(),
+        trouble: trouble.clone(),
+        reached: reached.clone(),
+        copied: copied.clone(),
+        phase: told.phase,
+        awaited: awaited_tx,
+        resumed: Arc::clone(&resumed),
+        measure: Measure::default(),
+    };
+    let applier = Applier::new(
+        sink,
+        applier::Told {
+            durable: durable_tx,
+            reached: told.reached.clone(),
+            committed: committed_tx,
+            trouble: trouble.clone(),
+            reporter: reporter.clone(),
+        },
+    );
+    let applier = tokio::spawn(applier.run(segments_rx));
     let backfill = Backfill {
         ledger,
-        planner,
+        planner: Some(planner),
+        marker,
         readers,
         follower: follower_tx,
         committed,
         options: options.clone(),
-        progress: Arc::clone(progress),
-        refusals: refusals.clone(),
+        reporter: reporter.clone(),
+        copied: told.copied,
+        trouble,
+        refusals: before.refusals.clone(),
         watermarks: watermarks.clone(),
-        resumed: Arc::clone(&resumed),
         cancel: attempt_over.clone(),
     };
     let verify = verifier.map(|(verifier, (marker, reader), options)| Verify {
@@ -233,7 +321,12 @@ async fn attempt<C: Connectors>(
         reader,
         follower: backfill.follower.clone(),
         options,
-        progress: Arc::clone(progress),
+        reporter: reporter.clone(),
+        reached,
+        copied: copied.clone(),
+        phase,
+        changes: Arc::clone(&changes),
+        findings_open: 0,
         traces: plan.traces.clone(),
         watermarks: watermarks.clone(),
         cancel: attempt_over.clone(),
@@ -251,22 +344,34 @@ async fn attempt<C: Connectors>(
     let mut looks = AbortOnDropHandle::new(tokio::spawn(looking));
     let begun = backfill.begin(&plan.tables, &state);
     let mut backfill = AbortOnDropHandle::new(tokio::spawn(backfill.run(begun)));
+    let mut pulse = AbortOnDropHandle::new(tokio::spawn(pulse.run()));
     let mut applier = AbortOnDropHandle::new(applier);
     // Follow. The first of the tasks that ends, ends the attempt.
     let cancel_follower = attempt_over.clone();
-    let ports =
-        Ports { segments, durable: durable.clone(), chunks, reshaped, cancel: cancel_follower };
-    let start = Start { ledger: &state, watermarks: &watermarks, whole, settle_below };
-    let follower = Follower::new(plan, options, Arc::clone(progress), stream, ports, &start);
+    let ports = Ports {
+        segments,
+        durable: durable.clone(),
+        chunks,
+        reached: told.reached,
+        copied,
+        awaited,
+        changes,
+        reshaped,
+        cancel: cancel_follower,
+    };
+    let start =
+        Start { ledger: &state, watermarks: &watermarks, whole: before.whole, settle_below };
+    let follower = Follower::new(plan, options, reporter.clone(), stream, ports, &start);
     let followed = tokio::select! {
         followed = follower.run() => followed.map(Some),
         result = &mut backfill => Err(ended(result)),
         result = &mut verify => Err(ended(result)),
         result = &mut looks => Err(ended(result)),
+        result = &mut pulse => Err(ended(result)),
         () = resumed.notified() => Ok(None),
     };
     attempt_over.cancel();
-    drop((backfill, verify, looks));
+    drop((backfill, verify, looks, pulse));
     let (followed, stream) = match followed {
         Ok(Some(followed)) => followed,
         ended => {
