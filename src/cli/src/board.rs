@@ -10,8 +10,9 @@ use regraft_pipeline::{LastError, Progress, Status};
 use regraft_postgres::sessions::{Needed, Sessions};
 use regraft_settings::{Http, Settings, format_duration};
 use regraft_telemetry::{StatusSource, record};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
+
+use crate::told::Told;
 
 /// See the module.
 #[derive(Clone)]
@@ -160,11 +161,10 @@ impl Board {
 
 impl StatusSource for Board {
     fn status(&self) -> serde_json::Value {
-        let mut status = serde_json::to_value(self.status_now()).unwrap_or_default();
-        status["waiting"] = json!(self.0.sessions.waiting());
         // The page says the same as `/readyz`, which a browser would take for a fault.
-        status["unready"] = json!(self.unready().err());
-        status
+        let unready = self.unready().err();
+        let told = Told::by_daemon(self.status_now(), self.0.sessions.waiting(), unready);
+        serde_json::to_value(told).unwrap_or_default()
     }
 
     fn healthy(&self) -> Result<(), String> {

@@ -3,27 +3,30 @@
 use std::time::SystemTime;
 
 use regraft_core::contract::Phase;
-use regraft_core::{Error, Position};
-use serde::Serialize;
+use regraft_core::{Drifted, Error, Position};
+use serde::{Deserialize, Serialize};
 
 /// An error as the status shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LastError {
     /// Stable code.
-    pub code: &'static str,
+    pub code: String,
     /// What happened, and where.
     pub what: String,
     /// What to do next.
     pub remedy: Option<String>,
-    /// When, as seconds since 1970 on this machine's clock.
+    /// When, as seconds since 1970 on this machine's clock; in the ledger, on the target's.
     pub at: u64,
+    /// Source tables that it is about, where something is not the same any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
 }
 
 impl LastError {
     /// As of now.
     pub fn of(error: &Error) -> Self {
         Self {
-            code: error.code().as_str(),
+            code: error.code().as_str().to_owned(),
             what: match error.place() {
                 Some(place) => format!("{place}: {}", error.what()),
                 None => error.what().to_owned(),
@@ -32,6 +35,7 @@ impl LastError {
             at: SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .map_or(0, |elapsed| elapsed.as_secs()),
+            tables: error.drift().map(Drifted::shown).unwrap_or_default(),
         }
     }
 }
@@ -61,7 +65,7 @@ impl std::fmt::Display for HeldTable {
 }
 
 /// The state of a pipeline at one moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Status {
     /// Name of the pipeline.
     pub name: String,
@@ -118,7 +122,7 @@ impl Status {
 }
 
 /// What verification has found, in a [`Status`].
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Verification {
     /// Rows that were equal.
     pub rows: u64,
