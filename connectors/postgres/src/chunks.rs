@@ -17,9 +17,9 @@ use regraft_core::{
 use tokio_postgres::types::{PgLsn, ToSql};
 use tokio_postgres::{Client, RowStream};
 
+use crate::address::{Address, of_role, place};
 use crate::catalog::tree;
 use crate::classify;
-use crate::connectors::{Address, of_role, place};
 use crate::given::{Carried, Given};
 use crate::hindered::{HARDLY_WAITING, Hindered, unhindered};
 use crate::often::Often;

@@ -12,8 +12,8 @@ mod registered;
 use std::time::Duration;
 
 use regraft_core::chunk::ChunkScope;
-use regraft_core::contract::{Ledger, LedgerState, Phase, PlannedChunk, TableProgress};
-use regraft_core::{Code, Error, Result, TableName, fail_point};
+use regraft_core::contract::{Ledger, LedgerState, Past, Phase, PlannedChunk, TableProgress};
+use regraft_core::{Code, Error, Result, TableName, Transaction, fail_point};
 use serde_json::json;
 use tokio_postgres::{Client, Row};
 
@@ -254,21 +254,6 @@ impl PgLedger {
         Ok(row.map_err(|error| classify(&error, place))?.map(|row| row.get(0)))
     }
 
-    /// Notes the timeline in which positions are given out.
-    ///
-    /// # Errors
-    /// When the server refuses.
-    pub async fn note_timeline(
-        client: &Client,
-        place: &str,
-        name: &str,
-        timeline: u32,
-    ) -> Result<()> {
-        let sql = "UPDATE regraft.pipelines SET source_timeline = $2 WHERE name = $1";
-        let done = client.execute(sql, &[&name, &i64::from(timeline)]).await;
-        done.map(drop).map_err(|error| classify(&error, &format!("{place}, ledger")))
-    }
-
     /// What the sink needs to write into the ledger.
     pub fn fence(&self) -> Fence {
         Fence { name: self.name.clone(), epoch: self.epoch }
@@ -302,6 +287,16 @@ impl PgLedger {
     }
 }
 
+/// From a commit's time, place and id in columns 0, 3 and 4.
+fn last(row: &Row) -> Option<Transaction> {
+    Some(Transaction {
+        at: row.get::<_, Option<At>>(3)?.0,
+        xid: row.get::<_, Option<i64>>(4).and_then(|xid| u32::try_from(xid).ok()),
+        commit_time: row.get(0),
+        origin: None,
+    })
+}
+
 /// What `regraft status` shows of an error, and the source tables that it is about.
 fn error_json(error: &Error) -> serde_json::Value {
     let what = match error.place() {
@@ -319,7 +314,8 @@ fn error_json(error: &Error) -> serde_json::Value {
 
 impl Ledger for PgLedger {
     async fn load(&mut self) -> Result<LedgerState> {
-        let sql = "SELECT position, commit_time FROM regraft.pipelines WHERE name = $1";
+        let sql = "SELECT commit_time, position, source_history, commit_at, commit_xid \
+                   FROM regraft.pipelines WHERE name = $1";
         let row = self.client.query_one(sql, &[&self.name]).await;
         let row = row.map_err(|error| self.fail(&error))?;
         let sql = "SELECT t.source_schema, t.source_table, t.planned_upto, t.fully_planned, \
@@ -351,8 +347,8 @@ impl Ledger for PgLedger {
         let mending = mending.map_err(|error| self.fail(&error))?;
         Ok(LedgerState {
             mending: mending.iter().map(|row| row.get(0)).collect(),
-            position: row.get::<_, At>(0).0,
-            commit_time: row.get(1),
+            past: Past { position: row.get::<_, At>(1).0, last: last(&row), history: row.get(2) },
+            commit_time: row.get(0),
             tables: tables.iter().map(table).collect(),
             pending: pending.iter().map(chunk).collect(),
         })
@@ -407,6 +403,12 @@ impl Ledger for PgLedger {
         };
         let rows = asked.await;
         Ok(rows.map_err(|error| self.fail(&error))?.iter().map(chunk).collect())
+    }
+
+    async fn note_history(&mut self, history: &str) -> Result<()> {
+        let sql = "UPDATE regraft.pipelines SET source_history = $2 WHERE name = $1";
+        let done = self.client.execute(sql, &[&self.name, &history]).await;
+        done.map(drop).map_err(|error| self.fail(&error))
     }
 
     async fn beat(&mut self) -> Result<bool> {

@@ -3,17 +3,17 @@
 //! - source: [`replication`] (the wire), [`pgoutput`] (the decoder), [`slot`] (slot and
 //!   publication), [`chunks`] (backfill reads)
 //! - target: [`apply`] (the writer), [`ledger`] (positions, chunks)
-//! - both: [`endpoint`] (connecting), [`sessions`] (who is waited for), [`catalog`] (shapes of tables), [`connectors`] (all of it
-//!   behind the traits of `regraft-core`)
+//! - both: [`endpoint`] (connecting), [`sessions`] (who is waited for), [`catalog`] (shapes of tables), [`source`],
+//!   [`target`] and [`pair`] (all of it behind the traits of `regraft-core`)
 //!
 //! It knows nothing of mappings or of the pipeline.
 
+pub mod address;
 pub mod apply;
 mod at;
 pub mod catalog;
 pub mod chunks;
 mod classify;
-pub mod connectors;
 mod defaults;
 mod dsn;
 pub mod endpoint;
@@ -26,13 +26,16 @@ pub mod history;
 pub mod known;
 pub mod ledger;
 mod often;
+pub mod pair;
 pub mod pgoutput;
 mod raw;
 pub mod replication;
 mod restricted;
 pub mod sessions;
 pub mod slot;
+pub mod source;
 pub mod standing;
+pub mod target;
 mod tls;
 pub mod verify;
 mod words;

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use regraft_core::{Code, Error, Kind, Result};
-use regraft_pipeline::{Ending, Options, PATIENCE, Plan, Progress, VerifyOptions};
-use regraft_postgres::connectors::{Address, PgConnectors};
+use regraft_pipeline::{Ending, Ends, Options, PATIENCE, Plan, Progress, VerifyOptions};
+use regraft_postgres::address::{Address, application};
 use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::pair::PgPair;
 use regraft_postgres::sessions::Deadlines;
+use regraft_postgres::source::PgSource;
 use regraft_postgres::standing::Gone;
+use regraft_postgres::target::PgTarget;
 use regraft_postgres::writes;
 use regraft_settings::{ForeignKeys, Repair, Settings, UrlSource};
 use serde_json::json;
@@ -92,7 +95,7 @@ pub struct Pipeline {
     /// What it does.
     pub plan: Plan,
     /// How it connects.
-    pub connectors: PgConnectors,
+    pub ends: Ends<PgSource, PgTarget, PgPair>,
     /// What it is doing.
     pub progress: Progress,
 }
@@ -237,32 +240,46 @@ async fn set_up(
     let searching = |address: Address, schemas: Vec<String>| -> Address {
         Arc::new(move || Ok(address()?.searching(&schemas)))
     };
-    let connectors = PgConnectors {
-        source: searching(source_address, source_schemas),
-        target: searching(target_address, target_schemas),
-        watched: board.sessions().clone(),
-        name: settings.name.clone(),
+    let (source_address, target_address) =
+        (searching(source_address, source_schemas), searching(target_address, target_schemas));
+    let (name, application) = (&settings.name, application(&settings.name));
+    let source = PgSource {
+        address: Arc::clone(&source_address),
+        application: application.clone(),
         slot: settings.source.slot.clone(),
         publications: std::iter::once(settings.source.publication.clone())
             .chain(resolved.asked.appended.clone())
             .collect(),
-        source_system,
-        routes: resolved.plan.routes.clone(),
+        system: source_system,
         tables: resolved.read,
         traces: resolved.traces,
+        wide: Arc::new(Semaphore::new(1)),
+    };
+    let target = PgTarget {
+        address: Arc::clone(&target_address),
+        name: name.clone(),
+        application: application.clone(),
+        routes: resolved.plan.routes.clone(),
+        fingerprints: resolved.fingerprints,
         trusted: settings.target.foreign_keys == ForeignKeys::Trusted,
         sessions: settings.target.sessions,
-        fingerprints: resolved.fingerprints,
+        policy: resolved.asked.policy.clone(),
+        fence: None,
+    };
+    let pair = PgPair {
+        source: source_address,
+        target: target_address,
+        watched: board.sessions().clone(),
+        name: name.clone(),
+        application,
         verify: resolved.verify,
         asked: resolved.asked,
         gone: Gone::default(),
         verify_values: settings.verify.values,
-        fence: None,
-        wide: Arc::new(Semaphore::new(1)),
     };
     let before = board.progress();
     let progress = Progress::new(&resolved.plan, holding.shown(), before.as_ref());
-    Ok(Pipeline { plan: resolved.plan, connectors, progress })
+    Ok(Pipeline { plan: resolved.plan, ends: Ends { source, target, pair }, progress })
 }
 
 impl Pipeline {
@@ -280,7 +297,7 @@ impl Pipeline {
         let watching = watch::spawn(self.progress.clone(), beside.clone());
         let options = options(settings, until_caught_up, self.progress.since());
         let ending = regraft_pipeline::run(
-            &mut self.connectors,
+            &mut self.ends,
             &mut self.plan,
             &options,
             &self.progress.reporter(),

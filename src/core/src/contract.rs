@@ -14,9 +14,10 @@ use crate::position::Position;
 use crate::relation::TableName;
 use crate::row::Rows;
 use crate::segment::Segment;
+use crate::takes::Takes;
 use crate::verify::Verifier;
 use crate::watermark::Watermark;
-use crate::{Error, Event};
+use crate::{Error, Event, Transaction};
 
 /// A change stream, opened at a position.
 pub trait ChangeStream: Send {
@@ -197,11 +198,22 @@ pub struct TableProgress {
     pub keeps_rows: bool,
 }
 
+/// Where a target is in the log of its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// Everything before it is in the target.
+    pub position: Position,
+    /// The last transaction in it, if it is known.
+    pub last: Option<Transaction>,
+    /// The history in which the position was given out, in the source's words, if it is known.
+    pub history: Option<String>,
+}
+
 /// What the ledger knows of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerState {
-    /// Everything up to here is in the target.
-    pub position: Position,
+    /// Where the target is.
+    pub past: Past,
     /// Commit time of the last applied source transaction.
     pub commit_time: Option<SystemTime>,
     /// Source tables, each with its backfill.
@@ -212,30 +224,64 @@ pub struct LedgerState {
     pub mending: Vec<String>,
 }
 
-/// Opens connections for an attempt. Called again for every attempt, so that addresses and secrets
-/// are read anew.
-pub trait Connectors: Send {
-    /// The change stream of the source.
+/// Where changes come from. Asked anew for every attempt, so that addresses and secrets are read anew.
+pub trait Source: Send {
+    /// The change stream.
     type Stream: ChangeStream + 'static;
-    /// The writer of the target.
-    type Sink: Sink + 'static;
-    /// A reader of the source's tables.
+    /// A reader of its tables.
     type Reader: ChunkReader + 'static;
+
+    /// Opens the stream where the target is, after proving that it goes on there without a gap, in the same
+    /// history.
+    fn stream(&mut self, past: &Past) -> impl Future<Output = Result<Opened<Self::Stream>>> + Send;
+
+    /// One reader. It connects when something is asked of it. `None` for a source that cannot be asked for its
+    /// rows: nothing is copied, read by key, or compared then.
+    fn reader(&mut self) -> Option<Self::Reader>;
+}
+
+/// A stream that was opened.
+#[derive(Debug)]
+pub struct Opened<S> {
+    /// The stream.
+    pub stream: S,
+    /// The history in which positions are given out from now on, if it is not [`Past::history`].
+    pub history: Option<String>,
+}
+
+/// Where rows go. Asked anew for every attempt.
+pub trait Target: Send {
     /// The pipeline's memory.
     type Ledger: Ledger + 'static;
+    /// The writer.
+    type Sink: Sink + 'static;
+
+    /// What the sink takes; known without a connection.
+    fn takes(&self) -> Takes;
+
+    /// Connects, makes sure that no other daemon runs this pipeline, and that none that did can commit any
+    /// more. From then on the sink commits only as long as that holds.
+    fn open(&mut self) -> impl Future<Output = Result<(Self::Ledger, Self::Sink)>> + Send;
+
+    /// Notes in the ledger, between attempts, the phase, and an error if there is one. Takes the pipeline as
+    /// [`Target::open`] does.
+    fn note(
+        &mut self,
+        error: Option<&Error>,
+        phase: Phase,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Answers an error of something that is not the same any more ([`Error::drift`]). True when the plan is
+    /// to be made again: what drifted is held without the rest, or the settings say to go on.
+    fn answer(&mut self, error: &Error) -> impl Future<Output = Result<bool>> + Send;
+}
+
+/// What looks at both ends beside the data path.
+pub trait Pair: Send {
     /// Compares both sides.
     type Verifier: Verifier + 'static;
     /// Looks whether what the mapping stands on is the same.
     type Sentinel: Sentinel + 'static;
-
-    /// Connects to the ledger, and makes sure that no other daemon runs this pipeline.
-    fn ledger(&mut self) -> impl Future<Output = Result<Self::Ledger>> + Send;
-
-    /// Connects the sink.
-    fn sink(&mut self) -> impl Future<Output = Result<Self::Sink>> + Send;
-
-    /// One reader. It connects when something is asked of it.
-    fn reader(&mut self) -> Self::Reader;
 
     /// Connects to both sides for verification.
     fn verifier(&mut self) -> impl Future<Output = Result<Self::Verifier>> + Send;
@@ -243,17 +289,10 @@ pub trait Connectors: Send {
     /// Makes a sentinel, for as long as the attempt lives.
     fn sentinel(&mut self) -> Self::Sentinel;
 
-    /// Opens the stream at `from`, after proving that it continues there without a gap.
-    fn stream(&mut self, from: &Position) -> impl Future<Output = Result<Self::Stream>> + Send;
-
     /// What is known of an error beyond what the connection could tell: a deadline that had passed.
     fn explain(&self, error: Error) -> Error {
         error
     }
-
-    /// Answers an error of something that is not the same any more ([`Error::drift`]). True when the plan is
-    /// to be made again: what drifted is held without the rest, or the settings say to go on.
-    fn answer(&mut self, error: &Error) -> impl Future<Output = Result<bool>> + Send;
 }
 
 /// Looks whether what the mapping stands on is still what was accepted: tables, columns, partitions, what
@@ -302,6 +341,9 @@ pub trait Ledger: Send {
         &mut self,
         known: &[i64],
     ) -> impl Future<Output = Result<Vec<PlannedChunk>>> + Send;
+
+    /// Notes the history in which positions are given out ([`Opened::history`]).
+    fn note_history(&mut self, history: &str) -> impl Future<Output = Result<()>> + Send;
 
     /// Notes that the daemon lives, for `regraft status`. True when somebody has said how a held table
     /// goes on: the plan is to be made again.

@@ -155,6 +155,8 @@ codes! {
     MapperUnfit = "RG3017", Usage;
     /// Something that the mapping stands on is not what it was.
     StandsOnOther = "RG3018", Refused;
+    /// A statement needs what its target does not take.
+    TargetCannotTake = "RG3019", Usage;
 
     /// The target refused a row.
     RowRefused = "RG4001", Refused;

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 use regraft_core::change::OldImage;
 use regraft_core::segment::{KeysToRead, PatchGroup, Route, Segment, TableWrites};
-use regraft_core::{ChunkScope, Code, Error, Key, Mapped, Mapper, Result, Rows, Tuple};
+use regraft_core::{ChunkScope, Code, Error, Key, Mapped, Mapper, Result, Rows, Takes, Tuple};
 
 use crate::counts::{Counted, Counts};
 use crate::plan::Plan;
@@ -32,6 +32,7 @@ const ENTRY_BYTES: usize = 160;
 
 /// Net changes since the last drain.
 pub struct Batch {
+    takes: Takes,
     tables: Vec<TableBatch>,
     bytes: usize,
     rows: usize,
@@ -67,10 +68,10 @@ pub enum Netting {
 }
 
 impl Batch {
-    /// An empty batch for a plan of `tables` source tables.
-    pub fn new(tables: usize) -> Self {
+    /// An empty batch for a plan of `tables` source tables, and a sink that takes this.
+    pub fn new(tables: usize, takes: Takes) -> Self {
         let tables = (0..tables).map(|_| TableBatch::default()).collect();
-        Self { tables, bytes: 0, rows: 0 }
+        Self { takes, tables, bytes: 0, rows: 0 }
     }
 
     /// True when there is nothing to write.
@@ -210,12 +211,17 @@ impl Batch {
     ///
     /// # Errors
     /// When an expression fails for a row; the place is the statement's, and names the key columns.
+    /// [`Code::TargetCannotTake`] when all rows of a table went, and the sink does not take that.
     pub fn drain(&mut self, plan: &Plan, complete: &[bool]) -> Result<Segment> {
         let mut segment = Segment::default();
         for (at, planned) in plan.tables.iter().enumerate() {
             let batch = std::mem::take(&mut self.tables[at]);
             if batch.entries.is_empty() && batch.counted.is_empty() && !batch.cleared {
                 continue;
+            }
+            if batch.cleared {
+                let routes = planned.statements.iter().map(|&statement| &plan.routes[statement]);
+                routes.into_iter().try_for_each(|route| self.takes.clears(route))?;
             }
             if planned.keyless.is_some() {
                 batch.counted.drain(plan, planned, batch.cleared, &mut segment)?;
@@ -229,7 +235,9 @@ impl Batch {
             for group in groups {
                 let writer = |&statement: &usize| {
                     let (route, mapper) = (&plan.routes[statement], &plan.mappers[statement]);
-                    let mut writer = Writer::new(route, mapper.as_ref(), complete[at]);
+                    let takes_patches = self.takes.patches;
+                    let mut writer =
+                        Writer::new(route, mapper.as_ref(), complete[at], takes_patches);
                     writer.writes.statement = statement;
                     writer.writes.clear = batch.cleared;
                     writer
@@ -311,6 +319,7 @@ struct Writer<'a> {
     route: &'a Route,
     mapper: &'a dyn Mapper,
     complete: bool,
+    takes_patches: bool,
     writes: TableWrites,
     patches: BTreeMap<Vec<usize>, Rows>,
     /// The columns of the patch for the last entry.
@@ -318,9 +327,9 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(route: &'a Route, mapper: &'a dyn Mapper, complete: bool) -> Self {
-        let writes = TableWrites::default();
-        Self { route, mapper, complete, writes, patches: BTreeMap::new(), patched: None }
+    fn new(route: &'a Route, mapper: &'a dyn Mapper, complete: bool, takes_patches: bool) -> Self {
+        let (writes, patches) = (TableWrites::default(), BTreeMap::new());
+        Self { route, mapper, complete, takes_patches, writes, patches, patched: None }
     }
 
     /// What is written so far: whole rows by kind.
@@ -369,7 +378,8 @@ impl<'a> Writer<'a> {
             }
             // A row that moved may come from where nothing is copied yet, and go to where all is.
             Mapped::Patch(patch)
-                if entry.moved_from.is_none() || (self.complete && !patch.assumes_key) =>
+                if self.takes_patches
+                    && (entry.moved_from.is_none() || (self.complete && !patch.assumes_key)) =>
             {
                 if self.route.owner.is_none() {
                     return Err(incomplete_without_owner());

@@ -216,7 +216,7 @@ impl Target {
 /// Replays operations on a map, and on a batch that is drained now and then.
 fn replay(ops: &[Op], full_identity: bool, rewrite: bool) {
     let plan = plan(!full_identity, rewrite);
-    let mut batch = Batch::new(1);
+    let mut batch = Batch::new(1, Takes::EVERYTHING);
     let mut model: BTreeMap<u8, Value> = BTreeMap::new();
     let mut target = Target::default();
     let old_image =
@@ -304,7 +304,7 @@ proptest! {
 #[test]
 fn a_row_that_comes_and_goes_within_a_batch_leaves_nothing_to_write() {
     let plan = plan(true, false);
-    let mut batch = Batch::new(1);
+    let mut batch = Batch::new(1, Takes::EVERYTHING);
     let row = image(1, &(vec![1], None));
     batch.insert(0, key(1), &row);
     batch.delete(0, key(1), &OldImage::Key(row));
@@ -315,7 +315,7 @@ fn a_row_that_comes_and_goes_within_a_batch_leaves_nothing_to_write() {
 #[test]
 fn a_value_that_the_stream_did_not_carry_is_asked_for() {
     let plan = plan(true, false);
-    let mut batch = Batch::new(1);
+    let mut batch = Batch::new(1, Takes::EVERYTHING);
     let mut builder = TupleBuilder::with_capacity(3, 8);
     builder.push(Cell::Binary(&[1]));
     builder.push(Cell::Binary(&[1]));
@@ -332,7 +332,7 @@ fn a_value_that_the_stream_did_not_carry_is_asked_for() {
 #[test]
 fn the_batch_counts_rows_and_bytes_down_to_zero() {
     let plan = plan(true, false);
-    let mut batch = Batch::new(1);
+    let mut batch = Batch::new(1, Takes::EVERYTHING);
     assert_eq!((batch.rows(), batch.bytes()), (0, 0));
     let mut cells = Vec::new();
     put_null(&mut cells);

@@ -32,4 +32,4 @@ pub use plan::{Options, Plan, PlannedTable, Trace, VerifyOptions};
 pub use progress::{
     HeldTable, LagSummary, LastError, Progress, Reporter, Status, TableStatus, Verification,
 };
-pub use run::{Ending, PATIENCE, run};
+pub use run::{Ending, Ends, PATIENCE, run};

@@ -12,7 +12,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use regraft_core::contract::{ChangeStream, ChunkReader, Connectors, Ledger, Phase, Sentinel};
+use regraft_core::contract::{
+    ChangeStream, ChunkReader, Ledger, Opened, Pair, Phase, Sentinel, Source, Target,
+};
 use regraft_core::segment::Route;
 use regraft_core::verify::Verifier;
 use regraft_core::{Code, Error, Kind, Mark, Position, Result, Watermarks};
@@ -64,31 +66,43 @@ pub enum Ending {
     OtherPlan,
 }
 
+/// Both ends of a pipeline.
+pub struct Ends<S, T, P> {
+    /// Where changes come from.
+    pub source: S,
+    /// Where rows go.
+    pub target: T,
+    /// What looks at both.
+    pub pair: P,
+}
+
 /// Runs the pipeline until told to stop, caught up (where asked for), or an error that a person has to
 /// look at.
 ///
 /// # Errors
 /// Errors that trying again cannot mend. Others hold the pipeline and are tried again with back-off;
 /// with [`Options::until_caught_up`] only unavailable servers are waited for, and not for ever.
-pub async fn run<C: Connectors>(
-    connectors: &mut C,
+pub async fn run<S: Source, T: Target, P: Pair>(
+    ends: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
     reporter: &Reporter,
     cancel: &CancellationToken,
 ) -> Result<Ending> {
+    let takes = ends.target.takes();
+    plan.routes.iter().try_for_each(|route| takes.fits(route))?;
     let mut held = false;
-    let ending = attempts(connectors, plan, options, reporter, cancel, &mut held).await;
+    let ending = attempts(ends, plan, options, reporter, cancel, &mut held).await;
     // A daemon that ran gives its lock back, and that says it; one that waited has none.
     if ending.is_ok() && held {
-        note(connectors, None, Phase::Stopped).await;
+        note(&mut ends.target, None, Phase::Stopped).await;
     }
     ending
 }
 
 /// `held`: an error held the pipeline to the end.
-async fn attempts<C: Connectors>(
-    connectors: &mut C,
+async fn attempts<S: Source, T: Target, P: Pair>(
+    ends: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
     reporter: &Reporter,
@@ -104,12 +118,12 @@ async fn attempts<C: Connectors>(
     loop {
         let started = Instant::now();
         let before = Before { whole, held: *held, refusals: &refusals };
-        let attempt = attempt(connectors, plan, options, &before, reporter, cancel).await;
+        let attempt = attempt(ends, plan, options, &before, reporter, cancel).await;
         *held = attempt.held;
         let error = match attempt.ended {
             Ok(ending) => return Ok(ending),
             Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
-            Err(error) => connectors.explain(error),
+            Err(error) => ends.pair.explain(error),
         };
         // A link that breaks again and again still moves: it is taken up at once.
         let moved = attempt.came.is_some() && attempt.came != came;
@@ -134,7 +148,7 @@ async fn attempts<C: Connectors>(
         if replanned {
             tracing::warn!("the plan is made again: {error:#}");
         }
-        if replanned || answerable && answered(connectors, &error).await {
+        if replanned || answerable && answered(&mut ends.target, &error).await {
             return Ok(Ending::PlanAgain);
         }
         let tried_again = match error.kind() {
@@ -145,12 +159,12 @@ async fn attempts<C: Connectors>(
             Kind::Internal => false,
         };
         if !tried_again {
-            note(connectors, Some(&error), Phase::Stopped).await;
+            note(&mut ends.target, Some(&error), Phase::Stopped).await;
             return Err(error);
         }
         *held = true;
         reporter.phase(Phase::Held);
-        note(connectors, Some(&error), Phase::Held).await;
+        note(&mut ends.target, Some(&error), Phase::Held).await;
         record::reconnect(&error);
         tracing::warn!(
             wait_ms = wait.as_millis() as u64,
@@ -158,7 +172,7 @@ async fn attempts<C: Connectors>(
         );
         tokio::select! {
             () = cancel.cancelled() => return Ok(Ending::Stopped),
-            resumed = pause(connectors.sentinel(), wait, drifted) => if resumed {
+            resumed = pause(ends.pair.sentinel(), wait, drifted) => if resumed {
                 return Ok(Ending::PlanAgain);
             }
         }
@@ -191,8 +205,8 @@ struct Told {
     copied: watch::Sender<Vec<Copied>>,
 }
 
-async fn attempt<C: Connectors>(
-    connectors: &mut C,
+async fn attempt<S: Source, T: Target, P: Pair>(
+    ends: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
     before: &Before<'_>,
@@ -203,7 +217,7 @@ async fn attempt<C: Connectors>(
     let (reached_tx, reached) = watch::channel(None);
     let (copied_tx, copied) = watch::channel(Vec::new());
     let told = Told { phase: phase_tx, reached: reached_tx, copied: copied_tx };
-    let ended = follow(connectors, plan, options, before, (reporter, told), cancel).await;
+    let ended = follow(ends, plan, options, before, (reporter, told), cancel).await;
     let chunks = copied
         .borrow()
         .iter()
@@ -213,8 +227,8 @@ async fn attempt<C: Connectors>(
     Attempt { ended, came, held }
 }
 
-async fn follow<C: Connectors>(
-    connectors: &mut C,
+async fn follow<S: Source, T: Target, P: Pair>(
+    Ends { source, target, pair }: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
     before: &Before<'_>,
@@ -223,23 +237,26 @@ async fn follow<C: Connectors>(
 ) -> Result<Ending> {
     // Connect, in the order in which a mistake is cheapest.
     let connect = async {
-        let mut sentinel = connectors.sentinel();
-        let (guarded, ledger) = tokio::join!(sentinel.guard(), connectors.ledger());
+        let mut sentinel = pair.sentinel();
+        let (guarded, opened) = tokio::join!(sentinel.guard(), target.open());
         guarded?;
-        let mut ledger = ledger?;
+        let (mut ledger, sink) = opened?;
         let mut state = ledger.load().await?;
-        let sink = connectors.sink().await?;
-        let (mut marker, planner) = (connectors.reader(), connectors.reader());
-        let readers: Vec<_> = (0..options.readers).map(|_| connectors.reader()).collect();
+        let mut reader = || source.reader().ok_or_else(unasked);
+        let (mut marker, planner, compared) = (reader()?, reader()?, reader()?);
+        let readers = (0..options.readers).map(|_| reader()).collect::<Result<Vec<_>>>()?;
         let verifier = match options.verify {
-            Some(verify) => Some((connectors.verifier().await?, verify)),
+            Some(verify) => Some((pair.verifier().await?, verify)),
             None => None,
         };
-        let stream = connectors.stream(&state.position).await?;
+        let Opened { stream, history } = source.stream(&state.past).await?;
+        if let Some(history) = history {
+            ledger.note_history(&history).await?;
+        }
         let watermarks = Watermarks::of_attempt(&plan.name);
         let settle_below = marker.mark(&watermarks.write(Mark::Start)).await?;
-        let verifier = verifier
-            .map(|(verifier, verify)| (verifier, (marker.beside(), connectors.reader()), verify));
+        let verifier =
+            verifier.map(|(verifier, verify)| (verifier, (marker.beside(), compared), verify));
         // Before a row moves.
         state.mending.extend(sentinel.look().await?);
         Ok::<_, Error>((
@@ -259,7 +276,7 @@ async fn follow<C: Connectors>(
         // Of an earlier daemon.
         ledger.last_error(None).await?;
     }
-    tracing::info!(position = %state.position, "following the source");
+    tracing::info!(position = %state.past.position, "following the source");
 
     // Start what works beside the follower.
     let attempt_over = cancel.child_token();
@@ -268,7 +285,7 @@ async fn follow<C: Connectors>(
     let (committed_tx, committed) = mpsc::unbounded_channel();
     let (follower_tx, chunks) = mpsc::channel(CHUNK_MESSAGES);
     let trouble = Trouble::new(before.held, false, reporter.clone());
-    told.reached.send_replace(Some(Reached::at(state.position.clone())));
+    told.reached.send_replace(Some(Reached::at(state.past.position.clone())));
     let (reached, copied, phase) =
         (told.reached.subscribe(), told.copied.subscribe(), told.phase.subscribe());
     let (awaited_tx, awaited) = watch::channel(false);
@@ -359,8 +376,13 @@ async fn follow<C: Connectors>(
         reshaped,
         cancel: cancel_follower,
     };
-    let start =
-        Start { ledger: &state, watermarks: &watermarks, whole: before.whole, settle_below };
+    let start = Start {
+        ledger: &state,
+        watermarks: &watermarks,
+        takes: target.takes(),
+        whole: before.whole,
+        settle_below,
+    };
     let follower = Follower::new(plan, options, reporter.clone(), stream, ports, &start);
     let followed = tokio::select! {
         followed = follower.run() => followed.map(Some),
@@ -447,8 +469,8 @@ async fn pause<S: Sentinel>(mut sentinel: S, wait: Duration, drifted: bool) -> b
 }
 
 /// Whether a drift was answered, so that the plan is to be made again.
-async fn answered<C: Connectors>(connectors: &mut C, error: &Error) -> bool {
-    let answer = tokio::time::timeout(NOTE_TIME, connectors.answer(error)).await;
+async fn answered<T: Target>(target: &mut T, error: &Error) -> bool {
+    let answer = tokio::time::timeout(NOTE_TIME, target.answer(error)).await;
     match answer {
         Ok(Ok(answered)) => answered,
         Ok(Err(failed)) => {
@@ -487,18 +509,15 @@ async fn close<S: ChangeStream>(
 }
 
 /// Best effort: `regraft status` shows what the daemon's log says.
-async fn note<C: Connectors>(connectors: &mut C, error: Option<&Error>, phase: Phase) {
-    let note = async {
-        let mut ledger = connectors.ledger().await?;
-        if error.is_some() {
-            ledger.last_error(error).await?;
-        }
-        ledger.phase(phase).await
-    };
+async fn note<T: Target>(target: &mut T, error: Option<&Error>, phase: Phase) {
     let limit = if error.is_some() { NOTE_TIME } else { STOP_GRACE / 3 };
-    if let Ok(Err(failed)) = tokio::time::timeout(limit, note).await {
+    if let Ok(Err(failed)) = tokio::time::timeout(limit, target.note(error, phase)).await {
         tracing::debug!("this could not be noted in the ledger: {failed:#}");
     }
+}
+
+fn unasked() -> Error {
+    Error::new(Code::Internal, "the source cannot be asked for its rows")
 }
 
 fn flatten(result: std::result::Result<Result<()>, JoinError>) -> Result<()> {

@@ -292,7 +292,7 @@ async fn a_timeline_that_was_left_behind_the_position_is_followed() {
     case.catch_up().await;
     let sql = "SELECT count(*) FROM goods WHERE amount = 99";
     assert_eq!(number(&case.databases.target, sql).await, 1);
-    let sql = "SELECT source_timeline::bigint FROM regraft.pipelines";
+    let sql = "SELECT source_history::bigint FROM regraft.pipelines";
     assert_eq!(number(&case.databases.target, sql).await, 2);
 }
 

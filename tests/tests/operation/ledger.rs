@@ -25,6 +25,7 @@ const DOWN: &str = "
             SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum),
                    string_agg(CASE WHEN atttypid = 'pg_lsn'::regtype
                        THEN format('split_part(%s, '':'', 2)::pg_lsn', replace(attname, 'commit_lsn', 'commit_at'))
+                       WHEN attname = 'source_timeline' THEN 'source_history::bigint'
                        ELSE quote_ident(attname) END, ', ' ORDER BY attnum)
             INTO names, given FROM pg_attribute
             WHERE attrelid = format('regraft.%I', t)::regclass AND attnum > 0 AND NOT attisdropped;

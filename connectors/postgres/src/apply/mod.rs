@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use regraft_core::contract::{Sink, Written};
 use regraft_core::segment::Route;
-use regraft_core::{Code, Error, Lsn, Position, Result, Segment, fail_point};
+use regraft_core::{Code, Error, Lsn, Position, Result, Segment, Takes, fail_point};
 use tokio::sync::oneshot;
 use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
@@ -139,6 +139,11 @@ impl PgSink {
             self.durable = Some(position);
         }
     }
+}
+
+impl PgSink {
+    /// What it takes.
+    pub const TAKES: Takes = Takes::EVERYTHING;
 }
 
 impl Sink for PgSink {

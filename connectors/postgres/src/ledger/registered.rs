@@ -1,10 +1,9 @@
 //! What the ledger knows of a pipeline before it runs: its source, its statements, the shapes that were accepted.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
 
 use regraft_core::segment::Route;
-use regraft_core::{Position, Result, TableName, Transaction};
+use regraft_core::{Position, Result, TableName};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
@@ -50,10 +49,6 @@ pub struct Registered {
     pub publication: String,
     /// Everything up to here is in the target.
     pub position: Position,
-    /// The last commit of the source that is in the target, if it is known.
-    pub last: Option<Transaction>,
-    /// Timeline of the source's log in which the position was given out, if it is known.
-    pub source_timeline: Option<u32>,
     /// Code of the error that ended, or holds, the pipeline, and what it says after its place.
     pub last_error: Option<(String, String)>,
     /// The source tables that have drifted, if that is what the error is about; `all` for every one.
@@ -87,12 +82,9 @@ impl PgLedger {
             return Ok(None);
         }
         let sql = "SELECT source_system, source_db, slot, publication, position, \
-                   (to_jsonb(p) ->> 'source_timeline')::bigint, last_error ->> 'code', \
-                   last_error ->> 'what', \
-                   ARRAY(SELECT jsonb_array_elements_text(last_error -> 'tables')), \
-                   coalesce(to_jsonb(p) ->> 'commit_at', to_jsonb(p) ->> 'commit_lsn'), (to_jsonb(p) ->> 'commit_xid')::bigint, \
-                   commit_time \
-                   FROM regraft.pipelines p WHERE name = $1";
+                   last_error ->> 'code', last_error ->> 'what', \
+                   ARRAY(SELECT jsonb_array_elements_text(last_error -> 'tables')) \
+                   FROM regraft.pipelines WHERE name = $1";
         let Some(row) = client.query_opt(sql, &[&name]).await.map_err(fail)? else {
             return Ok(None);
         };
@@ -112,10 +104,8 @@ impl PgLedger {
             slot: row.get(2),
             publication: row.get(3),
             position: row.get::<_, At>(4).0,
-            last: last(&row),
-            source_timeline: row.get::<_, Option<i64>>(5).and_then(|t| u32::try_from(t).ok()),
-            last_error: row.get::<_, Option<String>>(6).zip(row.get(7)),
-            drifted: row.get(8),
+            last_error: row.get::<_, Option<String>>(5).zip(row.get(6)),
+            drifted: row.get(7),
             statements: statements.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect(),
             shapes: tables.iter().map(shape).collect(),
         }))
@@ -151,7 +141,7 @@ impl PgLedger {
     /// When the server refuses.
     pub async fn restart(client: &Client, place: &str, new: &NewPipeline) -> Result<()> {
         let sql = "UPDATE regraft.pipelines SET source_system = $2, source_db = $3, slot = $4, \
-                   publication = $5, position = $6, source_timeline = NULL, last_error = NULL, \
+                   publication = $5, position = $6, source_history = NULL, last_error = NULL, \
                    commit_at = NULL, commit_xid = NULL, \
                    epoch = epoch + 1 WHERE name = $1";
         let position = At(new.position.clone());
@@ -299,14 +289,4 @@ impl PgLedger {
         let forgotten = done.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
         Ok(forgotten > 0)
     }
-}
-
-/// From columns 9 to 11: where the commit is in the log, the transaction, and its time.
-fn last(row: &Row) -> Option<Transaction> {
-    Some(Transaction {
-        at: row.get::<_, Option<At>>(9)?.0,
-        xid: row.get::<_, Option<i64>>(10).and_then(|xid| u32::try_from(xid).ok()),
-        commit_time: row.get::<_, Option<SystemTime>>(11)?,
-        origin: None,
-    })
 }

@@ -32,10 +32,10 @@ use tokio_postgres::types::ToSql;
 
 use self::ranges::Wires;
 use self::sql::{found_at, numbered, owner_arrays, owners_of_keys};
+use crate::address::Address;
 use crate::catalog::tree;
 use crate::chunks::{KeyColumn, ReadStatement, of_source};
 use crate::classify;
-use crate::connectors::Address;
 use crate::given::{Carried, Given, unnested};
 use crate::hindered::HARDLY_WAITING;
 use crate::often::Often;

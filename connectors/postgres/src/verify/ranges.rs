@@ -19,8 +19,8 @@ use super::rows::full;
 use super::sql::{Scope, key_of};
 use super::{VerifySide, VerifyStatement};
 use crate::WireConnection;
+use crate::address::of_role;
 use crate::chunks::of_source;
-use crate::connectors::of_role;
 use crate::hindered::HARDLY_WAITING;
 use crate::replication::copy::CopyOut;
 

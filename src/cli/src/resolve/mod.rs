@@ -29,9 +29,10 @@ use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::{Code, Column, Declaration, Error, Mapper, Oid, Result, TableName};
 use regraft_mapping::{CompiledMapper, KeyedRead, Statement, TableRef};
 use regraft_pipeline::{Plan, PlannedTable, Trace};
+use regraft_postgres::address::place as place_of;
+use regraft_postgres::apply::PgSink;
 use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable, ReadTrace};
-use regraft_postgres::connectors::place as place_of;
 use regraft_postgres::endpoint::{AS_REGRAFT, AS_ROLE};
 use regraft_postgres::known::{Known, Named};
 use regraft_postgres::ledger::Shape;
@@ -512,6 +513,7 @@ async fn one(
         match target::route((source, target), &compiled, trusted, &mut findings).await {
             Ok(route) => {
                 report.target = route.target.to_string();
+                PgSink::TAKES.fits(&route)?;
                 Ok((compiled, route))
             }
             Err(error) => {

@@ -22,8 +22,8 @@ use regraft_core::chunk::{ChunkData, ChunkScope};
 use regraft_core::contract::{ChangeStream, LedgerState, PlannedChunk, WATERMARK_PREFIX};
 use regraft_core::segment::{ChunkDone, Commit};
 use regraft_core::{
-    Code, Error, Event, Oid, Position, Relation, Result, Segment, Snapshot, Token, Transaction,
-    Watermarks, fail_point,
+    Code, Error, Event, Oid, Position, Relation, Result, Segment, Snapshot, Takes, Token,
+    Transaction, Watermarks, fail_point,
 };
 use regraft_telemetry::metrics::ChangeOperation;
 use regraft_telemetry::record;
@@ -195,7 +195,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         let mut follower = Self {
             traces: Traces::new(&plan.traces),
             traced: plan.traces.iter().map(|trace| plan.table(&trace.to)).collect(),
-            batch: Batch::new(tables.len()),
+            batch: Batch::new(tables.len(), start.takes),
             wide: Arc::new(Semaphore::new(1)),
             wide_is_next: None,
             tables,
@@ -214,7 +214,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             skipping: false,
             whole: start.whole,
             pending: Pending {
-                position: state.position.clone(),
+                position: state.past.position.clone(),
                 moved: false,
                 last: None,
                 commit_times: Vec::new(),
@@ -224,7 +224,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 anew: Vec::new(),
                 chunks_done: Vec::new(),
                 recorded: now,
-                recorded_at: state.position.clone(),
+                recorded_at: state.past.position.clone(),
             },
             waiting: HashMap::new(),
             copied: HashMap::new(),
@@ -521,6 +521,8 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
 pub(crate) struct Start<'a> {
     pub(crate) ledger: &'a LedgerState,
     pub(crate) watermarks: &'a Watermarks,
+    /// What the sink takes.
+    pub(crate) takes: Takes,
     /// Everything up to the start of this attempt is one batch.
     pub(crate) whole: bool,
     /// Every transaction that was assigned an id before this daemon opened the stream is below.

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use regraft_core::chunk::StatementRows;
+use regraft_core::contract::Past;
 use regraft_core::{Change, Column, Key, Lsn, Mark, ReplicaIdentity, Rows, TableName};
 
 use super::*;
@@ -100,7 +101,7 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
         verify: None,
     };
     let ledger = LedgerState {
-        position: Position::Lsn(Lsn(POSITION)),
+        past: Past { position: Position::Lsn(Lsn(POSITION)), last: None, history: None },
         commit_time: None,
         tables: Vec::new(),
         pending: Vec::new(),
@@ -114,14 +115,20 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
     let acknowledged = Arc::default();
     let stream = Played { events, acknowledged: Arc::clone(&acknowledged) };
     let (reshaped, cancel) = (Arc::default(), CancellationToken::new());
-    let (reached, _) = watch::channel(Some(Reached::at(ledger.position.clone())));
+    let (reached, _) = watch::channel(Some(Reached::at(ledger.past.position.clone())));
     let (_copied, copied) = watch::channel(vec![Copied::default()]);
     let (_awaited, awaited) = watch::channel(false);
     let changes = Arc::new(Changes::new(1));
     let ports =
         Ports { segments, durable, chunks, reached, copied, awaited, changes, reshaped, cancel };
     let watermarks = Watermarks::of_attempt("test");
-    let start = Start { ledger: &ledger, watermarks: &watermarks, whole: false, settle_below: 0 };
+    let start = Start {
+        ledger: &ledger,
+        watermarks: &watermarks,
+        takes: Takes::EVERYTHING,
+        whole: false,
+        settle_below: 0,
+    };
     let follower = Follower::new(&mut plan, &options, reporter, stream, ports, &start);
     let ends = Ends {
         events: events_tx,

@@ -208,7 +208,7 @@ fn age(time: SystemTime) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use regraft_core::contract::LedgerState;
+    use regraft_core::contract::{LedgerState, Past};
     use regraft_core::{Code, Error, Lsn};
 
     use super::*;
@@ -239,7 +239,7 @@ mod tests {
         let stopped = progress.status().verification.stopped;
         assert_eq!(stopped.as_deref(), Some("RG2001 source: gone"));
         reporter.begins(&LedgerState {
-            position: Lsn(7).into(),
+            past: Past { position: Lsn(7).into(), last: None, history: None },
             commit_time: None,
             tables: Vec::new(),
             pending: Vec::new(),

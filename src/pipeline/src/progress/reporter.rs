@@ -21,7 +21,7 @@ impl Reporter {
     /// An attempt begins with this. What the tasks of the one before said of themselves is over.
     pub(crate) fn begins(&self, ledger: &LedgerState) {
         let mut state = self.0.state();
-        state.reached = Some(Reached::at(ledger.position.clone()));
+        state.reached = Some(Reached::at(ledger.past.position.clone()));
         state.mending = !ledger.mending.is_empty();
         state.commit_time = ledger.commit_time;
         state.verification.stopped = None;
