@@ -307,8 +307,7 @@ fn error_json(error: &Error) -> serde_json::Value {
         "code": error.code().as_str(), "what": what, "remedy": error.remedy_text(),
     });
     if let Some(drifted) = error.drift() {
-        let tables: Vec<_> = drifted.tables.iter().map(ToString::to_string).collect();
-        shown["tables"] = if tables.is_empty() { json!(["all"]) } else { json!(tables) };
+        shown["tables"] = json!(drifted.shown());
     }
     shown
 }

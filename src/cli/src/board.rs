@@ -10,8 +10,9 @@ use regraft_pipeline::{LastError, Progress, Status};
 use regraft_postgres::sessions::{Needed, Sessions};
 use regraft_settings::{Http, Settings, format_duration};
 use regraft_telemetry::{StatusSource, record};
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
+
+use crate::told::Told;
 
 /// See the module.
 #[derive(Clone)]
@@ -22,7 +23,7 @@ struct Inner {
     limits: Http,
     sessions: Sessions,
     /// Once the pipeline is set up; of the newest plan.
-    progress: Mutex<Option<Arc<Progress>>>,
+    progress: Mutex<Option<Progress>>,
     /// Before that.
     last_error: Mutex<Option<LastError>>,
 }
@@ -77,8 +78,9 @@ impl Board {
     /// The set-up failed, and is tried again.
     pub fn failed(&self, error: &Error) {
         if let Some(progress) = self.progress() {
-            progress.set_error(error);
-            progress.set_phase(Phase::Held);
+            let reporter = progress.reporter();
+            reporter.failed(error);
+            reporter.phase(Phase::Held);
         }
         let mut last = self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(LastError::of(error));
@@ -92,13 +94,13 @@ impl Board {
     }
 
     /// The pipeline is set up.
-    pub fn opened(&self, progress: &Arc<Progress>) {
+    pub fn opened(&self, progress: &Progress) {
         let mut shown = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        *shown = Some(Arc::clone(progress));
+        *shown = Some(progress.clone());
     }
 
     /// What the pipeline is doing, once it is set up.
-    pub fn progress(&self) -> Option<Arc<Progress>> {
+    pub fn progress(&self) -> Option<Progress> {
         self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -159,11 +161,10 @@ impl Board {
 
 impl StatusSource for Board {
     fn status(&self) -> serde_json::Value {
-        let mut status = serde_json::to_value(self.status_now()).unwrap_or_default();
-        status["waiting"] = json!(self.0.sessions.waiting());
         // The page says the same as `/readyz`, which a browser would take for a fault.
-        status["unready"] = json!(self.unready().err());
-        status
+        let unready = self.unready().err();
+        let told = Told::by_daemon(self.status_now(), self.0.sessions.waiting(), unready);
+        serde_json::to_value(told).unwrap_or_default()
     }
 
     fn healthy(&self) -> Result<(), String> {

@@ -1,6 +1,5 @@
 //! `regraft demo`: a throwaway PostgreSQL, an example table under load, and the result compared.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use regraft_core::contract::Phase;
@@ -140,7 +139,7 @@ async fn play(
     pipeline: Pipeline,
     cancel: &CancellationToken,
 ) -> Result<Option<Summary>> {
-    let progress = Arc::clone(&pipeline.progress);
+    let progress = pipeline.progress.clone();
     let started = Instant::now();
     let options = WriterOptions { rate: Some(WRITER_RATE), ..WriterOptions::default() };
     let writer = Writer::start(&stage.cluster.url(SOURCE), example, options);

@@ -33,6 +33,7 @@ pub mod sample;
 mod setup;
 pub mod status;
 pub mod teardown;
+mod told;
 pub mod verify;
 mod watch;
 

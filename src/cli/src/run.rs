@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use regraft_core::{Code, Error, Kind, Result};
 use regraft_pipeline::{Ending, Ends, Options, PATIENCE, Plan, Progress, VerifyOptions};
@@ -64,7 +64,7 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
             () = cancel.cancelled() => return Ok(0),
             prepared = prepare(&settings, &args, mappers, &board, patience) => prepared?,
         };
-        let progress = Arc::clone(&pipeline.progress);
+        let progress = pipeline.progress.clone();
         let ending = pipeline.run(&settings, until_caught_up, cancel.clone()).await;
         let ending = ending.map_err(|error| vec![error])?;
         if !matches!(ending, Ending::PlanAgain | Ending::OtherPlan) {
@@ -97,7 +97,7 @@ pub struct Pipeline {
     /// How it connects.
     pub ends: Ends<PgSource, PgTarget, PgPair>,
     /// What it is doing.
-    pub progress: Arc<Progress>,
+    pub progress: Progress,
 }
 
 /// Resolves the mapping, and makes publication, slot and ledger where they are missing.
@@ -278,8 +278,7 @@ async fn set_up(
         verify_values: settings.verify.values,
     };
     let before = board.progress();
-    let progress = Progress::new(&resolved.plan, holding.shown(), before.as_deref());
-    let progress = Arc::new(progress);
+    let progress = Progress::new(&resolved.plan, holding.shown(), before.as_ref());
     Ok(Pipeline { plan: resolved.plan, ends: Ends { source, target, pair }, progress })
 }
 
@@ -295,13 +294,13 @@ impl Pipeline {
         cancel: CancellationToken,
     ) -> Result<Ending> {
         let beside = cancel.child_token();
-        let watching = watch::spawn(Arc::clone(&self.progress), beside.clone());
-        let options = options(settings, until_caught_up);
+        let watching = watch::spawn(self.progress.clone(), beside.clone());
+        let options = options(settings, until_caught_up, self.progress.since());
         let ending = regraft_pipeline::run(
             &mut self.ends,
             &mut self.plan,
             &options,
-            &self.progress,
+            &self.progress.reporter(),
             &cancel,
         )
         .await;
@@ -311,8 +310,9 @@ impl Pipeline {
     }
 }
 
-/// Limits of the pipeline from the settings: what is in memory at once stays within `limits.memory`.
-pub fn options(settings: &Settings, until_caught_up: bool) -> Options {
+/// Limits of the pipeline from the settings: what is in memory at once stays within `limits.memory`. The
+/// daemon began at `since`.
+pub fn options(settings: &Settings, until_caught_up: bool, since: SystemTime) -> Options {
     let limits = &settings.limits;
     // A batch may grow by half. It exists up to three times: being netted, being sent, and as rows of
     // several tables; and each session has one.
@@ -338,6 +338,7 @@ pub fn options(settings: &Settings, until_caught_up: bool) -> Options {
                 .then(|| u64::from(settings.verify.repairs_per_hour)),
             // Early enough that readiness does not fall.
             due: settings.http.ready_unverified.map_or(DUE, |limit| DUE.min(limit / 2)),
+            since,
         }),
     }
 }

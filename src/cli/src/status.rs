@@ -5,19 +5,21 @@ use std::time::{Duration, Instant, SystemTime};
 use regraft_core::contract::Phase;
 use regraft_core::text::visible;
 use regraft_core::{Code, Error, Position, Result};
+use regraft_pipeline::HeldTable;
 use regraft_postgres::classify;
 use regraft_postgres::ledger::{Noted, PgLedger};
 use regraft_postgres::sessions::{Waiting, stalled};
 use regraft_postgres::standing::aside;
 use regraft_settings::Settings;
 use serde_json::{Value, json};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use crate::args::StatusArgs;
 use crate::holding::shown;
 use crate::load;
 use crate::out::{out, outln, outln_good};
 use crate::resolve::Side;
+use crate::told::{Daemon, Told, ToldTable, ToldVerification};
 
 /// A daemon that is connected notes every five seconds that it lives; one that waits to try again, with
 /// every attempt, of which the longest wait and the longest connecting are apart.
@@ -34,14 +36,14 @@ pub async fn status(args: &StatusArgs) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     let status = read(&settings).await.map_err(|error| vec![error])?;
     if args.json {
-        out!("{status:#}\n");
+        out!("{:#}\n", json!(status));
     } else {
         print(&status);
     }
     Ok(0)
 }
 
-async fn read(settings: &Settings) -> Result<Value> {
+async fn read(settings: &Settings) -> Result<Told> {
     let target = Side::connect("target", &settings.target.url, &settings.name).await?;
     let fail = |error: tokio_postgres::Error| classify(&error, &target.place);
     let unknown = || {
@@ -62,10 +64,16 @@ async fn read(settings: &Settings) -> Result<Value> {
         return starting(settings, &target, holder.ok_or_else(unknown)?).await;
     };
     // A daemon that waits to try again has no lock.
-    let lives = holder.is_some() || (noted.phase == "held" && noted.quiet < HELD_BEAT);
-    let phase = if lives { noted.phase.as_str() } else { "stopped" };
+    let unread = |_| {
+        let what = "the ledger has a phase or an error of a form that is not known";
+        let remedy = "ask with the regraft that wrote it, or a newer one";
+        Error::new(Code::LedgerNewer, what).at(target.place.clone()).remedy(remedy)
+    };
+    let known = serde_json::from_value(Value::String(noted.phase.clone())).map_err(unread)?;
+    let lives = holder.is_some() || (known == Phase::Held && noted.quiet < HELD_BEAT);
+    let phase = if lives { known } else { Phase::Stopped };
     // One that makes its slot notes nothing until the source's transactions have ended.
-    let starts = phase == Phase::Starting.as_str();
+    let starts = phase == Phase::Starting;
     let beats = holder.is_none() || starts || noted.quiet < BEAT;
     // The source may be away; the rest is worth showing.
     let source = Side::connect("source", &settings.source.url, &settings.name).await;
@@ -78,39 +86,53 @@ async fn read(settings: &Settings) -> Result<Value> {
     let waiting = waiting(settings, &target, source.as_ref().ok()).await?;
     let held = aside(&target.client, &target.place, &settings.name).await?;
     let held: Vec<_> = held.iter().map(shown).collect();
-    Ok(json!({
-        "name": settings.name,
-        "phase": phase,
-        "healthy": lives && beats && phase != "held" && noted.last_error.is_null() && held.is_empty(),
-        "daemon": { "process": holder, "seen_seconds": noted.quiet.as_secs_f64() },
-        "position": noted.position,
-        "lag_bytes": lag_bytes,
-        "lag_seconds": lag_seconds,
-        "tables": tables(&target.client, &settings.name).await.map_err(fail)?,
-        "verification": verification(&target.client, &settings.name).await.map_err(fail)?,
-        "held": held,
-        "last_error": noted.last_error,
-        "waiting": waiting,
-    }))
+    let last_error = match noted.last_error {
+        Value::Null => None,
+        error => Some(serde_json::from_value(error).map_err(unread)?),
+    };
+    Ok(Told {
+        name: settings.name.clone(),
+        phase,
+        healthy: lives && beats && phase != Phase::Held && last_error.is_none() && held.is_empty(),
+        daemon: Some(Daemon { process: holder, seen_seconds: Some(noted.quiet.as_secs_f64()) }),
+        position: Some(noted.position),
+        lag_bytes,
+        lag_seconds,
+        caught_up: None,
+        copy_seconds_left: None,
+        tables: tables(&target.client, &settings.name).await.map_err(fail)?,
+        transactions: None,
+        changes: None,
+        verification: verification(&target.client, &settings.name).await.map_err(fail)?,
+        held,
+        last_error,
+        waiting,
+        unready: None,
+    })
 }
 
 /// Of a pipeline that a daemon is making: it holds the lock, and the ledger does not know it yet.
-async fn starting(settings: &Settings, target: &Side, holder: i32) -> Result<Value> {
+async fn starting(settings: &Settings, target: &Side, holder: i32) -> Result<Told> {
     let source = Side::connect("source", &settings.source.url, &settings.name).await.ok();
-    Ok(json!({
-        "name": settings.name,
-        "phase": Phase::Starting,
-        "healthy": true,
-        "daemon": { "process": holder, "seen_seconds": null },
-        "position": null,
-        "lag_bytes": null,
-        "lag_seconds": null,
-        "tables": [],
-        "verification": null,
-        "held": [],
-        "last_error": null,
-        "waiting": waiting(settings, target, source.as_ref()).await?,
-    }))
+    Ok(Told {
+        name: settings.name.clone(),
+        phase: Phase::Starting,
+        healthy: true,
+        daemon: Some(Daemon { process: Some(holder), seen_seconds: None }),
+        position: None,
+        lag_bytes: None,
+        lag_seconds: None,
+        caught_up: None,
+        copy_seconds_left: None,
+        tables: Vec::new(),
+        transactions: None,
+        changes: None,
+        verification: None,
+        held: Vec::new(),
+        last_error: None,
+        waiting: waiting(settings, target, source.as_ref()).await?,
+        unready: None,
+    })
 }
 
 /// Which locks of others keep the pipeline's sessions.
@@ -153,7 +175,7 @@ async fn lag(
     Ok(age.map(|age| age.as_secs_f64()))
 }
 
-async fn tables(client: &Client, name: &str) -> Result<Vec<Value>, tokio_postgres::Error> {
+async fn tables(client: &Client, name: &str) -> Result<Vec<ToldTable>, tokio_postgres::Error> {
     let sql = "SELECT s.target, s.source, s.upserted, s.deleted, \
                count(c.id) FILTER (WHERE c.done_at IS NOT NULL), count(c.id), \
                coalesce(bool_and(t.fully_planned), true) \
@@ -165,27 +187,34 @@ async fn tables(client: &Client, name: &str) -> Result<Vec<Value>, tokio_postgre
                  = (t.pipeline, t.source_schema, t.source_table) \
                WHERE s.pipeline = $1 AND s.statement >= 0 GROUP BY s.pipeline, s.statement ORDER BY s.statement";
     let rows = client.query(sql, &[&name]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| {
-            json!({
-                "target": row.get::<_, String>(0),
-                "source": row.get::<_, String>(1),
-                "rows": row.get::<_, i64>(2),
-                "deleted": row.get::<_, i64>(3),
-                "chunks_done": row.get::<_, i64>(4),
-                "chunks_total": row.get::<_, i64>(5),
-                "planned": row.get::<_, bool>(6),
-            })
-        })
-        .collect())
+    let told = |row: &Row| {
+        let (chunks_total, planned) = (count(row, 5), row.get(6));
+        ToldTable {
+            target: row.get(0),
+            source: row.get(1),
+            rows: count(row, 2),
+            deleted: count(row, 3),
+            chunks_done: count(row, 4),
+            chunks_total,
+            chunks_expected: Some(chunks_total).filter(|_| planned),
+            planned: Some(planned),
+        }
+    };
+    Ok(rows.iter().map(told).collect())
+}
+
+fn count(row: &Row, at: usize) -> u64 {
+    u64::try_from(row.get::<_, i64>(at)).unwrap_or(0)
 }
 
 /// What the ledger knows of verification. A daemon knows more: see `/api/v1/status`.
-async fn verification(client: &Client, name: &str) -> Result<Value, tokio_postgres::Error> {
+async fn verification(
+    client: &Client,
+    name: &str,
+) -> Result<Option<ToldVerification>, tokio_postgres::Error> {
     let sql = "SELECT to_regclass('regraft.findings') IS NOT NULL";
     if !client.query_one(sql, &[]).await?.get::<_, bool>(0) {
-        return Ok(Value::Null);
+        return Ok(None);
     }
     // Rows of the sweep that is under way, or of the last one, of each statement.
     let sql = "SELECT (SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'open'), \
@@ -197,29 +226,30 @@ async fn verification(client: &Client, name: &str) -> Result<Value, tokio_postgr
                (SELECT extract(epoch FROM now() - min(verified_at))::float8 FROM regraft.verified \
                 WHERE pipeline = $1)";
     let row = client.query_one(sql, &[&name]).await?;
-    Ok(json!({
-        "findings_open": row.get::<_, i64>(0),
-        "repaired": row.get::<_, i64>(1),
-        "unsettled": row.get::<_, i64>(2),
-        "rows": row.get::<_, i64>(3),
-        "oldest_seconds": row.get::<_, Option<f64>>(4),
+    Ok(Some(ToldVerification {
+        rows: count(&row, 3),
+        oldest_seconds: row.get(4),
+        passes: None,
+        unsettled: count(&row, 2),
+        tries: None,
+        findings_open: count(&row, 0),
+        repaired: count(&row, 1),
+        stopped: None,
     }))
 }
 
-fn print(status: &Value) {
-    let text = |key: &str| match &status[key] {
-        Value::String(text) => text.clone(),
-        Value::Null => "unknown".to_owned(),
-        value => value.to_string(),
-    };
-    outln!("pipeline     {}", text("name"));
-    match status["healthy"].as_bool() {
-        Some(true) => outln_good!("phase        {}", text("phase")),
-        _ => outln!("phase        {}", text("phase")),
+fn print(told: &Told) {
+    outln!("pipeline     {}", told.name);
+    let phase = told.phase.as_str();
+    if told.healthy {
+        outln_good!("phase        {phase}");
+    } else {
+        outln!("phase        {phase}");
     }
-    outln!("position     {}", text("position"));
-    let seen = status["daemon"]["seen_seconds"].as_f64();
-    let process = match status["daemon"]["process"].as_i64() {
+    let position = told.position.as_ref().map(ToString::to_string);
+    outln!("position     {}", position.as_deref().unwrap_or("unknown"));
+    let seen = told.daemon.and_then(|daemon| daemon.seen_seconds);
+    let process = match told.daemon.and_then(|daemon| daemon.process) {
         Some(pid) => format!("process {pid} of the target"),
         None => "has no session with the target".to_owned(),
     };
@@ -227,53 +257,36 @@ fn print(status: &Value) {
         Some(seen) => outln!("daemon       {process}; noted something {seen:.0} s ago"),
         None => outln!("daemon       {process}; is making the pipeline"),
     }
-    match (status["lag_bytes"].as_u64(), status["lag_seconds"].as_f64()) {
+    match (told.lag_bytes, told.lag_seconds) {
         (None, _) if seen.is_none() => outln!("lag          unknown"),
         (None, _) => outln!("lag          unknown (the source does not answer)"),
         (Some(bytes), None) => outln!("lag          {bytes} bytes"),
         (Some(bytes), Some(seconds)) => outln!("lag          {bytes} bytes, {seconds:.1} s"),
     }
-    for waiting in status["waiting"].as_array().into_iter().flatten() {
-        outln!(
-            "waiting      for {} for {:.0} s: {}",
-            waiting["server"].as_str().unwrap_or_default(),
-            waiting["seconds"].as_f64().unwrap_or_default(),
-            waiting["seen"].as_str().unwrap_or_default()
-        );
+    for waiting in &told.waiting {
+        let seen = waiting.seen.as_deref().unwrap_or_default();
+        outln!("waiting      for {} for {:.0} s: {seen}", waiting.server, waiting.seconds);
     }
-    let verification = &status["verification"];
-    if let Some(rows) = verification["rows"].as_i64() {
-        let open = verification["findings_open"].as_i64().unwrap_or_default();
-        outln!("verified     {rows} rows in the last sweep, {open} findings open");
+    if let Some(ToldVerification { rows, findings_open, .. }) = &told.verification {
+        outln!("verified     {rows} rows in the last sweep, {findings_open} findings open");
     }
-    for held in status["held"].as_array().into_iter().flatten() {
-        let text = |key: &str| held[key].as_str().unwrap_or_default();
-        outln!(
-            "held         {} at {}: [{}] {}",
-            text("table"),
-            text("position"),
-            text("code"),
-            text("what")
-        );
-        outln!("  to do      {}", text("remedy"));
+    for held in &told.held {
+        let HeldTable { table, position, code, what, remedy, .. } = held;
+        outln!("held         {table} at {position}: [{code}] {what}");
+        outln!("  to do      {remedy}");
     }
-    if let Some(what) = status["last_error"]["what"].as_str() {
-        outln!("last error   [{}] {what}", status["last_error"]["code"].as_str().unwrap_or(""));
-        if let Some(remedy) = status["last_error"]["remedy"].as_str() {
+    if let Some(error) = &told.last_error {
+        outln!("last error   [{}] {}", error.code, error.what);
+        if let Some(remedy) = &error.remedy {
             outln!("  to do      {remedy}");
         }
     }
-    let rows: Vec<_> = status["tables"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|row| {
-            let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-            let number = |key: &str| row[key].as_i64().unwrap_or_default().to_string();
-            let chunks = format!("{}/{}", number("chunks_done"), number("chunks_total"));
-            vec![text("target"), text("source"), number("rows"), number("deleted"), chunks]
-        })
-        .collect();
+    let row = |row: &ToldTable| {
+        let chunks = format!("{}/{}", row.chunks_done, row.chunks_total);
+        let (rows, deleted) = (row.rows.to_string(), row.deleted.to_string());
+        vec![row.target.clone(), row.source.clone(), rows, deleted, chunks]
+    };
+    let rows: Vec<_> = told.tables.iter().map(row).collect();
     out!("\n{}", table(&["target", "source", "rows written", "deleted", "chunks"], &rows));
 }
 

@@ -1,6 +1,5 @@
 //! Progress for the person who watches: a bar on a terminal, log lines elsewhere.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,7 +14,7 @@ const LOG: Duration = Duration::from_secs(10);
 const LOG_STREAMING: Duration = Duration::from_secs(300);
 
 /// Watches until cancelled.
-pub(crate) fn spawn(progress: Arc<Progress>, cancel: CancellationToken) -> JoinHandle<()> {
+pub(crate) fn spawn(progress: Progress, cancel: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         let bar = crate::run::on_terminal().then(bar);
         let mut rate = Rate::default();

@@ -46,4 +46,12 @@ impl Drifted {
     pub fn of(subject: Subject, tables: Vec<TableName>) -> Self {
         Self { subjects: vec![subject], tables, replanned: false }
     }
+
+    /// The tables as they are shown: `all` where it is all of them.
+    pub fn shown(&self) -> Vec<String> {
+        if self.tables.is_empty() {
+            return vec!["all".to_owned()];
+        }
+        self.tables.iter().map(ToString::to_string).collect()
+    }
 }

@@ -1,7 +1,6 @@
 //! The applier: takes segments to the sink, and reports what became visible and what durable.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use regraft_core::contract::{Sink, Written};
@@ -10,8 +9,10 @@ use regraft_core::{Position, Result};
 use regraft_telemetry::record;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
+use crate::between::Trouble;
 use crate::follow::OnItsWay;
-use crate::progress::Progress;
+use crate::lag::Reached;
+use crate::progress::Reporter;
 
 /// How often the sink is asked what is durable while something is not.
 const DURABLE_POLL: Duration = Duration::from_millis(25);
@@ -40,9 +41,7 @@ struct UnderWay {
 /// Takes segments from the follower to the sink.
 pub(crate) struct Applier<K> {
     sink: K,
-    durable: watch::Sender<Option<Position>>,
-    committed: mpsc::UnboundedSender<Committed>,
-    progress: Arc<Progress>,
+    told: Told,
     under_way: VecDeque<UnderWay>,
     /// Of the segments that are written and wait for the commit of a later one.
     notes: Vec<Committed>,
@@ -51,22 +50,34 @@ pub(crate) struct Applier<K> {
     awaited: bool,
 }
 
+/// Whom the applier tells.
+pub(crate) struct Told {
+    /// What is on the target's disk.
+    pub(crate) durable: watch::Sender<Option<Position>>,
+    /// What is in the target.
+    pub(crate) reached: watch::Sender<Option<Reached>>,
+    pub(crate) committed: mpsc::UnboundedSender<Committed>,
+    pub(crate) trouble: Trouble,
+    pub(crate) reporter: Reporter,
+}
+
 impl<K: Sink> Applier<K> {
-    pub(crate) fn new(
-        sink: K,
-        durable: watch::Sender<Option<Position>>,
-        committed: mpsc::UnboundedSender<Committed>,
-        progress: Arc<Progress>,
-    ) -> Self {
-        let (under_way, notes) = (VecDeque::new(), Vec::new());
-        Self { sink, durable, committed, progress, under_way, notes, newest: None, awaited: false }
+    pub(crate) fn new(sink: K, told: Told) -> Self {
+        Self {
+            sink,
+            told,
+            under_way: VecDeque::new(),
+            notes: Vec::new(),
+            newest: None,
+            awaited: false,
+        }
     }
 
     /// Runs until the segments end, and then until everything committed is durable.
     pub(crate) async fn run(mut self, mut segments: mpsc::Receiver<OnItsWay>) -> Result<()> {
         let mut polled = Instant::now();
         loop {
-            let waiting = self.newest > *self.durable.borrow();
+            let waiting = self.newest > *self.told.durable.borrow();
             tokio::select! {
                 biased;
                 segment = segments.recv() => {
@@ -80,14 +91,14 @@ impl<K: Sink> Applier<K> {
             }
             if std::mem::take(&mut self.awaited) || polled.elapsed() >= DURABLE_POLL {
                 polled = Instant::now();
-                report(&mut self.sink, &self.durable).await?;
+                report(&mut self.sink, &self.told.durable).await?;
             }
         }
         while let Some(written) = self.sink.settle().await? {
             self.written(&written);
         }
-        while self.newest > *self.durable.borrow() {
-            report(&mut self.sink, &self.durable).await?;
+        while self.newest > *self.told.durable.borrow() {
+            report(&mut self.sink, &self.told.durable).await?;
             tokio::time::sleep(DURABLE_POLL / 5).await;
         }
         Ok(())
@@ -121,15 +132,21 @@ impl<K: Sink> Applier<K> {
     /// The oldest segment under way is written.
     fn written(&mut self, written: &[Written]) {
         let Some(segment) = self.under_way.pop_front() else { return };
-        self.progress.written(written);
+        self.told.reporter.written(written);
         record::batch(segment.rows, segment.bytes, segment.since.elapsed());
         self.notes.extend(segment.notes);
         if let Some(commit) = &segment.commit {
-            self.progress.committed(commit);
+            self.told.reached.send_modify(|reached| {
+                if let Some(reached) = reached {
+                    reached.position = commit.position.clone();
+                }
+            });
+            self.told.reporter.committed(commit);
+            self.told.trouble.committed();
             self.newest = Some(commit.position.clone());
             self.awaited |= commit.awaited;
             // Nobody listens when the pipeline ends; the ledger has it.
-            self.notes.drain(..).for_each(|note| drop(self.committed.send(note)));
+            self.notes.drain(..).for_each(|note| drop(self.told.committed.send(note)));
         }
     }
 }

@@ -80,6 +80,37 @@ impl Lag {
     }
 }
 
+/// How far the target is.
+#[derive(Clone, Debug)]
+pub(crate) struct Reached {
+    /// Everything up to here is in the target.
+    pub(crate) position: Position,
+    /// The source has nothing for this pipeline from there up to here.
+    idle: Option<Position>,
+}
+
+impl Reached {
+    pub(crate) fn at(position: Position) -> Self {
+        Self { position, idle: None }
+    }
+
+    /// The source has nothing between `after` and `idle`. False when not everything before that is in the
+    /// target yet.
+    pub(crate) fn idle_at(&mut self, after: &Position, idle: &Position) -> bool {
+        let all = self.position.covers(after);
+        if all {
+            self.idle = Some(idle.clone());
+        }
+        all
+    }
+
+    /// Nothing is pending up to here, which may be ahead of the last commit.
+    pub(crate) fn upto(&self) -> &Position {
+        let beyond = |idle: &&Position| idle.covers(&self.position);
+        self.idle.as_ref().filter(beyond).unwrap_or(&self.position)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use regraft_core::Lsn;

@@ -13,12 +13,14 @@
 mod applier;
 mod backfill;
 mod batch;
+mod between;
 mod copy;
 mod counts;
 mod follow;
 mod lag;
 mod plan;
 mod progress;
+mod pulse;
 mod refused;
 pub mod run;
 mod traces;
@@ -27,5 +29,7 @@ mod windows;
 
 pub use batch::Batch;
 pub use plan::{Options, Plan, PlannedTable, Trace, VerifyOptions};
-pub use progress::{HeldTable, LagSummary, LastError, Progress, Status, TableStatus, Verification};
+pub use progress::{
+    HeldTable, LagSummary, LastError, Progress, Reporter, Status, TableStatus, Verification,
+};
 pub use run::{Ending, Ends, PATIENCE, run};

@@ -1,6 +1,6 @@
 //! What a pipeline does, resolved once at the start: statements, and the source tables they read.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use regraft_core::segment::Route;
 use regraft_core::{Keyless, Mapper, Oid, ReplicaIdentity, TableName};
@@ -134,6 +134,8 @@ pub struct VerifyOptions {
     /// Rows of which nothing is known to have changed are compared at the full rate once the proof of the
     /// oldest is older than this.
     pub due: Duration,
+    /// When the daemon began: of what was never compared the proof is no younger.
+    pub since: SystemTime,
 }
 
 impl VerifyOptions {

@@ -71,6 +71,11 @@ impl Refusals {
         self.chunks().is_empty()
     }
 
+    /// Some row waits.
+    pub(crate) fn some_wait(&self) -> bool {
+        self.chunks().values().any(|refusal| matches!(refusal, Refusal::Wait { .. }))
+    }
+
     fn chunks(&self) -> MutexGuard<'_, HashMap<i64, Refusal>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -19,16 +19,19 @@ use regraft_core::segment::Route;
 use regraft_core::verify::Verifier;
 use regraft_core::{Code, Error, Kind, Mark, Position, Result, Watermarks};
 use regraft_telemetry::record;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::applier::Applier;
+use crate::applier::{self, Applier};
 use crate::backfill::Backfill;
+use crate::between::{Changes, Copied, Trouble};
 use crate::follow::{ChunkMessage, Followed, Follower, Ports, Start};
+use crate::lag::Reached;
 use crate::plan::{Options, Plan};
-use crate::progress::Progress;
+use crate::progress::Reporter;
+use crate::pulse::{Measure, Pulse};
 use crate::refused::Refusals;
 use crate::verify::{Verify, Watch};
 
@@ -83,41 +86,48 @@ pub async fn run<S: Source, T: Target, P: Pair>(
     ends: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
-    progress: &Arc<Progress>,
+    reporter: &Reporter,
     cancel: &CancellationToken,
 ) -> Result<Ending> {
     let takes = ends.target.takes();
     plan.routes.iter().try_for_each(|route| takes.fits(route))?;
-    let ending = attempts(ends, plan, options, progress, cancel).await;
+    let mut held = false;
+    let ending = attempts(ends, plan, options, reporter, cancel, &mut held).await;
     // A daemon that ran gives its lock back, and that says it; one that waited has none.
-    if ending.is_ok() && progress.phase() == Phase::Held {
+    if ending.is_ok() && held {
         note(&mut ends.target, None, Phase::Stopped).await;
     }
     ending
 }
 
+/// `held`: an error held the pipeline to the end.
 async fn attempts<S: Source, T: Target, P: Pair>(
     ends: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
-    progress: &Arc<Progress>,
+    reporter: &Reporter,
     cancel: &CancellationToken,
+    held: &mut bool,
 ) -> Result<Ending> {
     let mut wait = BACKOFF.0;
     let mut failing_since = None;
+    let mut came = None;
     // What two rows have in common is mended by a later transaction: both have to be in one batch.
     let mut whole = false;
     let refusals = Refusals::default();
     loop {
         let started = Instant::now();
-        let before = (progress.status().position, progress.chunks());
-        let error = match attempt(ends, plan, options, (whole, &refusals), progress, cancel).await {
+        let before = Before { whole, held: *held, refusals: &refusals };
+        let attempt = attempt(ends, plan, options, &before, reporter, cancel).await;
+        *held = attempt.held;
+        let error = match attempt.ended {
             Ok(ending) => return Ok(ending),
             Err(_) if cancel.is_cancelled() => return Ok(Ending::Stopped),
             Err(error) => ends.pair.explain(error),
         };
         // A link that breaks again and again still moves: it is taken up at once.
-        let moved = (progress.status().position, progress.chunks()) != before;
+        let moved = attempt.came.is_some() && attempt.came != came;
+        came = attempt.came.or(came);
         // What a chunk of existing rows is refused for says nothing of the stream, which may well have moved.
         let waits_alone = refusals.take(&error);
         let moved = if error.chunk().is_some() { waits_alone } else { moved };
@@ -125,7 +135,7 @@ async fn attempts<S: Source, T: Target, P: Pair>(
             (wait, failing_since) = (BACKOFF.0, None);
         }
         let since = *failing_since.get_or_insert(started);
-        progress.set_error(&error);
+        reporter.failed(&error);
         whole = error.code() == Code::DuplicateTargetKey || whole && !moved;
         let drifted = error.drift().is_some();
         // The daemon before this one held tables, or had them go on, while this one waited.
@@ -152,7 +162,8 @@ async fn attempts<S: Source, T: Target, P: Pair>(
             note(&mut ends.target, Some(&error), Phase::Stopped).await;
             return Err(error);
         }
-        progress.set_phase(Phase::Held);
+        *held = true;
+        reporter.phase(Phase::Held);
         note(&mut ends.target, Some(&error), Phase::Held).await;
         record::reconnect(&error);
         tracing::warn!(
@@ -169,12 +180,59 @@ async fn attempts<S: Source, T: Target, P: Pair>(
     }
 }
 
+/// What an attempt has of those before it: when to try what again, and nothing else.
+struct Before<'a> {
+    /// Everything up to the start of this attempt is one batch.
+    whole: bool,
+    /// The one before ended by an error.
+    held: bool,
+    refusals: &'a Refusals,
+}
+
+/// What became of an attempt.
+struct Attempt {
+    ended: Result<Ending>,
+    /// How far it came: position, and chunks done and expected. `None` when it did not begin.
+    came: Option<(Position, (u64, u64))>,
+    /// An error, of this or an earlier one, was not over.
+    held: bool,
+}
+
+/// What the tasks of an attempt tell that counts when it has ended, too.
+struct Told {
+    phase: watch::Sender<Phase>,
+    reached: watch::Sender<Option<Reached>>,
+    copied: watch::Sender<Vec<Copied>>,
+}
+
 async fn attempt<S: Source, T: Target, P: Pair>(
+    ends: &mut Ends<S, T, P>,
+    plan: &mut Plan,
+    options: &Options,
+    before: &Before<'_>,
+    reporter: &Reporter,
+    cancel: &CancellationToken,
+) -> Attempt {
+    let (phase_tx, phase) = watch::channel(if before.held { Phase::Held } else { Phase::Starting });
+    let (reached_tx, reached) = watch::channel(None);
+    let (copied_tx, copied) = watch::channel(Vec::new());
+    let told = Told { phase: phase_tx, reached: reached_tx, copied: copied_tx };
+    let ended = follow(ends, plan, options, before, (reporter, told), cancel).await;
+    let chunks = copied
+        .borrow()
+        .iter()
+        .fold((0, 0), |(done, all), table: &Copied| (done + table.done, all + table.expected));
+    let came = reached.borrow().as_ref().map(|reached| (reached.position.clone(), chunks));
+    let held = *phase.borrow() == Phase::Held;
+    Attempt { ended, came, held }
+}
+
+async fn follow<S: Source, T: Target, P: Pair>(
     Ends { source, target, pair }: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
-    (whole, refusals): (bool, &Refusals),
-    progress: &Arc<Progress>,
+    before: &Before<'_>,
+    (reporter, told): (&Reporter, Told),
     cancel: &CancellationToken,
 ) -> Result<Ending> {
     // Connect, in the order in which a mistake is cheapest.
@@ -185,7 +243,7 @@ async fn attempt<S: Source, T: Target, P: Pair>(
         let (mut ledger, sink) = opened?;
         let mut state = ledger.load().await?;
         let mut reader = || source.reader().ok_or_else(unasked);
-        let (mut planner, marked) = (reader()?, reader()?);
+        let (mut marker, planner, compared) = (reader()?, reader()?, reader()?);
         let readers = (0..options.readers).map(|_| reader()).collect::<Result<Vec<_>>>()?;
         let verifier = match options.verify {
             Some(verify) => Some((pair.verifier().await?, verify)),
@@ -196,50 +254,81 @@ async fn attempt<S: Source, T: Target, P: Pair>(
             ledger.note_history(&history).await?;
         }
         let watermarks = Watermarks::of_attempt(&plan.name);
-        let settle_below = planner.mark(&watermarks.write(Mark::Start)).await?;
+        let settle_below = marker.mark(&watermarks.write(Mark::Start)).await?;
         let verifier =
-            verifier.map(|(verifier, verify)| (verifier, (planner.beside(), marked), verify));
+            verifier.map(|(verifier, verify)| (verifier, (marker.beside(), compared), verify));
         // Before a row moves.
         state.mending.extend(sentinel.look().await?);
         Ok::<_, Error>((
-            (ledger, state, sink, planner, readers),
+            (ledger, state, sink, (marker, planner, readers)),
             (verifier, stream, watermarks, settle_below, sentinel),
         ))
     };
     let (
-        (mut ledger, state, sink, planner, readers),
+        (mut ledger, state, sink, (marker, planner, readers)),
         (verifier, stream, watermarks, settle_below, sentinel),
     ) = tokio::select! {
         () = cancel.cancelled() => return Ok(Ending::Stopped),
         connected = connect => connected?,
     };
-    progress.loaded(&state);
-    if !progress.is_held() {
+    reporter.begins(&state);
+    if !before.held {
         // Of an earlier daemon.
         ledger.last_error(None).await?;
     }
     tracing::info!(position = %state.past.position, "following the source");
 
-    // Start the applier and the backfill.
+    // Start what works beside the follower.
     let attempt_over = cancel.child_token();
     let (segments, segments_rx) = mpsc::channel(1);
     let (durable_tx, durable) = watch::channel(None);
     let (committed_tx, committed) = mpsc::unbounded_channel();
     let (follower_tx, chunks) = mpsc::channel(CHUNK_MESSAGES);
-    let applier = Applier::new(sink, durable_tx, committed_tx, Arc::clone(progress));
-    let applier = tokio::spawn(applier.run(segments_rx));
+    let trouble = Trouble::new(before.held, false, reporter.clone());
+    told.reached.send_replace(Some(Reached::at(state.past.position.clone())));
+    let (reached, copied, phase) =
+        (told.reached.subscribe(), told.copied.subscribe(), told.phase.subscribe());
+    let (awaited_tx, awaited) = watch::channel(false);
+    let changes = Arc::new(Changes::new(plan.tables.len()));
     let resumed = Arc::new(Notify::new());
+    let ledger = Arc::new(Mutex::new(ledger));
+    let pulse = Pulse {
+        source: marker.beside(),
+        ledger: Arc::clone(&ledger),
+        follower: follower_tx.clone(),
+        reporter: reporter.clone(),
+        trouble: trouble.clone(),
+        reached: reached.clone(),
+        copied: copied.clone(),
+        phase: told.phase,
+        awaited: awaited_tx,
+        resumed: Arc::clone(&resumed),
+        measure: Measure::default(),
+    };
+    let applier = Applier::new(
+        sink,
+        applier::Told {
+            durable: durable_tx,
+            reached: told.reached.clone(),
+            committed: committed_tx,
+            trouble: trouble.clone(),
+            reporter: reporter.clone(),
+        },
+    );
+    let applier = tokio::spawn(applier.run(segments_rx));
     let backfill = Backfill {
         ledger,
-        planner,
+        planner: Some(planner),
+        marker,
         readers,
         follower: follower_tx,
         committed,
         options: options.clone(),
-        progress: Arc::clone(progress),
-        refusals: refusals.clone(),
+        reporter: reporter.clone(),
+        copied: told.copied,
+        trouble,
+        refusals: before.refusals.clone(),
         watermarks: watermarks.clone(),
-        resumed: Arc::clone(&resumed),
         cancel: attempt_over.clone(),
     };
     let verify = verifier.map(|(verifier, (marker, reader), options)| Verify {
@@ -249,7 +338,12 @@ async fn attempt<S: Source, T: Target, P: Pair>(
         reader,
         follower: backfill.follower.clone(),
         options,
-        progress: Arc::clone(progress),
+        reporter: reporter.clone(),
+        reached,
+        copied: copied.clone(),
+        phase,
+        changes: Arc::clone(&changes),
+        findings_open: 0,
         traces: plan.traces.clone(),
         watermarks: watermarks.clone(),
         cancel: attempt_over.clone(),
@@ -267,28 +361,39 @@ async fn attempt<S: Source, T: Target, P: Pair>(
     let mut looks = AbortOnDropHandle::new(tokio::spawn(looking));
     let begun = backfill.begin(&plan.tables, &state);
     let mut backfill = AbortOnDropHandle::new(tokio::spawn(backfill.run(begun)));
+    let mut pulse = AbortOnDropHandle::new(tokio::spawn(pulse.run()));
     let mut applier = AbortOnDropHandle::new(applier);
     // Follow. The first of the tasks that ends, ends the attempt.
     let cancel_follower = attempt_over.clone();
-    let ports =
-        Ports { segments, durable: durable.clone(), chunks, reshaped, cancel: cancel_follower };
+    let ports = Ports {
+        segments,
+        durable: durable.clone(),
+        chunks,
+        reached: told.reached,
+        copied,
+        awaited,
+        changes,
+        reshaped,
+        cancel: cancel_follower,
+    };
     let start = Start {
         ledger: &state,
         watermarks: &watermarks,
         takes: target.takes(),
-        whole,
+        whole: before.whole,
         settle_below,
     };
-    let follower = Follower::new(plan, options, Arc::clone(progress), stream, ports, &start);
+    let follower = Follower::new(plan, options, reporter.clone(), stream, ports, &start);
     let followed = tokio::select! {
         followed = follower.run() => followed.map(Some),
         result = &mut backfill => Err(ended(result)),
         result = &mut verify => Err(ended(result)),
         result = &mut looks => Err(ended(result)),
+        result = &mut pulse => Err(ended(result)),
         () = resumed.notified() => Ok(None),
     };
     attempt_over.cancel();
-    drop((backfill, verify, looks));
+    drop((backfill, verify, looks, pulse));
     let (followed, stream) = match followed {
         Ok(Some(followed)) => followed,
         ended => {

@@ -62,6 +62,11 @@ async fn held_until_mended(obstacle: Obstacle) {
     case.assert_discreet(&shown);
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((&shown["phase"], &shown["healthy"]), (&"held".into(), &false.into()), "{shown:#}");
+    for told in [&error, &shown["last_error"]] {
+        let fields: Vec<_> = told.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["at", "code", "remedy", "what"]);
+        assert!(told["at"].is_u64(), "{told:#}");
+    }
     assert_eq!(daemon.http("/readyz").await.unwrap().0, 503);
     case.at_target(mend).await;
     case.settled().await;

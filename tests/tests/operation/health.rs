@@ -237,6 +237,38 @@ async fn the_status_of_a_daemon_that_was_killed_or_is_held_is_the_truth() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_a_refused_row_is_over_when_the_row_is_not_to_be_read_any_more() {
+    let target =
+        "CREATE TABLE goods (id bigint PRIMARY KEY, name text, amount integer CHECK (amount <> 7))";
+    let case = Case::of(Given { target, ..Given::default() }).await;
+    let daemon = case.installation.run();
+    case.held(&daemon, "RG4001").await;
+    wait_until("the row to wait alone", DEADLINE, async || {
+        let left = "SELECT count(*) FROM goods";
+        match number(&case.databases.target, left).await {
+            19 => Ok(()),
+            rows => Err(format!("{rows} rows")),
+        }
+    })
+    .await;
+    // It is narrowed down to the row, and tried again.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(case.health(&daemon).await.unwrap().0, 503);
+    // As if it were done in the moment in which its attempt ends.
+    case.at_target("DELETE FROM regraft.chunks WHERE done_at IS NULL").await;
+    wait_until("the pipeline to be well", DEADLINE, async || {
+        let (health, body) = case.health(&daemon).await?;
+        let status = case.regraft(&["status", "--json"]).await.json();
+        if health == 200 && status["last_error"].is_null() && status["phase"] == "streaming" {
+            return Ok(());
+        }
+        Err(format!("{health} {body} {status:#}"))
+    })
+    .await;
+    stop(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_of_a_machine_that_vanishes_end_at_the_server() {
     let case = Case::usual().await;
     let endpoint = Endpoint::parse(&case.databases.target_url).unwrap();

@@ -206,6 +206,12 @@ fn assert_status(status: &Value, name: &str, phase: &str) {
     );
 }
 
+/// The names of the fields, in the tables and in the verification, too.
+fn fields(status: &Value) -> [Vec<String>; 3] {
+    [status, &status["tables"][0], &status["verification"]]
+        .map(|part| part.as_object().unwrap().keys().cloned().collect())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_has_the_same_shape_everywhere() {
     let case = Case::usual().await;
@@ -231,7 +237,19 @@ async fn the_status_has_the_same_shape_everywhere() {
     assert_eq!(case.health(&daemon).await.unwrap().0, 200);
     assert_eq!(daemon.http("/").await.unwrap().0, 200);
     assert_eq!(daemon.http("/nothing").await.unwrap().0, 404);
-    assert_status(&case.regraft(&["status", "--json"]).await.json(), &case.name, "streaming");
+    let outside = case.regraft(&["status", "--json"]).await.json();
+    assert_status(&outside, &case.name, "streaming");
+    // What only one of the two knows is null at the other.
+    assert_eq!(fields(&status), fields(&outside));
+    for unknown in ["caught_up", "copy_seconds_left", "transactions", "changes", "unready"] {
+        assert_eq!(outside[unknown], Value::Null, "{unknown}: {outside:#}");
+    }
+    assert_eq!((&status["caught_up"], &status["daemon"]), (&true.into(), &Value::Null));
+    assert!(outside["daemon"]["process"].is_i64(), "{outside:#}");
+    let planned = |status: &Value| status["tables"][0]["planned"].clone();
+    assert_eq!((planned(&status), planned(&outside)), (Value::Null, true.into()));
+    let expected = |status: &Value| status["tables"][0]["chunks_expected"].clone();
+    assert_eq!((expected(&status), expected(&outside)), (json!(1), json!(1)));
     let table = case.regraft(&["status"]).await;
     assert_eq!(table.code(), 0);
     for part in [&case.name, "streaming", "public.goods", "public.items", "1/1", "lag", "position"]

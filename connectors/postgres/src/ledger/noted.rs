@@ -18,7 +18,7 @@ pub struct Noted {
     pub commit_time: Option<SystemTime>,
     /// Its phase, as [`regraft_core::contract::Phase::as_str`] has it.
     pub phase: String,
-    /// The error that holds or ended it; null where there is none.
+    /// The error that holds or ended it, with its time in seconds since 1970; null where there is none.
     pub last_error: serde_json::Value,
     /// Since it noted anything, on the target's clock.
     pub quiet: Duration,
@@ -30,7 +30,8 @@ impl PgLedger {
     /// # Errors
     /// When the server refuses. The ledger has to exist.
     pub async fn noted(client: &Client, place: &str, name: &str) -> Result<Option<Noted>> {
-        let sql = "SELECT position, commit_time, phase, last_error::text, \
+        let sql = "SELECT position, commit_time, phase, (last_error || jsonb_build_object('at', \
+                       coalesce(extract(epoch FROM (last_error ->> 'at')::timestamptz)::bigint, 0)))::text, \
                    greatest(extract(epoch FROM clock_timestamp() - updated_at), 0)::float8 \
                    FROM regraft.pipelines WHERE name = $1";
         let row = client.query_opt(sql, &[&name]).await;

@@ -17,9 +17,9 @@ pub struct Needed {
 }
 
 impl Needed {
-    /// At the source: the stream, which tells of the log; one that asks where the log ends and plans chunks; one
-    /// that looks after the catalogue; three that verify; the readers of chunks; and one for a short time, when
-    /// another is silent.
+    /// At the source: the stream, which tells of the log; one that asks where the log ends and writes watermarks;
+    /// one that looks after the catalogue; three that verify, of which one is not there while another plans
+    /// chunks; the readers of chunks; and one for a short time, when another is silent.
     pub fn at_source(readers: usize) -> Self {
         let formula = "backfill.readers + 7";
         Self { sessions: readers + 7, formula, fewer: "backfill.readers" }

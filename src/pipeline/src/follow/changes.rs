@@ -19,10 +19,11 @@ impl<S: ChangeStream> Follower<'_, S> {
         if self.some_unbound {
             self.bind(change)?;
         }
-        let (windows, traced, progress) = (&mut self.windows, &self.traced, &self.progress);
+        let (windows, traced) = (&mut self.windows, &self.traced);
+        let changes = &self.ports.changes;
         self.traces.note(change, |trace, value| {
             if let Some(table) = traced[trace] {
-                progress.touch(table);
+                changes.touch(table);
                 windows.trace(table, trace, value);
             }
         });
@@ -80,7 +81,7 @@ impl<S: ChangeStream> Follower<'_, S> {
                         self.truncated(table);
                     } else {
                         self.count(table, ChangeOperation::Truncate);
-                        self.progress.touch(table);
+                        self.ports.changes.touch(table);
                         self.windows.truncate(table);
                         self.batch.truncate(table);
                     }
@@ -124,7 +125,7 @@ impl<S: ChangeStream> Follower<'_, S> {
 
     fn touch(&mut self, table: usize, key: &Key, incomplete: bool) {
         self.windows.touch(table, key, incomplete);
-        self.progress.changed(table, key);
+        self.ports.changes.note(table, key);
     }
 
     pub(super) fn count(&mut self, table: usize, operation: ChangeOperation) {

@@ -34,8 +34,10 @@ pub(crate) use self::chunks::{ChunkMessage, Joined};
 pub(crate) use self::keyless::CopyMessage;
 use self::keyless::Copying;
 use crate::batch::Batch;
+use crate::between::{Changes, Copied};
+use crate::lag::Reached;
 use crate::plan::{Options, Plan};
-use crate::progress::Progress;
+use crate::progress::Reporter;
 use crate::traces::Traces;
 use crate::windows::{Watched, Windows};
 
@@ -67,6 +69,13 @@ pub(crate) struct Ports {
     pub(crate) segments: mpsc::Sender<OnItsWay>,
     pub(crate) durable: watch::Receiver<Option<Position>>,
     pub(crate) chunks: mpsc::Receiver<ChunkMessage>,
+    /// How far the target is, with what is idle beyond.
+    pub(crate) reached: watch::Sender<Option<Reached>>,
+    /// Of each source table by its index.
+    pub(crate) copied: watch::Receiver<Vec<Copied>>,
+    /// Commits of the source wait until what they wrote is durable in the target.
+    pub(crate) awaited: watch::Receiver<bool>,
+    pub(crate) changes: Arc<Changes>,
     /// Told when the stream has told the shape of a table.
     pub(crate) reshaped: Arc<Notify>,
     pub(crate) cancel: CancellationToken,
@@ -76,7 +85,7 @@ pub(crate) struct Ports {
 pub(crate) struct Follower<'a, S> {
     plan: &'a mut Plan,
     options: &'a Options,
-    progress: Arc<Progress>,
+    reporter: Reporter,
     stream: S,
     ports: Ports,
     /// Content prefix of this attempt's own watermarks.
@@ -160,7 +169,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     pub(crate) fn new(
         plan: &'a mut Plan,
         options: &'a Options,
-        progress: Arc<Progress>,
+        reporter: Reporter,
         stream: S,
         ports: Ports,
         start: &Start<'_>,
@@ -192,7 +201,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             tables,
             plan,
             options,
-            progress,
+            reporter,
             stream,
             ports,
             watermarks: start.watermarks.clone(),
@@ -282,7 +291,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 break;
             }
         }
-        self.progress.heard_of(self.stream.source_end());
+        self.reporter.heard_of(self.stream.source_end());
         Ok(true)
     }
 
@@ -351,10 +360,15 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         if self.pending.moved || self.transaction.is_some() || covered {
             return Ok(());
         }
-        self.progress.idle_at(&self.pending.position, &position);
+        self.reporter.idle_at(&self.pending.position, &position);
+        self.ports.reached.send_modify(|reached| {
+            if let Some(reached) = reached {
+                reached.idle_at(&self.pending.position, &position);
+            }
+        });
         let held = position.bytes_since(&self.pending.recorded_at).unwrap_or(0);
         let late = self.pending.recorded.elapsed() >= IDLE_RECORD;
-        if held >= IDLE_RECORD_BYTES || late || self.progress.is_awaited() {
+        if held >= IDLE_RECORD_BYTES || late || *self.ports.awaited.borrow() {
             self.pending.position = self.pending.position.join(&position)?;
             self.pending.moved = true;
             self.pending.since = Instant::now();
@@ -390,9 +404,12 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
     }
 
     fn drain(&mut self) -> Result<Segment> {
-        let complete = self.progress.complete().into_iter().zip(&self.tables);
-        let complete: Vec<_> =
-            complete.map(|(copied, table)| copied && !table.reads_keys).collect();
+        let complete = {
+            let copied = self.ports.copied.borrow();
+            let complete = |at| copied.get(at).is_some_and(|copied: &Copied| copied.complete);
+            let tables = self.tables.iter().enumerate();
+            tables.map(|(at, table)| complete(at) && !table.reads_keys).collect::<Vec<_>>()
+        };
         let mut segment = self.batch.drain(self.plan, &complete)?;
         segment.to_read.extend(self.traces.drain());
         for to_read in &segment.to_read {
@@ -430,7 +447,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             last: pending.last.take(),
             commit_times: std::mem::take(&mut pending.commit_times),
             changes: std::mem::take(&mut pending.changes),
-            awaited: self.progress.is_awaited(),
+            awaited: *self.ports.awaited.borrow(),
         });
         pending.moved = false;
         pending.midway = false;

@@ -8,6 +8,7 @@ use regraft_core::{Change, Column, Key, Lsn, Mark, ReplicaIdentity, Rows, TableN
 
 use super::*;
 use crate::batch::tests::{image, key, plan};
+use crate::progress::Progress;
 
 /// Where the ledger stands.
 const POSITION: u64 = 1_000;
@@ -106,7 +107,7 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
         pending: Vec::new(),
         mending: Vec::new(),
     };
-    let progress = Arc::new(Progress::new(&plan, Vec::new(), None));
+    let reporter = Progress::new(&plan, Vec::new(), None).reporter();
     let (events_tx, events) = mpsc::unbounded_channel();
     let (segments, segments_rx) = mpsc::channel(1);
     let (durable_tx, durable) = watch::channel(None);
@@ -114,7 +115,12 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
     let acknowledged = Arc::default();
     let stream = Played { events, acknowledged: Arc::clone(&acknowledged) };
     let (reshaped, cancel) = (Arc::default(), CancellationToken::new());
-    let ports = Ports { segments, durable, chunks, reshaped, cancel };
+    let (reached, _) = watch::channel(Some(Reached::at(ledger.past.position.clone())));
+    let (_copied, copied) = watch::channel(vec![Copied::default()]);
+    let (_awaited, awaited) = watch::channel(false);
+    let changes = Arc::new(Changes::new(1));
+    let ports =
+        Ports { segments, durable, chunks, reached, copied, awaited, changes, reshaped, cancel };
     let watermarks = Watermarks::of_attempt("test");
     let start = Start {
         ledger: &ledger,
@@ -123,7 +129,7 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
         whole: false,
         settle_below: 0,
     };
-    let follower = Follower::new(&mut plan, &options, progress, stream, ports, &start);
+    let follower = Follower::new(&mut plan, &options, reporter, stream, ports, &start);
     let ends = Ends {
         events: events_tx,
         segments: segments_rx,

@@ -89,7 +89,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         if looked_at >= LOOK_OWNERS / 2 {
             state.look_cost = begun.elapsed() / u32::try_from(looked_at).unwrap_or(u32::MAX);
         }
-        let open = usize::try_from(self.progress.findings_open()).unwrap_or(usize::MAX);
+        let open = usize::try_from(self.findings_open).unwrap_or(usize::MAX);
         let again = now + (state.looks_at(open) * OPEN_SHARE).clamp(OPEN_AFTER, OPEN_AFTER_MAX);
         differing.into_iter().for_each(|owner| state.looks.add(statement, owner, again));
         Ok(())
@@ -154,15 +154,14 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         if settled.is_empty() {
             return Ok(());
         }
-        let target = &self.statements[statement].target;
         let recorded = self.verifier.record_owners(statement, &settled, position).await?;
         let equal: usize = settled.iter().map(|owner| owner.equal.len()).sum();
         self.count(statement, equal as u64);
-        self.progress.findings(&recorded);
+        self.findings(&recorded);
         if recorded.new > 0 && self.told.is_none_or(|told| told.elapsed() >= TELL_AFTER) {
             self.told = Some(Instant::now());
             tracing::warn!(
-                target_table = %target,
+                target_table = %self.statements[statement].target,
                 open = recorded.open,
                 "rows of the target are not what the SELECT gives: see regraft.findings; `regraft repair` \
                  brings them in line"
@@ -173,7 +172,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
 
     pub(super) fn count(&self, statement: usize, rows: u64) {
         record::verified(&self.statements[statement].target, rows);
-        self.progress.verified(rows);
+        self.reporter.verified(rows);
     }
 
     /// Compares all rows of a statement without owner columns. What differs is certain only if nothing

@@ -35,15 +35,17 @@ use regraft_core::verify::{Recorded, Sweep, Verifier};
 use regraft_core::{Code, Error, Kind, Result, Watermarks};
 use regraft_reconcile::Looks;
 use regraft_telemetry::record;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::pace::Pace;
 use self::pass::Pass;
 use self::ranges::RangeLimit;
+use crate::between::{Changes, Copied};
 use crate::follow::ChunkMessage;
+use crate::lag::Reached;
 use crate::plan::{Trace, VerifyOptions};
-use crate::progress::Progress;
+use crate::progress::Reporter;
 
 /// Owners that are looked at at once.
 const LOOK_OWNERS: usize = 500;
@@ -83,7 +85,15 @@ pub(crate) struct Verify<V, R> {
     pub(crate) reader: R,
     pub(crate) follower: mpsc::Sender<ChunkMessage>,
     pub(crate) options: VerifyOptions,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) reporter: Reporter,
+    /// How far the target is.
+    pub(crate) reached: watch::Receiver<Option<Reached>>,
+    /// Of each source table by its index.
+    pub(crate) copied: watch::Receiver<Vec<Copied>>,
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) changes: Arc<Changes>,
+    /// Findings that are open: some row is known to differ.
+    pub(crate) findings_open: u64,
     pub(crate) statements: Vec<Watch>,
     pub(crate) traces: Vec<Trace>,
     pub(crate) watermarks: Watermarks,
@@ -155,7 +165,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                 result = step => result,
             };
             let Err(error) = result else { continue };
-            self.progress.verification_stopped(&error);
+            self.reporter.verification_stopped(&error);
             // Other shapes than those of the mapping are told by the stream and by the sentinel, at their
             // position.
             if error.code() == Code::RepairsExceeded {
@@ -187,6 +197,22 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         }
     }
 
+    /// All rows of a statement's source table are copied.
+    fn is_copied(&self, statement: usize) -> bool {
+        let copied = self.copied.borrow();
+        copied.get(self.statements[statement].table).is_some_and(|table| table.complete)
+    }
+
+    fn position(&self) -> String {
+        let reached = self.reached.borrow();
+        reached.as_ref().map_or_else(String::new, |reached| reached.position.to_string())
+    }
+
+    fn findings(&mut self, recorded: &Recorded) {
+        self.findings_open = recorded.open;
+        self.reporter.findings(recorded);
+    }
+
     async fn load(&mut self) -> Result<State> {
         let known = self.verifier.load().await?;
         let now = Instant::now();
@@ -194,7 +220,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         for (statement, owners) in known.unsettled.into_iter().chain(known.open) {
             owners.into_iter().for_each(|owner| looks.add(statement, owner, now));
         }
-        self.progress.findings(&Recorded { open: known.findings, ..Recorded::default() });
+        self.findings(&Recorded { open: known.findings, ..Recorded::default() });
         let oldest = known.sweeps.iter().map(|sweep| [sweep.oldest, sweep.oldest]).collect();
         Ok(State {
             begun: oldest,
@@ -207,7 +233,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             pass: None,
             next_tick: now,
             ticks: 0,
-            since: self.progress.since(),
+            since: self.options.since,
             ends: Vec::new(),
             repairs: (now, 0),
         })
@@ -220,7 +246,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             self.tick(state, now).await?;
         }
         // While the target is far behind, everything would be unsettled.
-        let follows = self.progress.phase() == Phase::Streaming;
+        let follows = *self.phase.borrow() == Phase::Streaming;
         if follows {
             if let Some((statement, owners)) = state.looks.take(now, LOOK_OWNERS) {
                 return self.look(state, statement, owners).await;
@@ -252,14 +278,14 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             match self.verifier.request().await? {
                 Some((id, request)) => {
                     if request.repair {
-                        self.progress.set_mending(true);
+                        self.reporter.mending(true);
                     }
                     state.pass = Some(self.begin(state, id, request).await?);
                 }
-                None => self.progress.set_mending(false),
+                None => self.reporter.mending(false),
             }
         }
-        if self.progress.findings_open() > 0 {
+        if self.findings_open > 0 {
             if state.next_repairing <= now {
                 self.look_at_repaired(state, now).await?;
             }
@@ -267,7 +293,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         } else {
             state.repairing = (now, Vec::new());
         }
-        let recent = self.progress.take_recent(self.options.recent_max());
+        let recent = self.changes.take_recent(self.options.recent_max());
         for (at, watch) in self.statements.iter().enumerate().filter(|(_, w)| w.owner.is_some()) {
             let keys = recent.iter().filter(|(table, _)| *table == watch.table);
             let keys: Vec<_> = keys.map(|(_, key)| key.clone()).collect();
@@ -277,7 +303,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         }
         let oldest = state.begun.iter().map(|[_, before]| before.unwrap_or(state.since)).min();
         let passes = state.sweeps.iter().map(Sweep::passes).min().unwrap_or_default();
-        self.progress.verified_since(oldest.unwrap_or(state.since), passes, &state.looks);
+        self.reporter.verified_since(oldest.unwrap_or(state.since), passes, &state.looks);
         Ok(())
     }
 

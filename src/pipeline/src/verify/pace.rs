@@ -81,6 +81,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     const OPTIONS: VerifyOptions = VerifyOptions {
@@ -90,6 +92,7 @@ mod tests {
         chunk_rows: 5_000,
         repairs_per_hour: None,
         due: Duration::from_secs(3600),
+        since: SystemTime::UNIX_EPOCH,
     };
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -11,7 +11,6 @@ use regraft_reconcile::{Left, Sum};
 
 use super::exact::Whole;
 use super::{State, Verify, Watch};
-use crate::progress::Progress;
 
 /// A range of a pass is so many chunks of a copy, if they have no more than so many bytes: nobody waits
 /// for it, and fewer are faster.
@@ -124,12 +123,12 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
                     return Ok(false);
                 }
             }
-            let (id, outcomes) = (pass.id, pass.report(&self.progress));
+            let (id, outcomes) = (pass.id, pass.report(&self.position()));
             self.verifier.report(id, &outcomes, true).await?;
             state.pass = None;
             return Ok(true);
         };
-        if self.progress.complete().get(self.statements[at].table) != Some(&true) {
+        if !self.is_copied(at) {
             return Ok(false);
         }
         if pass.range_rows == 0 {
@@ -184,7 +183,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             pass.range_rows = 0;
         }
         pass.after = upto;
-        let (id, outcomes) = (pass.id, pass.report(&self.progress));
+        let (id, outcomes) = (pass.id, pass.report(&self.position()));
         self.verifier.report(id, &outcomes, false).await?;
         Ok(true)
     }
@@ -267,14 +266,14 @@ impl Pass {
         }
     }
 
-    fn report(&self, progress: &Progress) -> Vec<Outcome> {
-        let position = progress.status().position.map_or_else(String::new, |p| p.to_string());
+    /// `position`: of outcomes that have none of their own.
+    fn report(&self, position: &str) -> Vec<Outcome> {
         let mut outcomes: Vec<_> = self.outcomes.iter().collect();
         outcomes.sort_unstable_by_key(|(at, _)| **at);
         let outcome = |(_, (outcome, sum)): (&usize, &(Outcome, Sum))| Outcome {
             digest: hex(&sum.digest()),
             position: if outcome.position.is_empty() {
-                position.clone()
+                position.to_owned()
             } else {
                 outcome.position.clone()
             },

@@ -60,18 +60,16 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
     /// The statement whose sweep goes on now, or begins: of those that wait for it before those at rest, the
     /// one that was begun the longest time ago.
     pub(super) fn next_sweep(&self, state: &State, now: Instant) -> Option<usize> {
-        let complete = self.progress.complete();
         let time = SystemTime::now();
         let ready = |at: usize| {
             let watch = &self.statements[at];
             let since = state.begun[at][1].unwrap_or(state.since);
             let is = Now {
-                touched: self.progress.touched(watch.table),
+                touched: self.changes.touched(watch.table),
                 age: time.duration_since(since).unwrap_or_default(),
                 under_way: state.sweeps[at].is_under_way(),
             };
-            let ready = complete.get(watch.table) == Some(&true)
-                && state.pace.may(at, &is, &self.options, now);
+            let ready = self.is_copied(at) && state.pace.may(at, &is, &self.options, now);
             let waits = state.pace.waits(at, &is, &self.options);
             ready.then_some((!waits, !is.under_way, state.begun[at][0], at))
         };
@@ -85,7 +83,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         if !sweep.is_under_way() {
             *sweep = Sweep { number: sweep.number + 1, ..Sweep::default() };
             state.begun[at] = [Some(SystemTime::now()), state.begun[at][0]];
-            let touched = self.progress.touched(self.statements[at].table);
+            let touched = self.changes.touched(self.statements[at].table);
             state.pace.begins(at, touched, begun);
         }
         let (number, after) = (state.sweeps[at].number, state.sweeps[at].upto.clone());
