@@ -10,7 +10,7 @@
 //! attempt starts from the position that the ledger has. There is no other state.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::contract::{
     ChangeStream, ChunkReader, Ledger, Opened, Pair, Phase, Sentinel, Source, Target,
@@ -21,6 +21,7 @@ use regraft_core::{Code, Error, Kind, Mark, Position, Result, Watermarks};
 use regraft_telemetry::record;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
