@@ -202,7 +202,8 @@ impl Batch {
         self.bytes += ENTRY_BYTES + key.0.len() * 2 + size(&before);
         self.rows += 1;
         batch.index.insert(key.clone(), batch.entries.len());
-        let existed = there_before && !batch.cleared;
+        // Without transactions, what was netted away may have been written before the last attempt ended.
+        let existed = (there_before || !self.takes.transactions) && !batch.cleared;
         batch.entries.push(Entry { key, existed, before, now, moved_from: None });
     }
 

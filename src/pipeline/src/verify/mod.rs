@@ -267,7 +267,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         }
         let until = [state.looks.next(), Some(state.next_tick)];
         let until = until.into_iter().flatten().filter(|&at| at > now).min();
-        tokio::time::sleep_until(until.unwrap_or(now + TICK).into()).await;
+        tokio::time::sleep_until(until.unwrap_or(now + TICK)).await;
         Ok(())
     }
 
