@@ -1,13 +1,14 @@
 //! The applier: takes segments to the sink, and reports what became visible and what durable.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::contract::{Sink, Written};
 use regraft_core::segment::{ChunkDone, Commit};
 use regraft_core::{Position, Result};
 use regraft_telemetry::record;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::between::Trouble;
 use crate::follow::OnItsWay;

@@ -7,7 +7,7 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::contract::{
     ChangeStream, ChunkReader, Ledger, Opened, Pair, Phase, Sentinel, Source, Target,
@@ -17,6 +17,7 @@ use regraft_core::verify::Verifier;
 use regraft_core::{Code, Error, Mark, Position, Result, Watermarks};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 

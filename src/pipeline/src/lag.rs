@@ -2,9 +2,10 @@
 //! again, and each answer is kept until the target has everything up to there.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::Position;
+use tokio::time::Instant;
 
 /// Marks that are kept; beyond them every second one is forgotten.
 const MARKS_MAX: usize = 1024;

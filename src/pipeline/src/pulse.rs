@@ -2,12 +2,13 @@
 //! phase follows from that, and the ledger hears that the daemon lives.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::contract::{ChunkReader, Ledger, Phase, SourceState};
 use regraft_core::{Position, Result};
 use regraft_telemetry::record;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::between::{Copied, Trouble};
 use crate::follow::ChunkMessage;

@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::{Code, Error};
+use tokio::time::Instant;
 
 /// With more refused rows than this the others are not looked for: it is the target that is at fault.
 const ROWS_MAX: usize = 8;

@@ -3,11 +3,12 @@
 //! Whatever goes wrong ends the attempt: the target rolls back what was not committed, and the next
 //! attempt starts from the position that the ledger has. There is no other state.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::contract::{Pair, Phase, Sentinel, Source, Target};
 use regraft_core::{Code, Error, Kind, Result};
 use regraft_telemetry::record;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::{Before, Ending, Ends, LOOK_PAUSE, STOP_GRACE, attempt};

@@ -1,7 +1,8 @@
 //! Owners whose rows are to be looked at, and when.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::ops::Add;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use regraft_core::Key;
@@ -11,22 +12,31 @@ const WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 
 /// The owner whose rows are to be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct Look<T> {
     /// When, at the earliest.
-    pub due: Instant,
+    pub due: T,
     /// How often it has changed while it was looked at.
     pub tries: u32,
     /// Once it is settled, it is to be looked at once more.
     pub twice: bool,
 }
 
-/// Owners to be looked at, each once per statement.
-#[derive(Debug, Default)]
-pub struct Looks {
-    of: BTreeMap<usize, HashMap<Key, Look>>,
+/// Owners of one statement that are looked at together.
+pub type Taken<T> = (usize, Vec<(Key, Look<T>)>);
+
+/// Owners to be looked at, each once per statement, by some clock.
+#[derive(Debug)]
+pub struct Looks<T> {
+    of: BTreeMap<usize, HashMap<Key, Look<T>>>,
 }
 
-impl Looks {
+impl<T> Default for Looks<T> {
+    fn default() -> Self {
+        Self { of: BTreeMap::new() }
+    }
+}
+
+impl<T: Copy + Ord + Add<Duration, Output = T>> Looks<T> {
     /// Owners in the list.
     pub fn len(&self) -> usize {
         self.of.values().map(HashMap::len).sum()
@@ -39,23 +49,23 @@ impl Looks {
 
     /// Adds an owner that is to be looked at from `due` on. One that is in the list is looked at at
     /// whichever time comes first.
-    pub fn add(&mut self, statement: usize, owner: Key, due: Instant) {
+    pub fn add(&mut self, statement: usize, owner: Key, due: T) {
         self.insert(statement, owner, Look { due, tries: 0, twice: false });
     }
 
     /// Adds an owner that is to be looked at from `due` on, and once more later.
-    pub fn add_twice(&mut self, statement: usize, owner: Key, due: Instant) {
+    pub fn add_twice(&mut self, statement: usize, owner: Key, due: T) {
         self.insert(statement, owner, Look { due, tries: 0, twice: true });
     }
 
-    fn insert(&mut self, statement: usize, owner: Key, look: Look) {
+    fn insert(&mut self, statement: usize, owner: Key, look: Look<T>) {
         let known = self.of.entry(statement).or_default().entry(owner).or_insert(look);
         known.due = known.due.min(look.due);
         known.twice |= look.twice;
     }
 
     /// Takes up to `max` owners of one statement that are due.
-    pub fn take(&mut self, now: Instant, max: usize) -> Option<(usize, Vec<(Key, Look)>)> {
+    pub fn take(&mut self, now: T, max: usize) -> Option<Taken<T>> {
         for (&statement, looks) in &mut self.of {
             let due = looks.iter().filter(|(_, look)| look.due <= now).take(max);
             let due: Vec<_> = due.map(|(owner, look)| (owner.clone(), *look)).collect();
@@ -70,7 +80,7 @@ impl Looks {
     }
 
     /// Puts one back that could not be settled.
-    pub fn again(&mut self, statement: usize, owner: Key, look: Look, now: Instant) {
+    pub fn again(&mut self, statement: usize, owner: Key, look: Look<T>, now: T) {
         let wait = (WAIT.0 * 2_u32.saturating_pow(look.tries.min(16))).min(WAIT.1);
         let look = Look { due: now + wait, tries: look.tries + 1, ..look };
         self.of.entry(statement).or_default().insert(owner, look);
@@ -83,13 +93,15 @@ impl Looks {
     }
 
     /// When the next one is due.
-    pub fn next(&self) -> Option<Instant> {
+    pub fn next(&self) -> Option<T> {
         self.of.values().flat_map(HashMap::values).map(|look| look.due).min()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn key(n: u8) -> Key {

@@ -1,10 +1,10 @@
 //! The chunks of a backfill: what is planned, what waits for what, and what is read next.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::Instant;
 
 use regraft_core::chunk::ChunkScope;
 use regraft_core::contract::{LedgerState, PlannedChunk};
+use tokio::time::Instant;
 
 use crate::between::Copied;
 use crate::plan::{Options, PlannedTable};

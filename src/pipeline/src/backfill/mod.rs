@@ -17,13 +17,14 @@ mod chunks;
 mod read;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::chunk::ChunkScope;
 use regraft_core::contract::{ChunkReader, Ledger, LedgerState, PlannedChunk};
 use regraft_core::{Code, Error, Key, Mark, Result, Watermarks, fail_point};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::chunks::State;

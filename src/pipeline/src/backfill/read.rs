@@ -1,11 +1,12 @@
 //! One chunk, from its window to its watermark; or the keys to which a change of another table leads.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regraft_core::chunk::{ChunkScope, StatementRows};
 use regraft_core::contract::{ChunkReader, PlannedChunk};
 use regraft_core::{Code, Key, Mark, Result, Watermarks, fail_point};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::follow::{ChunkMessage, Joined};
 

@@ -8,7 +8,7 @@ mod reporter;
 mod status;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use regraft_core::TableName;
 use regraft_core::contract::Phase;
@@ -18,6 +18,8 @@ use self::latency::LagHistogram;
 pub use self::latency::LagSummary;
 pub use self::reporter::Reporter;
 pub use self::status::{HeldTable, LastError, Status, TableStatus, Verification};
+use tokio::time::Instant;
+
 use crate::lag::{Lag, Reached};
 use crate::plan::Plan;
 

@@ -1,7 +1,7 @@
 //! The side of [`super::Progress`] that the tasks of a pipeline have: they tell, and cannot read.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use regraft_core::contract::{LedgerState, Phase, Written};
 use regraft_core::segment::Commit;
@@ -9,6 +9,7 @@ use regraft_core::verify::Recorded;
 use regraft_core::{Error, Position};
 use regraft_reconcile::Looks;
 use regraft_telemetry::record;
+use tokio::time::Instant;
 
 use super::{LastError, Shared, Verification};
 use crate::lag::Reached;
@@ -121,7 +122,7 @@ impl Reporter {
     }
 
     /// Every row was compared after `oldest`, and so often; these owners are still to be looked at.
-    pub(crate) fn verified_since(&self, oldest: SystemTime, passes: u64, looks: &Looks) {
+    pub(crate) fn verified_since(&self, oldest: SystemTime, passes: u64, looks: &Looks<Instant>) {
         let mut state = self.0.state();
         state.verified_since = Some(oldest);
         let (unsettled, tries) = (looks.len(), looks.tries());

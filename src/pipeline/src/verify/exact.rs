@@ -1,7 +1,6 @@
 //! Rows that are compared so that the verdict is exact; see the module above.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
@@ -11,6 +10,7 @@ use regraft_core::{Code, Key, Mark, Position, Result, Traced};
 use regraft_reconcile::{Comparison, Left, Look, Sum, row_digest};
 use regraft_telemetry::record;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{
     HELD_MAX, LOOK_OWNERS, OPEN_AFTER, OPEN_AFTER_MAX, OPEN_SHARE, RECENT_AFTER, State, TELL_AFTER,
@@ -38,7 +38,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         &mut self,
         state: &mut State,
         statement: usize,
-        owners: Vec<(Key, Look)>,
+        owners: Vec<(Key, Look<Instant>)>,
     ) -> Result<()> {
         let watch = self.statements[statement].clone();
         let Some(owner_columns) = &watch.owner else { return Ok(()) };

@@ -27,7 +27,7 @@ mod pass;
 mod ranges;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use hashbrown::HashMap;
 use regraft_core::contract::{ChunkReader, Phase};
@@ -36,6 +36,7 @@ use regraft_core::{Code, Error, Kind, Result, Watermarks};
 use regraft_reconcile::Looks;
 use regraft_telemetry::record;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::pace::Pace;
@@ -121,7 +122,7 @@ struct State {
     sweeps: Vec<Sweep>,
     /// When the sweeps of a statement began: the current one, and the one before it.
     begun: Vec<[Option<SystemTime>; 2]>,
-    looks: Looks,
+    looks: Looks<Instant>,
     /// What it takes to look at one of many owners.
     look_cost: Duration,
     /// Statements with rows that were repaired and not looked at since, as of some time; and when that may be
@@ -266,7 +267,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         }
         let until = [state.looks.next(), Some(state.next_tick)];
         let until = until.into_iter().flatten().filter(|&at| at > now).min();
-        tokio::time::sleep_until(until.unwrap_or(now + TICK).into()).await;
+        tokio::time::sleep_until(until.unwrap_or(now + TICK)).await;
         Ok(())
     }
 

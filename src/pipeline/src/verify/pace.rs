@@ -4,7 +4,8 @@
 //! source table nothing happened to since its last sweep began, the target only can have become another: that
 //! is looked for at a small share of the rate, so that a pipeline with nothing to do costs next to nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use crate::plan::VerifyOptions;
 

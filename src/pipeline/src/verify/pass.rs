@@ -1,13 +1,13 @@
 //! A verification that somebody asked for: one pass over all ranges, and over what they left.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Instant;
 
 use hashbrown::{HashMap, HashSet};
 use regraft_core::contract::ChunkReader;
 use regraft_core::verify::{Difference, Digest, Finding, Outcome, Request, Verified, Verifier};
 use regraft_core::{Code, Error, Key, Result};
 use regraft_reconcile::{Left, Sum};
+use tokio::time::Instant;
 
 use super::exact::Whole;
 use super::{State, Verify, Watch};

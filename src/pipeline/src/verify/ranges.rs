@@ -1,11 +1,12 @@
 //! Ranges of source keys, compared as they are, and what no range covers; the sweeps over them.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use regraft_core::contract::ChunkReader;
 use regraft_core::verify::{Finding, RangeRows, Settled, Sweep, Verified, Verifier};
 use regraft_core::{Code, Key, Result};
 use regraft_reconcile::{Comparison, Left};
+use tokio::time::Instant;
 
 use super::exact::finding;
 use super::pace::Now;
