@@ -2,15 +2,16 @@
 //!
 //! ```text
 //!  ChangeStream ──events──▶ Follower ──segments──▶ applier ──▶ Sink
-//!       ▲                   (run.rs, batch.rs)     (applier.rs)  │
+//!       ▲                   (follow, batch.rs)     (applier.rs)  │
 //!       └───── acknowledge, only what the sink made durable ◀────┘
-//!  ChunkReader ──chunks──▶ joins the Follower at its watermark   (backfill.rs, windows.rs)
+//!  ChunkReader ──chunks──▶ joins the Follower at its watermark   (backfill, windows.rs)
 //! ```
 //!
-//! This crate knows the traits of `regraft-core` and no server. Open [`run`](mod@run) first: it has
-//! the loop, top to bottom.
+//! This crate knows the traits of `regraft-core` and no server. Open `attempt.rs` first: it has
+//! one attempt, top to bottom; [`run`](mod@run) makes one after the other.
 
 mod applier;
+mod attempt;
 mod backfill;
 mod batch;
 mod between;
@@ -27,9 +28,10 @@ mod traces;
 mod verify;
 mod windows;
 
+pub use attempt::{Ending, Ends};
 pub use batch::Batch;
 pub use plan::{Options, Plan, PlannedTable, Trace, VerifyOptions};
 pub use progress::{
     HeldTable, LagSummary, LastError, Progress, Reporter, Status, TableStatus, Verification,
 };
-pub use run::{Ending, Ends, PATIENCE, run};
+pub use run::{PATIENCE, run};

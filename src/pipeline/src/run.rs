@@ -1,40 +1,20 @@
 //! The run: one attempt after the other, each from the ledger's position.
 //!
-//! ```text
-//!  ledger ─position─▶ stream ─▶ Follower ─segments─▶ applier ─▶ sink
-//!                                  ▲
-//!                        Backfill ─┘ chunks
-//! ```
-//!
 //! Whatever goes wrong ends the attempt: the target rolls back what was not committed, and the next
 //! attempt starts from the position that the ledger has. There is no other state.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use regraft_core::contract::{
-    ChangeStream, ChunkReader, Ledger, Opened, Pair, Phase, Sentinel, Source, Target,
-};
-use regraft_core::segment::Route;
-use regraft_core::verify::Verifier;
-use regraft_core::{Code, Error, Kind, Mark, Position, Result, Watermarks};
+use regraft_core::contract::{Pair, Phase, Sentinel, Source, Target};
+use regraft_core::{Code, Error, Kind, Result};
 use regraft_telemetry::record;
-use tokio::sync::{Mutex, Notify, mpsc, watch};
-use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::applier::{self, Applier};
-use crate::backfill::Backfill;
-use crate::between::{Changes, Copied, Trouble};
-use crate::follow::{ChunkMessage, Followed, Follower, Ports, Start};
-use crate::lag::Reached;
+use crate::attempt::{Before, Ending, Ends, LOOK_PAUSE, STOP_GRACE, attempt};
 use crate::plan::{Options, Plan};
 use crate::progress::Reporter;
-use crate::pulse::{Measure, Pulse};
 use crate::refused::Refusals;
-use crate::verify::{Verify, Watch};
 
 /// First and longest wait between attempts.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
@@ -42,41 +22,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 const HEALTHY_ATTEMPT: Duration = Duration::from_secs(10);
 /// A run until caught up gives up after this long without a connection.
 pub const PATIENCE: Duration = Duration::from_secs(300);
-/// What the applier gets to finish its commit when told to stop.
-const STOP_GRACE: Duration = Duration::from_secs(3);
 /// What noting an error in the ledger may take.
 const NOTE_TIME: Duration = Duration::from_secs(5);
-/// Between looks at the catalogues: so many times as long as the last one took, within these bounds.
-const LOOK_SHARE: u32 = 300;
-const RESHAPED_SHARE: u32 = 10;
-const LOOK_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-/// Chunk messages in flight; data is bounded by the number of readers.
-const CHUNK_MESSAGES: usize = 64;
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// It was told to stop.
-    Stopped,
-    /// Everything is copied, and the source's position of that moment is in the target.
-    CaughtUp,
-    /// Something that the mapping stands on is not the same, and it is said how to go on: the plan has to
-    /// be made again.
-    PlanAgain,
-    /// Another daemon has changed the plan while this one waited: it has to be made again, if it still can be.
-    OtherPlan,
-}
-
-/// Both ends of a pipeline.
-pub struct Ends<S, T, P> {
-    /// Where changes come from.
-    pub source: S,
-    /// Where rows go.
-    pub target: T,
-    /// What looks at both.
-    pub pair: P,
-}
-
 /// Runs the pipeline until told to stop, caught up (where asked for), or an error that a person has to
 /// look at.
 ///
@@ -181,276 +128,6 @@ async fn attempts<S: Source, T: Target, P: Pair>(
     }
 }
 
-/// What an attempt has of those before it: when to try what again, and nothing else.
-struct Before<'a> {
-    /// Everything up to the start of this attempt is one batch.
-    whole: bool,
-    /// The one before ended by an error.
-    held: bool,
-    refusals: &'a Refusals,
-}
-
-/// What became of an attempt.
-struct Attempt {
-    ended: Result<Ending>,
-    /// How far it came: position, and chunks done and expected. `None` when it did not begin.
-    came: Option<(Position, (u64, u64))>,
-    /// An error, of this or an earlier one, was not over.
-    held: bool,
-}
-
-/// What the tasks of an attempt tell that counts when it has ended, too.
-struct Told {
-    phase: watch::Sender<Phase>,
-    reached: watch::Sender<Option<Reached>>,
-    copied: watch::Sender<Vec<Copied>>,
-}
-
-async fn attempt<S: Source, T: Target, P: Pair>(
-    ends: &mut Ends<S, T, P>,
-    plan: &mut Plan,
-    options: &Options,
-    before: &Before<'_>,
-    reporter: &Reporter,
-    cancel: &CancellationToken,
-) -> Attempt {
-    let (phase_tx, phase) = watch::channel(if before.held { Phase::Held } else { Phase::Starting });
-    let (reached_tx, reached) = watch::channel(None);
-    let (copied_tx, copied) = watch::channel(Vec::new());
-    let told = Told { phase: phase_tx, reached: reached_tx, copied: copied_tx };
-    let ended = follow(ends, plan, options, before, (reporter, told), cancel).await;
-    let chunks = copied
-        .borrow()
-        .iter()
-        .fold((0, 0), |(done, all), table: &Copied| (done + table.done, all + table.expected));
-    let came = reached.borrow().as_ref().map(|reached| (reached.position.clone(), chunks));
-    let held = *phase.borrow() == Phase::Held;
-    Attempt { ended, came, held }
-}
-
-async fn follow<S: Source, T: Target, P: Pair>(
-    Ends { source, target, pair }: &mut Ends<S, T, P>,
-    plan: &mut Plan,
-    options: &Options,
-    before: &Before<'_>,
-    (reporter, told): (&Reporter, Told),
-    cancel: &CancellationToken,
-) -> Result<Ending> {
-    // Connect, in the order in which a mistake is cheapest.
-    let connect = async {
-        let mut sentinel = pair.sentinel();
-        let (guarded, opened) = tokio::join!(sentinel.guard(), target.open());
-        guarded?;
-        let (mut ledger, sink) = opened?;
-        let mut state = ledger.load().await?;
-        let mut reader = || source.reader().ok_or_else(unasked);
-        let (mut marker, planner, compared) = (reader()?, reader()?, reader()?);
-        let readers = (0..options.readers).map(|_| reader()).collect::<Result<Vec<_>>>()?;
-        let verifier = match options.verify {
-            Some(verify) => Some((pair.verifier().await?, verify)),
-            None => None,
-        };
-        let Opened { stream, history } = source.stream(&state.past).await?;
-        if let Some(history) = history {
-            ledger.note_history(&history).await?;
-        }
-        let watermarks = Watermarks::of_attempt(&plan.name);
-        let settle_below = marker.mark(&watermarks.write(Mark::Start)).await?;
-        let verifier =
-            verifier.map(|(verifier, verify)| (verifier, (marker.beside(), compared), verify));
-        // Before a row moves.
-        state.mending.extend(sentinel.look().await?);
-        Ok::<_, Error>((
-            (ledger, state, sink, (marker, planner, readers)),
-            (verifier, stream, watermarks, settle_below, sentinel),
-        ))
-    };
-    let (
-        (mut ledger, state, sink, (marker, planner, readers)),
-        (verifier, stream, watermarks, settle_below, sentinel),
-    ) = tokio::select! {
-        () = cancel.cancelled() => return Ok(Ending::Stopped),
-        connected = connect => connected?,
-    };
-    reporter.begins(&state);
-    if !before.held {
-        // Of an earlier daemon.
-        ledger.last_error(None).await?;
-    }
-    tracing::info!(position = %state.past.position, "following the source");
-
-    // Start what works beside the follower.
-    let attempt_over = cancel.child_token();
-    let (segments, segments_rx) = mpsc::channel(1);
-    let (durable_tx, durable) = watch::channel(None);
-    let (committed_tx, committed) = mpsc::unbounded_channel();
-    let (follower_tx, chunks) = mpsc::channel(CHUNK_MESSAGES);
-    let trouble = Trouble::new(before.held, false, reporter.clone());
-    told.reached.send_replace(Some(Reached::at(state.past.position.clone())));
-    let (reached, copied, phase) =
-        (told.reached.subscribe(), told.copied.subscribe(), told.phase.subscribe());
-    let (awaited_tx, awaited) = watch::channel(false);
-    let changes = Arc::new(Changes::new(plan.tables.len()));
-    let resumed = Arc::new(Notify::new());
-    let ledger = Arc::new(Mutex::new(ledger));
-    let pulse = Pulse {
-        source: marker.beside(),
-        ledger: Arc::clone(&ledger),
-        follower: follower_tx.clone(),
-        reporter: reporter.clone(),
-        trouble: trouble.clone(),
-        reached: reached.clone(),
-        copied: copied.clone(),
-        phase: told.phase,
-        awaited: awaited_tx,
-        resumed: Arc::clone(&resumed),
-        measure: Measure::default(),
-    };
-    let applier = Applier::new(
-        sink,
-        applier::Told {
-            durable: durable_tx,
-            reached: told.reached.clone(),
-            committed: committed_tx,
-            trouble: trouble.clone(),
-            reporter: reporter.clone(),
-        },
-    );
-    let applier = tokio::spawn(applier.run(segments_rx));
-    let backfill = Backfill {
-        ledger,
-        planner: Some(planner),
-        marker,
-        readers,
-        follower: follower_tx,
-        committed,
-        options: options.clone(),
-        reporter: reporter.clone(),
-        copied: told.copied,
-        trouble,
-        refusals: before.refusals.clone(),
-        watermarks: watermarks.clone(),
-        cancel: attempt_over.clone(),
-    };
-    let verify = verifier.map(|(verifier, (marker, reader), options)| Verify {
-        statements: watches(plan, &verifier),
-        verifier,
-        marker,
-        reader,
-        follower: backfill.follower.clone(),
-        options,
-        reporter: reporter.clone(),
-        reached,
-        copied: copied.clone(),
-        phase,
-        changes: Arc::clone(&changes),
-        findings_open: 0,
-        traces: plan.traces.clone(),
-        watermarks: watermarks.clone(),
-        cancel: attempt_over.clone(),
-        range_limits: Default::default(),
-        told: None,
-    });
-    let mut verify = AbortOnDropHandle::new(tokio::spawn(async move {
-        match verify {
-            Some(verify) => verify.run().await,
-            None => std::future::pending().await,
-        }
-    }));
-    let reshaped = Arc::new(Notify::new());
-    let looking = look(sentinel, Arc::clone(&reshaped), backfill.follower.clone());
-    let mut looks = AbortOnDropHandle::new(tokio::spawn(looking));
-    let begun = backfill.begin(&plan.tables, &state);
-    let mut backfill = AbortOnDropHandle::new(tokio::spawn(backfill.run(begun)));
-    let mut pulse = AbortOnDropHandle::new(tokio::spawn(pulse.run()));
-    let mut applier = AbortOnDropHandle::new(applier);
-    // Follow. The first of the tasks that ends, ends the attempt.
-    let cancel_follower = attempt_over.clone();
-    let ports = Ports {
-        segments,
-        durable: durable.clone(),
-        chunks,
-        reached: told.reached,
-        copied,
-        awaited,
-        changes,
-        reshaped,
-        cancel: cancel_follower,
-    };
-    let start = Start {
-        ledger: &state,
-        watermarks: &watermarks,
-        takes: target.takes(),
-        whole: before.whole,
-        settle_below,
-    };
-    let follower = Follower::new(plan, options, reporter.clone(), stream, ports, &start);
-    let followed = tokio::select! {
-        followed = follower.run() => followed.map(Some),
-        result = &mut backfill => Err(ended(result)),
-        result = &mut verify => Err(ended(result)),
-        result = &mut looks => Err(ended(result)),
-        result = &mut pulse => Err(ended(result)),
-        () = resumed.notified() => Ok(None),
-    };
-    attempt_over.cancel();
-    drop((backfill, verify, looks, pulse));
-    let (followed, stream) = match followed {
-        Ok(Some(followed)) => followed,
-        ended => {
-            // What was sent before is applied; only what is at fault waits.
-            drop(tokio::time::timeout(STOP_GRACE, &mut applier).await);
-            return ended.map(|_| Ending::PlanAgain);
-        }
-    };
-
-    // Finish: what was sent is committed and durable, then acknowledged.
-    match followed {
-        Followed::ApplierGone if !cancel.is_cancelled() => Err(ended((&mut applier).await)),
-        Followed::ApplierGone | Followed::Stopped => {
-            // A large transaction that is under way is given up: it is applied at the next start.
-            if let Ok(result) = tokio::time::timeout(STOP_GRACE, &mut applier).await {
-                flatten(result)?;
-            }
-            close(stream, &durable).await?;
-            Ok(Ending::Stopped)
-        }
-        Followed::CaughtUp => {
-            flatten((&mut applier).await)?;
-            close(stream, &durable).await?;
-            Ok(Ending::CaughtUp)
-        }
-    }
-}
-
-/// Looks whether what the mapping stands on is the same: soon after the stream has told a shape, and from
-/// time to time, so that it costs the servers little however much there is to look at. Whether the
-/// application may write is looked at more often.
-async fn look<S: Sentinel>(
-    mut sentinel: S,
-    reshaped: Arc<Notify>,
-    follower: mpsc::Sender<ChunkMessage>,
-) -> Result<()> {
-    loop {
-        let begun = Instant::now();
-        let mending = sentinel.look().await?;
-        if !mending.is_empty() && follower.send(ChunkMessage::Mending(mending)).await.is_err() {
-            return std::future::pending().await;
-        }
-        let took = begun.elapsed();
-        // Shapes are told in series.
-        tokio::time::sleep(took * RESHAPED_SHARE).await;
-        let next = Instant::now() + (took * LOOK_SHARE).clamp(LOOK_PAUSE.0, LOOK_PAUSE.1);
-        while Instant::now() < next {
-            let pause = next.saturating_duration_since(Instant::now()).min(LOOK_PAUSE.0);
-            if tokio::time::timeout(pause, reshaped.notified()).await.is_ok() {
-                break;
-            }
-            sentinel.guard().await?;
-        }
-    }
-}
-
 /// Waits until the next attempt; the application must be able to write meanwhile, too.
 ///
 /// True when somebody has said meanwhile how to go on after a drift.
@@ -482,54 +159,10 @@ async fn answered<T: Target>(target: &mut T, error: &Error) -> bool {
     }
 }
 
-/// The statements, as they are verified.
-fn watches(plan: &Plan, verifier: &impl Verifier) -> Vec<Watch> {
-    let watch = |(at, route): (usize, &Route)| {
-        let (owner, key) = verifier.layout(at);
-        Watch {
-            table: plan.table(&route.source).unwrap_or_default(),
-            source: route.source.clone(),
-            target: route.target.clone(),
-            owner,
-            key,
-        }
-    };
-    plan.routes.iter().enumerate().map(watch).collect()
-}
-
-/// Acknowledges what is durable, and ends the stream.
-async fn close<S: ChangeStream>(
-    stream: S,
-    durable: &watch::Receiver<Option<Position>>,
-) -> Result<()> {
-    let durable = durable.borrow().clone();
-    if let Some(position) = durable {
-        stream.acknowledge(position);
-    }
-    stream.close().await
-}
-
 /// Best effort: `regraft status` shows what the daemon's log says.
 async fn note<T: Target>(target: &mut T, error: Option<&Error>, phase: Phase) {
     let limit = if error.is_some() { NOTE_TIME } else { STOP_GRACE / 3 };
     if let Ok(Err(failed)) = tokio::time::timeout(limit, target.note(error, phase)).await {
         tracing::debug!("this could not be noted in the ledger: {failed:#}");
     }
-}
-
-fn unasked() -> Error {
-    Error::new(Code::Internal, "the source cannot be asked for its rows")
-}
-
-fn flatten(result: std::result::Result<Result<()>, JoinError>) -> Result<()> {
-    result.map_err(|error| {
-        Error::new(Code::Internal, "a task of the pipeline ended unexpectedly").because(error)
-    })?
-}
-
-/// The error of a task that should not have ended.
-fn ended(result: std::result::Result<Result<()>, JoinError>) -> Error {
-    flatten(result).err().unwrap_or_else(|| {
-        Error::new(Code::Internal, "a task of the pipeline ended without an error")
-    })
 }
