@@ -231,7 +231,8 @@ async fn what_comes_again_may_have_had_a_shape_that_the_mapping_does_not_fit() {
     start_again(&source, &mut case).await;
     let sql = "SELECT (confirmed_flush_lsn - '0/0')::bigint FROM pg_replication_slots";
     let confirmed = number(&case.databases.source, sql).await;
-    let sql = "SELECT (split_part(commit_at, ':', 2)::pg_lsn - '0/0')::bigint FROM regraft.pipelines";
+    let sql =
+        "SELECT (split_part(commit_at, ':', 2)::pg_lsn - '0/0')::bigint FROM regraft.pipelines";
     assert!(confirmed <= number(&case.databases.target, sql).await);
     case.at_source("ALTER TABLE items ADD COLUMN extra text DEFAULT 'e'").await;
     case.at_target("ALTER TABLE goods ADD COLUMN extra text DEFAULT 'e'").await;
