@@ -27,8 +27,6 @@ pub struct MemorySource {
     pub database: Database,
     /// What happens to its calls.
     pub weather: Weather,
-    /// It can be asked for its rows.
-    pub readable: bool,
 }
 
 impl Source for MemorySource {
@@ -65,9 +63,9 @@ impl Source for MemorySource {
         Ok(Opened { stream, history })
     }
 
-    fn reader(&mut self) -> Option<MemoryReader> {
+    fn reader(&mut self) -> MemoryReader {
         let (database, weather) = (self.database.clone(), self.weather.clone());
-        self.readable.then(|| MemoryReader { database, weather, copy: VecDeque::new() })
+        MemoryReader { database, weather, copy: VecDeque::new() }
     }
 }
 

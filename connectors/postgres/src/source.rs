@@ -69,10 +69,10 @@ impl Source for PgSource {
         Ok(Opened { stream: PgStream::spawn(connection, from, replay, options), history })
     }
 
-    fn reader(&mut self) -> Option<PgReader> {
+    fn reader(&mut self) -> PgReader {
         let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
         let (source, wide) = (Arc::clone(&self.address), Wide::new(Arc::clone(&self.wide)));
-        Some(PgReader::new(source, self.application.clone(), &self.slot, tables, traces, wide))
+        PgReader::new(source, self.application.clone(), &self.slot, tables, traces, wide)
     }
 }
 

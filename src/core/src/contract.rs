@@ -235,9 +235,8 @@ pub trait Source: Send {
     /// history.
     fn stream(&mut self, past: &Past) -> impl Future<Output = Result<Opened<Self::Stream>>> + Send;
 
-    /// One reader. It connects when something is asked of it. `None` for a source that cannot be asked for its
-    /// rows: nothing is copied, read by key, or compared then.
-    fn reader(&mut self) -> Option<Self::Reader>;
+    /// One reader. It connects when something is asked of it.
+    fn reader(&mut self) -> Self::Reader;
 }
 
 /// A stream that was opened.

@@ -129,9 +129,8 @@ async fn follow<S: Source, T: Target, P: Pair>(
         guarded?;
         let (mut ledger, sink) = opened?;
         let mut state = ledger.load().await?;
-        let mut reader = || source.reader().ok_or_else(unasked);
-        let (mut marker, planner, compared) = (reader()?, reader()?, reader()?);
-        let readers = (0..options.readers).map(|_| reader()).collect::<Result<Vec<_>>>()?;
+        let (mut marker, planner, compared) = (source.reader(), source.reader(), source.reader());
+        let readers: Vec<_> = (0..options.readers).map(|_| source.reader()).collect();
         let verifier = match options.verify {
             Some(verify) => Some((pair.verifier().await?, verify)),
             None => None,
@@ -362,10 +361,6 @@ async fn close<S: ChangeStream>(
         stream.acknowledge(position);
     }
     stream.close().await
-}
-
-fn unasked() -> Error {
-    Error::new(Code::Internal, "the source cannot be asked for its rows")
 }
 
 fn flatten(result: std::result::Result<Result<()>, JoinError>) -> Result<()> {

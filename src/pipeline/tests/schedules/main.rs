@@ -93,7 +93,6 @@ impl World {
             source: MemorySource {
                 database: self.database.clone(),
                 weather: self.source_weather.clone(),
-                readable: true,
             },
             target: MemoryTarget {
                 store: self.store.clone(),
