@@ -35,3 +35,8 @@ pub use progress::{
     HeldTable, LagSummary, LastError, Progress, Reporter, Status, TableStatus, Verification,
 };
 pub use run::{PATIENCE, run};
+
+/// The example of the page.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/connectors.md")]
+pub struct WriteAConnector;
