@@ -221,7 +221,9 @@ impl State {
             Action::Truncate(table) => return vec![Lock { table: *table, key: None }],
             Action::Message(_) => return Vec::new(),
         };
-        let key = |row: &&Tuple| self.tables[table].key(row);
+        // Of equal rows without a key it is not known which one.
+        let whole = |row: &Tuple| Key::of(row, &(0..row.len()).collect::<Vec<_>>());
+        let key = |row: &&Tuple| self.tables[table].key(row).or_else(|| whole(row));
         rows.iter().filter_map(key).map(|key| Lock { table, key: Some(key) }).collect()
     }
 

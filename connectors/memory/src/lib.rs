@@ -15,15 +15,18 @@
 //! | `source.rs` | [`Source`](regraft_core::contract::Source), `ChangeStream`, `ChunkReader` |
 //! | `store.rs` | none: the other server, with its ledger |
 //! | `target.rs` | [`Target`](regraft_core::contract::Target), `Ledger`, `Sink` |
+//! | `pair.rs` | [`Pair`](regraft_core::contract::Pair), `Verifier`, `Sentinel` |
 
 mod database;
+mod pair;
 mod source;
 mod store;
 mod target;
 mod weather;
 
 pub use database::{Action, Database, Select, TableSpec, mapped};
+pub use pair::{MemoryPair, MemorySentinel, MemoryVerifier};
 pub use source::{MemoryReader, MemorySource, MemoryStream};
-pub use store::{Store, TargetTable};
+pub use store::{Store, TargetTable, Verdict};
 pub use target::{MemoryLedger, MemorySink, MemoryTarget};
 pub use weather::{Chances, Failure, Weather};

@@ -371,15 +371,26 @@ fn known<'a>(state: &'a State, table: &TableName) -> Result<(usize, &'a TableSpe
     })
 }
 
+/// The key that has this text.
+pub(crate) fn key_of_text(texts: &[String]) -> Option<Key> {
+    let mut out = Vec::new();
+    for text in texts {
+        let digits = |at| text.get(at..at + 2).and_then(|byte| u8::from_str_radix(byte, 16).ok());
+        let bytes: Option<Vec<_>> = (0..text.len()).step_by(2).map(digits).collect();
+        regraft_core::row::put_value(&mut out, &bytes?);
+    }
+    Some(Key(out.into_boxed_slice()))
+}
+
 /// Key values as text: their bytes in hexadecimal digits, so that the order is that of the keys.
-fn text(key: &Key) -> Vec<String> {
+pub(crate) fn text(key: &Key) -> Vec<String> {
     let digits = |value: Option<&[u8]>| {
         value.unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect()
     };
     key.row().cells().map(digits).collect()
 }
 
-fn is_in(key: &Key, scope: &ChunkScope) -> bool {
+pub(crate) fn is_in(key: &Key, scope: &ChunkScope) -> bool {
     match scope {
         ChunkScope::Range { after, upto } => {
             let key = text(key);

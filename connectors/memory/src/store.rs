@@ -1,13 +1,14 @@
 //! The target's server: rows, and the ledger of one pipeline beside them, committed together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use regraft_core::contract::{Phase, PlannedChunk, Written};
 use regraft_core::segment::{ChunkDone, Commit, KeysToRead, PatchGroup, Route, TableWrites};
+use regraft_core::verify::{Outcome, Request, Sweep};
 use regraft_core::{
-    ChunkScope, Code, Error, Position, Result, Row, Rows, Segment, TableName, Transaction,
+    ChunkScope, Code, Error, Key, Position, Result, Row, Rows, Segment, TableName, Transaction,
 };
 
 /// What a table is for the rows of one statement.
@@ -23,7 +24,7 @@ pub struct Store(Arc<Mutex<State>>);
 
 pub(crate) struct State {
     pub(crate) routes: Vec<Route>,
-    tables: Vec<TargetTable>,
+    pub(crate) tables: Vec<TargetTable>,
     pub(crate) committed: Content,
     /// What is on the disk.
     durable: Content,
@@ -45,8 +46,8 @@ pub(crate) type Tables = Vec<BTreeMap<Vec<u8>, Counted>>;
 
 #[derive(Clone)]
 pub(crate) struct Counted {
-    row: Vec<u8>,
-    count: u64,
+    pub(crate) row: Vec<u8>,
+    pub(crate) count: u64,
 }
 
 /// The ledger's tables.
@@ -61,7 +62,33 @@ pub(crate) struct LedgerRows {
     pub(crate) chunks: BTreeMap<i64, LedgerChunk>,
     pub(crate) phase: Option<Phase>,
     pub(crate) last_error: Option<Code>,
+    pub(crate) sweeps: BTreeMap<usize, Sweep>,
+    /// By statement: owners that are still to be looked at.
+    pub(crate) unsettled: BTreeSet<(usize, Key)>,
+    /// By statement and the target's key: rows that differ.
+    pub(crate) findings: BTreeMap<(usize, Key), FoundRow>,
+    pub(crate) requests: Vec<Asked>,
 }
+
+#[derive(Clone)]
+pub(crate) struct FoundRow {
+    pub(crate) owner: Key,
+    /// Its repair was asked for.
+    pub(crate) asked: bool,
+    /// It was found again since.
+    pub(crate) seen_again: bool,
+}
+
+/// A verification that somebody asked for.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) id: i64,
+    pub(crate) request: Request,
+    pub(crate) ended: Option<Verdict>,
+}
+
+/// How a verification ended: what was found, or why it was refused.
+pub type Verdict = Result<Vec<Outcome>, Code>;
 
 #[derive(Clone, Default)]
 pub(crate) struct LedgerTable {
@@ -91,6 +118,10 @@ impl Store {
             chunks: BTreeMap::new(),
             phase: None,
             last_error: None,
+            sweeps: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+            findings: BTreeMap::new(),
+            requests: Vec::new(),
         };
         let committed = Content { rows: vec![BTreeMap::new(); routes.len()], ledger };
         let durable = committed.clone();
@@ -159,6 +190,46 @@ impl Store {
             && ledger.chunks.values().all(|known| known.done)
     }
 
+    /// Asks for a verification; gives its number.
+    pub fn request(&self, request: Request) -> i64 {
+        let mut state = self.state();
+        let id = i64::try_from(state.committed.ledger.requests.len()).unwrap_or(i64::MAX);
+        state.committed.ledger.requests.push(Asked { id, request, ended: None });
+        state.flush();
+        id
+    }
+
+    /// How the verification of this number ended; `None` as long as it has not.
+    pub fn verdict(&self, request: i64) -> Option<Verdict> {
+        let state = self.state();
+        let asked = state.committed.ledger.requests.iter().find(|asked| asked.id == request)?;
+        asked.ended.clone()
+    }
+
+    pub(crate) fn end_request(&self, request: i64, verdict: Option<Verdict>) {
+        let mut state = self.state();
+        let requests = &mut state.committed.ledger.requests;
+        if let Some(asked) = requests.iter_mut().find(|asked| asked.id == request) {
+            asked.ended = verdict;
+        }
+        state.flush();
+    }
+
+    /// Somebody takes a row of a statement away, or puts one there.
+    pub fn tamper(&self, statement: usize, row: &[u8], put: bool) {
+        let mut state = self.state();
+        let key = match &state.tables[statement].key {
+            Some(key) => columns(Row(row), key),
+            None => row.to_vec(),
+        };
+        let rows = &mut state.committed.rows[statement];
+        match put {
+            true => drop(rows.insert(key, Counted { row: row.to_vec(), count: 1 })),
+            false => drop(rows.remove(&key)),
+        }
+        state.flush();
+    }
+
     /// What the last daemon has noted: its phase, and the code of an error.
     pub fn noted(&self) -> (Option<Phase>, Option<Code>) {
         let state = self.state();
@@ -186,18 +257,13 @@ impl State {
         self.next_chunk
     }
 
-    /// Writes the rows of a segment into `tables`; `again` when they may have been written before.
-    pub(crate) fn write(
-        &self,
-        tables: &mut Tables,
-        segment: &Segment,
-        again: bool,
-    ) -> Result<Vec<Written>> {
+    /// Writes the rows of a segment into `tables`.
+    pub(crate) fn write(&self, tables: &mut Tables, segment: &Segment) -> Result<Vec<Written>> {
         let mut written = Vec::new();
         for writes in &segment.writes {
             let statement = writes.statement;
             let (route, table) = (&self.routes[statement], &self.tables[statement]);
-            let mut rows = Writer { route, table, rows: &mut tables[statement], again };
+            let mut rows = Writer { route, table, rows: &mut tables[statement] };
             let (upserted, deleted) = rows.write(writes)?;
             written.push(Written { statement, upserted, deleted });
         }
@@ -246,8 +312,6 @@ struct Writer<'a> {
     route: &'a Route,
     table: &'a TargetTable,
     rows: &'a mut BTreeMap<Vec<u8>, Counted>,
-    /// They may have been written before.
-    again: bool,
 }
 
 impl Writer<'_> {
@@ -291,7 +355,7 @@ impl Writer<'_> {
         let key = self.key(row);
         let counted = self.table.key.is_none();
         let known = self.rows.entry(key).or_insert(Counted { row: row.0.to_vec(), count: 0 });
-        if known.count > 0 && !counted && !self.again {
+        if known.count > 0 && !counted {
             return Err(self.wrong("a row that is new is there already"));
         }
         known.row = row.0.to_vec();
@@ -340,7 +404,7 @@ impl Writer<'_> {
     }
 }
 
-fn columns(row: Row<'_>, at: &[usize]) -> Vec<u8> {
+pub(crate) fn columns(row: Row<'_>, at: &[usize]) -> Vec<u8> {
     let mut out = Vec::new();
     for &column in at {
         regraft_core::row::put(&mut out, row.cell(column).flatten());

@@ -43,7 +43,6 @@ impl Target for MemoryTarget {
             epoch: ledger.epoch,
             open: Open::default(),
             under_way: VecDeque::new(),
-            restarted: true,
         };
         self.weather.after("target.open")?;
         Ok((ledger, sink))
@@ -223,8 +222,6 @@ pub struct MemorySink {
     epoch: u64,
     open: Open,
     under_way: VecDeque<Segment>,
-    /// Without transactions: what comes first may have been written by the sink before this one.
-    restarted: bool,
 }
 
 /// The target's transaction.
@@ -281,7 +278,7 @@ impl MemorySink {
         let mut state = self.store.state();
         let mut open = std::mem::take(&mut self.open);
         let mut rows = open.rows.take().unwrap_or_else(|| state.committed.rows.clone());
-        let written = state.write(&mut rows, &segment, false)?;
+        let written = state.write(&mut rows, &segment)?;
         open.to_read.extend(segment.to_read);
         open.anew.extend(segment.anew);
         open.chunks_done.extend(segment.chunks_done);
@@ -303,7 +300,7 @@ impl MemorySink {
         state.fenced(self.epoch)?;
         state.note_to_read(&segment.to_read);
         let mut rows = state.committed.rows.clone();
-        let written = state.write(&mut rows, &segment, self.restarted)?;
+        let written = state.write(&mut rows, &segment)?;
         state.committed.rows = rows;
         self.open.anew.extend(segment.anew);
         self.open.chunks_done.extend(segment.chunks_done);
@@ -312,7 +309,6 @@ impl MemorySink {
             let open = std::mem::take(&mut self.open);
             state.committed.ledger.note(&open.anew, &open.chunks_done);
             state.committed.ledger.record(&commit);
-            self.restarted = false;
         }
         Ok(written)
     }

@@ -18,7 +18,8 @@ pub struct Takes {
     /// All rows of a statement are removed at once ([`crate::TableWrites::clear`]).
     pub clearing: bool,
     /// Rows, position and what is still to be read are committed together. Without it, writing the same again
-    /// changes nothing, and the position is written after the rows.
+    /// changes nothing, and the position is written after the rows; whatever change of a row comes first, it is
+    /// taken for one of a row that was there before.
     pub transactions: bool,
 }
 

@@ -202,7 +202,8 @@ impl Batch {
         self.bytes += ENTRY_BYTES + key.0.len() * 2 + size(&before);
         self.rows += 1;
         batch.index.insert(key.clone(), batch.entries.len());
-        let existed = there_before && !batch.cleared;
+        // Without transactions, what was netted away may have been written before the last attempt ended.
+        let existed = (there_before || !self.takes.transactions) && !batch.cleared;
         batch.entries.push(Entry { key, existed, before, now, moved_from: None });
     }
 
@@ -235,9 +236,7 @@ impl Batch {
             for group in groups {
                 let writer = |&statement: &usize| {
                     let (route, mapper) = (&plan.routes[statement], &plan.mappers[statement]);
-                    let takes_patches = self.takes.patches;
-                    let mut writer =
-                        Writer::new(route, mapper.as_ref(), complete[at], takes_patches);
+                    let mut writer = Writer::new(route, mapper.as_ref(), complete[at], self.takes);
                     writer.writes.statement = statement;
                     writer.writes.clear = batch.cleared;
                     writer
@@ -319,7 +318,7 @@ struct Writer<'a> {
     route: &'a Route,
     mapper: &'a dyn Mapper,
     complete: bool,
-    takes_patches: bool,
+    takes: Takes,
     writes: TableWrites,
     patches: BTreeMap<Vec<usize>, Rows>,
     /// The columns of the patch for the last entry.
@@ -327,9 +326,9 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(route: &'a Route, mapper: &'a dyn Mapper, complete: bool, takes_patches: bool) -> Self {
+    fn new(route: &'a Route, mapper: &'a dyn Mapper, complete: bool, takes: Takes) -> Self {
         let (writes, patches) = (TableWrites::default(), BTreeMap::new());
-        Self { route, mapper, complete, takes_patches, writes, patches, patched: None }
+        Self { route, mapper, complete, takes, writes, patches, patched: None }
     }
 
     /// What is written so far: whole rows by kind.
@@ -376,10 +375,12 @@ impl<'a> Writer<'a> {
                 }
                 Ok(true)
             }
-            // A row that moved may come from where nothing is copied yet, and go to where all is.
+            // A row that moved may come from where nothing is copied yet, and go to where all is; and where it moved
+            // from, another one may be that was written before the last attempt ended.
             Mapped::Patch(patch)
-                if self.takes_patches
-                    && (entry.moved_from.is_none() || (self.complete && !patch.assumes_key)) =>
+                if self.takes.patches
+                    && (entry.moved_from.is_none()
+                        || (self.complete && self.takes.transactions && !patch.assumes_key)) =>
             {
                 if self.route.owner.is_none() {
                     return Err(incomplete_without_owner());

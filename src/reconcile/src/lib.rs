@@ -7,4 +7,4 @@ mod looks;
 
 pub use compare::{Comparison, Left, Pair};
 pub use digest::{Sum, row_digest};
-pub use looks::{Look, Looks, Taken};
+pub use looks::{Due, Look, Looks};

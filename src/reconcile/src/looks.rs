@@ -21,8 +21,8 @@ pub struct Look<T> {
     pub twice: bool,
 }
 
-/// Owners of one statement that are looked at together.
-pub type Taken<T> = (usize, Vec<(Key, Look<T>)>);
+/// Owners of one statement that are due.
+pub type Due<T> = (usize, Vec<(Key, Look<T>)>);
 
 /// Owners to be looked at, each once per statement, by some clock.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl<T: Copy + Ord + Add<Duration, Output = T>> Looks<T> {
     }
 
     /// Takes up to `max` owners of one statement that are due.
-    pub fn take(&mut self, now: T, max: usize) -> Option<Taken<T>> {
+    pub fn take(&mut self, now: T, max: usize) -> Option<Due<T>> {
         for (&statement, looks) in &mut self.of {
             let due = looks.iter().filter(|(_, look)| look.due <= now).take(max);
             let due: Vec<_> = due.map(|(owner, look)| (owner.clone(), *look)).collect();
