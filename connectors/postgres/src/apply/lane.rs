@@ -1,20 +1,19 @@
-//! One session of the applier: writes segments, each set of them up to a commit as one transaction.
+//! One session of the applier: what it knows, how it runs statements, and what their errors are about.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use regraft_core::contract::Written;
-use regraft_core::segment::{Commit, Route};
-use regraft_core::{Code, Drifted, Error, Lsn, Position, Result, Segment, Subject, fail_point};
-use tokio::sync::oneshot;
+use regraft_core::segment::Route;
+use regraft_core::{Code, Drifted, Error, Result, Subject};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Statement};
 
-use super::leaving::Leaving;
-use super::recover::Parked;
-use super::shape::{self, SHAPES};
+use super::owed::{Leaving, Parked};
 use super::target::Target;
 use crate::classify;
 use crate::ledger::Fence;
+use crate::raw::RawArray;
 
 /// Settings of an apply session, each with its reason.
 const SESSION: &str = "
@@ -39,14 +38,14 @@ pub(super) struct Lane {
     pub(super) routes: Arc<[Route]>,
     pub(super) targets: Arc<[Target]>,
     /// Statements whose targets the open transaction writes.
-    touched: BTreeSet<usize>,
+    pub(super) touched: BTreeSet<usize>,
     pub(super) fence: Fence,
     prepared: HashMap<String, Statement>,
     /// The planner is kept from joins by hash and from reading whole tables.
     pub(super) by_index: bool,
     /// The role may make temporary tables.
     pub(super) stages: bool,
-    open: bool,
+    pub(super) open: bool,
     /// Unique values that were put aside in the open transaction.
     pub(super) parked: Vec<Parked>,
     /// Rows that go before the commit.
@@ -54,21 +53,6 @@ pub(super) struct Lane {
     /// One row per statement, because two of them have one key.
     pub(super) singly: bool,
     pub(super) written: Vec<Written>,
-}
-
-/// What became of a segment.
-pub(super) struct Outcome {
-    pub(super) written: Vec<Written>,
-    pub(super) commit: Option<Committed>,
-}
-
-/// A commit that is visible, and where it is in the target's log.
-pub(super) struct Committed {
-    pub(super) position: Position,
-    /// Its record ends at or before here.
-    pub(super) recorded: Lsn,
-    /// The target's disk has everything up to here.
-    pub(super) flushed: Lsn,
 }
 
 impl Lane {
@@ -116,62 +100,6 @@ impl Lane {
         self.open
     }
 
-    /// Writes a segment. Its commit waits for its `turn`: that of the batch before.
-    pub(super) async fn write(
-        &mut self,
-        segment: &Segment,
-        turn: Option<oneshot::Receiver<()>>,
-    ) -> Result<Outcome> {
-        if !self.open {
-            self.begin().await?;
-            fail_point!("batch.begun");
-        }
-        let before = self.written.clone();
-        let chunk = segment.chunks_done.first().map(|chunk| chunk.id);
-        let in_chunk = |error: Error| match chunk {
-            Some(chunk) => error.in_chunk(chunk),
-            None => error,
-        };
-        self.touched.extend(segment.writes.iter().map(|writes| writes.statement));
-        self.write_segment(segment).await.map_err(in_chunk)?;
-        fail_point!("batch.written");
-        self.fence.note(&self.client, segment).await?;
-        fail_point!("batch.noted");
-        let written = self
-            .written
-            .iter()
-            .zip(&before)
-            .enumerate()
-            .map(|(statement, (now, before))| Written {
-                statement,
-                upserted: now.upserted - before.upserted,
-                deleted: now.deleted - before.deleted,
-            })
-            .filter(|written| written.upserted + written.deleted > 0)
-            .collect();
-        let commit = match &segment.commit {
-            Some(commit) => {
-                if let Some(turn) = turn {
-                    turn.await
-                        .map_err(|_| Error::new(Code::Internal, "the batch before failed"))?;
-                }
-                Some(self.commit(commit).await?)
-            }
-            None => None,
-        };
-        Ok(Outcome { written, commit })
-    }
-
-    async fn begin(&mut self) -> Result<()> {
-        let deferrable = self.targets.iter().any(|target| target.deferrable);
-        let sql = if deferrable { "BEGIN; SET CONSTRAINTS ALL DEFERRED" } else { "BEGIN" };
-        self.execute_text(sql).await?;
-        self.open = true;
-        self.touched.clear();
-        self.written = vec![Written::default(); self.routes.len()];
-        Ok(())
-    }
-
     pub(super) async fn execute_text(&self, sql: &str) -> Result<()> {
         self.client.batch_execute(sql).await.map_err(|error| classify(&error, &self.place))
     }
@@ -213,69 +141,104 @@ impl Lane {
         }
     }
 
-    async fn commit(&mut self, commit: &Commit) -> Result<Committed> {
-        self.settle_leaving().await?;
-        self.settle_parked().await?;
-        let written = std::mem::take(&mut self.written);
-        let record = self.prepare(Fence::RECORD, "ledger").await?;
-        let shapes = self.prepare(SHAPES, "looking at the targets").await?;
-        // In one round trip.
-        let (recorded, fits) = tokio::join!(
-            self.fence.record(&self.client, &record, commit, &written),
-            self.fits(&shapes)
-        );
-        recorded?;
-        fits?;
-        fail_point!("batch.recorded");
-        if commit.awaited {
-            // The disk is waited for here, rather than the writer of the log, which comes by now and then.
-            self.execute_text("SET LOCAL synchronous_commit = local").await?;
-        }
-        self.execute_text("COMMIT").await?;
-        fail_point!("batch.committed");
-        self.open = false;
-        let [recorded, flushed] = self.log_positions().await?;
-        Ok(Committed {
-            position: commit.position.clone(),
-            recorded: end_of_record(recorded),
-            flushed,
+    pub(super) async fn run(&mut self, sql: &str, at: usize, arrays: &[RawArray]) -> Result<u64> {
+        let place = self.route_place(at);
+        let statement = self.prepare(sql, &place).await?;
+        let parameters = arrays.iter().map(|array| array as &(dyn ToSql + Sync));
+        let done = self.client.execute_raw(&statement, parameters).await;
+        done.map_err(|error| {
+            let failed = self.refused(at, &error);
+            match Refused::of(&error) {
+                // Two rows of one statement have one key.
+                Some(refused) if failed.code() == Code::DuplicateTargetKey => {
+                    self.collision(at).because(refused)
+                }
+                _ => failed,
+            }
         })
     }
 
-    /// Refuses to commit what was written by a plan for other tables than those that are there. The locks of the
-    /// writes keep them as they are from here to the commit, and what was altered before is visible.
-    async fn fits(&self, shapes: &Statement) -> Result<()> {
-        let touched: Vec<_> = self.touched.iter().copied().collect();
-        let routes = touched.iter().map(|&at| &self.routes[at]);
-        let now = shape::ask(&self.client, &self.place, shapes, routes).await?;
-        let altered = touched.iter().zip(now).find(|(at, now)| self.targets[**at].shape != *now);
-        let Some((&at, _)) = altered else { return Ok(()) };
-        let table = &self.routes[at].target;
-        let what = format!(
-            "the target {table} was altered while its rows were written: they are not committed"
-        );
-        let remedy = "nothing needs to be done: they are written again, for the table as it is now";
-        Err(Error::new(Code::TargetUnavailable, what).at(&self.place).remedy(remedy))
+    /// Runs a statement that gives two texts per row.
+    pub(super) async fn pairs(
+        &mut self,
+        sql: &str,
+        at: usize,
+        arrays: &[RawArray],
+    ) -> Result<Vec<(String, String)>> {
+        let parameters: Vec<_> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
+        let rows = self.rows(sql, at, &parameters).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    /// Where the target's log ends, and up to where it is on disk.
-    pub(super) async fn log_positions(&mut self) -> Result<[Lsn; 2]> {
-        let sql = "SELECT pg_current_wal_insert_lsn()::text, pg_current_wal_flush_lsn()::text";
-        let statement = self.prepare(sql, "asking what is durable").await?;
-        let row = self.client.query_one(&statement, &[]).await;
-        let row = row.map_err(|error| classify(&error, &self.place))?;
-        let lsn = |at: usize| row.get::<_, String>(at).parse::<Lsn>();
-        let protocol = |_| Error::new(Code::Protocol, "a log position of unknown form");
-        Ok([lsn(0).map_err(protocol)?, lsn(1).map_err(protocol)?])
+    /// Runs a statement that gives rows.
+    pub(super) async fn rows(
+        &mut self,
+        sql: &str,
+        at: usize,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>> {
+        let place = self.route_place(at);
+        let statement = self.prepare(sql, &place).await?;
+        let rows = self.client.query(&statement, parameters).await;
+        rows.map_err(|error| self.refused(at, &error))
+    }
+
+    /// The error of a statement that wrote rows.
+    pub(super) fn refused(&self, at: usize, error: &tokio_postgres::Error) -> Error {
+        let failed = self.failed(error, &self.route_place(at));
+        let by = &self.targets[at].partitioned_by;
+        let no_partition = Refused::of(error)
+            .is_some_and(|refused| refused.sqlstate == "23514" && refused.constraint.is_none());
+        if failed.code() != Code::RowRefused || !no_partition || by.is_empty() {
+            return failed;
+        }
+        failed.remedy(format!(
+            "make a partition of {} that takes the row, or a DEFAULT partition: it is partitioned by {by}; the \
+             pipeline then goes on from its position by itself, and nothing is skipped",
+            self.routes[at].target
+        ))
+    }
+
+    /// The error about a target key that two source rows have.
+    pub(super) fn collision(&self, at: usize) -> Error {
+        collision(&self.routes[at], &self.targets[at]).at(self.route_place(at))
+    }
+
+    pub(super) fn route_place(&self, at: usize) -> String {
+        let route = &self.routes[at];
+        let Route { place, target, source, source_key, .. } = route;
+        let by = if route.keyless {
+            String::new()
+        } else {
+            format!(" by key {}", source_key.join(", "))
+        };
+        format!("{place} (into {target}, rows of {source}{by})")
     }
 }
 
-/// At a page boundary the server reports the next insertion behind the page's header, up to which
-/// nothing is flushed before the next record: the log that exists ends at the boundary.
-fn end_of_record(insert: Lsn) -> Lsn {
-    const PAGE: u64 = 8192;
-    const LONG_HEADER: u64 = 40;
-    if insert.0 % PAGE <= LONG_HEADER { Lsn(insert.0 - insert.0 % PAGE) } else { insert }
+fn collision(route: &Route, target: &Target) -> Error {
+    let names = |columns: &[usize]| {
+        let names = columns.iter().map(|&at| route.columns[at].name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let key = names(&target.key);
+    let owners = match &route.owner {
+        Some(owner) => format!(" (there by {})", names(owner)),
+        None => String::new(),
+    };
+    let what = format!(
+        "two source rows give one target key: a row of {}, told by its key ({}){owners}, gives a key \
+         ({key}) of {} at which the target holds the row of another one",
+        route.source,
+        route.source_key.join(", "),
+        route.target,
+    );
+    Error::new(Code::DuplicateTargetKey, what).remedy(format!(
+        "find them at the source by SELECT {key} FROM (the SELECT) GROUP BY {key} HAVING count(*) > 1 \
+         and mend the source's rows: the pipeline then goes on by itself, and nothing is skipped; if \
+         they are right, widen the target's key; a row of the target that no source row gives has to \
+         be removed there",
+    ))
 }
 
 /// What of the server's refusal decides how to go on. Its other fields may hold row values.

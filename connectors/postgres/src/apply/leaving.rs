@@ -15,17 +15,9 @@ use regraft_core::sql::{quote, quote_list};
 use tokio_postgres::types::ToSql;
 
 use super::lane::Lane;
-use super::recover::parking;
+use super::owed::{Leaving, made_up};
 use super::statements::{self, Gone};
 use crate::raw::RawArray;
-
-/// Rows of one statement that go before the commit.
-#[derive(Clone, Debug)]
-pub(super) struct Leaving {
-    statement: usize,
-    /// Their target keys, as texts.
-    keys: BTreeSet<Vec<String>>,
-}
 
 impl Lane {
     /// Rows go before the commit, and are let alone until then.
@@ -60,7 +52,7 @@ impl Lane {
         let (route, target) = (&self.routes[at], &self.targets[at]);
         let free = |column: &&usize| !target.referenced.contains(column);
         let value = |&column: &usize| match target.not_null[column] {
-            true => parking(target, column),
+            true => made_up(target, column),
             false => Some("NULL".to_owned()),
         };
         let indexes = target.unique.iter().chain([&target.key_index]);

@@ -8,16 +8,29 @@
 //! Batches that have no source row in common are written side by side, in sessions of their own, see
 //! [`apart`]. Each commits after the one before it: the target passes through the same states as if
 //! they were written one after the other.
+//!
+//! Each module uses only those before it (`src/rooms.rs`); most have a part of what a [`lane::Lane`] does:
+//!
+//! - what is known: [`target`], [`shape`], [`apart`]; the SQL: [`statements`]
+//! - the session: [`owed`] (what is left for the commit), [`lane`]; how rows reach it: [`give`]
+//! - rows: [`freed`], [`identity`], [`put`], [`guard`] (whose row it is), [`leaving`], [`park`] (what is in the way)
+//! - segments: [`write`], [`recover`]; [`transaction`], which ends with the commit
 
 mod apart;
+mod freed;
+mod give;
 mod guard;
 mod identity;
 mod lane;
 mod leaving;
+mod owed;
+mod park;
+mod put;
 mod recover;
 mod shape;
 mod statements;
 mod target;
+mod transaction;
 mod write;
 
 use std::collections::{HashSet, VecDeque};
@@ -33,7 +46,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::classify;
 use crate::ledger::Fence;
 use apart::Apart;
-use lane::{Committed, Lane, Outcome};
+use lane::Lane;
+use transaction::{Committed, Outcome};
 
 /// Writes batches to a PostgreSQL target.
 pub struct PgSink {

@@ -1,30 +1,18 @@
-//! Writes one segment.
+//! Writes one segment in a given order: what goes, what comes, and what changes in part.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::SinkExt;
-use regraft_core::row::{self, Row};
-use regraft_core::segment::{PatchGroup, Route, TableWrites};
-use regraft_core::sql::quote;
-use regraft_core::{Code, Error, Result, Rows, Segment, WIDE};
+use regraft_core::row::Row;
+use regraft_core::segment::{PatchGroup, TableWrites};
+use regraft_core::{Code, Error, Result, Segment};
 use tokio_postgres::types::ToSql;
 
-use super::lane::{Lane, Refused};
-use super::recover::Parking;
+use super::lane::Lane;
+use super::park::Parking;
 use super::statements::{self, Guard};
-use crate::given::{Carried, unnested};
-use crate::raw::RawArray;
 
 /// Rows per statement: more gain nothing, and keep locks and memory longer.
 const ROWS_PER_STATEMENT: usize = 5_000;
 /// Bytes per statement; a single larger row passes.
 const BYTES_PER_STATEMENT: usize = 16 << 20;
-/// The header and end of a binary COPY: signature, flags, extension length; -1 columns.
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const COPY_END: &[u8] = &[0xff, 0xff];
-/// A message of a COPY is about so long.
-const COPY_PART: usize = 1 << 18;
 
 /// In which order removals and arrivals take place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +61,7 @@ impl Lane {
         result
     }
 
-    pub(super) fn ranked<'s>(&self, segment: &'s Segment) -> Vec<&'s TableWrites> {
+    fn ranked<'s>(&self, segment: &'s Segment) -> Vec<&'s TableWrites> {
         let mut writes: Vec<_> = segment.writes.iter().collect();
         writes.sort_by_key(|writes| self.targets[writes.statement].rank);
         writes
@@ -231,19 +219,6 @@ impl Lane {
         Ok(())
     }
 
-    /// Inserts rows that are not there.
-    async fn insert(&mut self, at: usize, rows: Vec<Row<'_>>) -> Result<u64> {
-        self.fit(at, &rows)?;
-        if self.targets[at].copied {
-            let rows = by_key(rows, &self.targets[at].key);
-            let sql = statements::copy(&self.routes[at]);
-            return self.copy(at, &sql, self.routes[at].columns.len(), rows).await;
-        }
-        let given = self.give_whole(at, rows).await?;
-        let sql = statements::insert(&self.routes[at], &self.targets[at], &given.select);
-        self.run(&sql, at, &given.arrays).await
-    }
-
     /// Inserts rows, or overwrites those with the same key that belong to the same source row.
     async fn put(&mut self, at: usize, rows: Vec<Row<'_>>, segment: &Segment) -> Result<u64> {
         self.adopt(at, &rows).await?;
@@ -252,151 +227,6 @@ impl Lane {
         } else {
             self.upsert(at, &rows, &Guard::None).await
         }
-    }
-
-    /// Upserts rows.
-    pub(super) async fn upsert(
-        &mut self,
-        at: usize,
-        rows: &[Row<'_>],
-        guard: &Guard,
-    ) -> Result<u64> {
-        self.fit(at, rows)?;
-        self.remove_renumbered(at, rows, guard).await?;
-        let mut given = self.give_whole(at, rows.to_vec()).await?;
-        if self.targets[at].overlaps {
-            return self.put_apart(at, &given).await;
-        }
-        let guard = match guard {
-            Guard::None => None,
-            Guard::Own => {
-                let (route, target) = (&self.routes[at], &self.targets[at]);
-                let excluded = |at: usize| format!("excluded.{}", quote(&route.columns[at].name));
-                Some(statements::own(route, target, excluded))
-            }
-            Guard::Freed(of) => {
-                let freed = self.give_freed(of, 1 + given.arrays.len()).await?;
-                given.arrays.extend(freed.arrays);
-                Some(freed.select)
-            }
-        };
-        let (route, target) = (&self.routes[at], &self.targets[at]);
-        let sql = statements::upsert(route, target, &given.select, guard.as_deref());
-        self.run(&sql, at, &given.arrays).await
-    }
-
-    /// Owner columns hold their values whole. Too long ones the server refuses only where more than blanks would
-    /// be cut off, and with those cut off different rows are one.
-    fn fit(&self, at: usize, rows: &[Row<'_>]) -> Result<()> {
-        let (route, target) = (&self.routes[at], &self.targets[at]);
-        for &(column, limit) in &target.limits {
-            let is_long = |row: &&Row<'_>| {
-                let text = row.cell(column).flatten().unwrap_or_default();
-                // The first byte of each character.
-                text.len() > limit
-                    && text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() > limit
-            };
-            let long = rows.iter().filter(is_long).count();
-            if long > 0 {
-                let name = quote(&route.columns[column].name);
-                let what = format!(
-                    "{long} rows have a key that is longer than {name} of {}",
-                    route.target
-                );
-                return Err(Error::new(Code::RowRefused, what).at(self.route_place(at)).remedy(format!(
-                    "blanks at its end would be cut off, and with them what tells rows apart: make {name} as wide \
-                     as the source's key; the pipeline then goes on from its position by itself"
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// Overwrites the rows that are there, and inserts the others. Each row is of another source row
-    /// ([`regraft_core::segment::Route::key_is_owner`]): no two have one key.
-    async fn put_apart(&mut self, at: usize, given: &GivenRows) -> Result<u64> {
-        let (route, target) = (&self.routes[at], &self.targets[at]);
-        let insert = statements::insert_missing(route, target, &given.select);
-        let mut written = 0;
-        if let Some(overwrite) = statements::overwrite(route, target, &given.select) {
-            written += self.run(&overwrite, at, &given.arrays).await?;
-        }
-        Ok(written + self.run(&insert, at, &given.arrays).await?)
-    }
-
-    async fn give_whole(&mut self, at: usize, rows: Vec<Row<'_>>) -> Result<GivenRows> {
-        let all: Vec<_> = (0..self.routes[at].columns.len()).collect();
-        self.give(at, "new", &all, (rows, &all), 1).await
-    }
-
-    /// Gives rows to a statement: as one array per column, or in a temporary table of the session, where `unnest`
-    /// would take the values apart, and where arrays would be copies of wide rows. `of` are the output columns that the `wanted` ones of the rows are, and
-    /// `name` tells sets of rows of one statement from each other.
-    pub(super) async fn give(
-        &mut self,
-        at: usize,
-        name: &str,
-        of: &[usize],
-        (rows, wanted): (Vec<Row<'_>>, &[usize]),
-        first: usize,
-    ) -> Result<GivenRows> {
-        let carried = of.iter().map(|&column| Carried::from(&self.routes[at].columns[column]));
-        let staged = carried.clone().any(Carried::is_array)
-            || self.stages && rows.iter().any(|row| is_wide(*row, wanted));
-        if !staged {
-            let select = unnested(carried, first);
-            return Ok(GivenRows { select, arrays: columns(rows.into_iter(), wanted) });
-        }
-        // Names of the server are short, lists of columns may be long.
-        let mut shape = DefaultHasher::new();
-        of.hash(&mut shape);
-        let table = format!("regraft_{name}_{at}_{:x}", shape.finish());
-        let create = statements::create_staging(&table, carried.clone());
-        self.run(&create, at, &[]).await?;
-        self.run(&format!("DELETE FROM pg_temp.{table}"), at, &[]).await?;
-        let copy = format!("COPY pg_temp.{table} FROM STDIN (FORMAT binary)");
-        let whole = rows.first().is_none_or(|row| row.cells().count() == of.len());
-        if whole && wanted.iter().copied().eq(0..of.len()) {
-            self.copy(at, &copy, of.len(), rows).await?;
-        } else {
-            let picked = picked(rows.into_iter(), wanted);
-            self.copy(at, &copy, of.len(), picked.iter().collect()).await?;
-        }
-        let carried = of.iter().map(|&column| Carried::from(&self.routes[at].columns[column]));
-        let typed = carried.enumerate().map(|(n, column)| column.cast(&format!("c{n}")));
-        let typed: Vec<_> =
-            typed.enumerate().map(|(n, value)| format!("{value} AS c{n}")).collect();
-        let select = format!("SELECT {} FROM pg_temp.{table}", typed.join(", "));
-        Ok(GivenRows { select, arrays: Vec::new() })
-    }
-
-    async fn copy(
-        &mut self,
-        at: usize,
-        sql: &str,
-        width: usize,
-        rows: Vec<Row<'_>>,
-    ) -> Result<u64> {
-        let place = self.route_place(at);
-        let statement = self.prepare(sql, &place).await?;
-        let sink = self.client.copy_in::<_, Bytes>(&statement).await;
-        let mut sink = std::pin::pin!(sink.map_err(|error| self.refused(at, &error))?);
-        let mut out = BytesMut::from(COPY_HEADER);
-        let width = i16::try_from(width).unwrap_or(i16::MAX);
-        for row in rows {
-            out.put_i16(width);
-            // A wide row is not had twice: the server takes its parts as they come.
-            for part in row.0.chunks(COPY_PART) {
-                out.put_slice(part);
-                if out.len() > COPY_PART {
-                    let part = out.split().freeze();
-                    sink.feed(part).await.map_err(|error| self.refused(at, &error))?;
-                }
-            }
-        }
-        out.put_slice(COPY_END);
-        sink.feed(out.freeze()).await.map_err(|error| self.refused(at, &error))?;
-        sink.finish().await.map_err(|error| self.refused(at, &error))
     }
 
     /// Changes rows in place, save those that were `moved` already: so many.
@@ -468,138 +298,6 @@ impl Lane {
              goes on by itself, and nothing is skipped",
         )
     }
-
-    /// The rows of a patch: the owner, then the columns that are set.
-    pub(super) async fn give_patch(
-        &mut self,
-        at: usize,
-        group: &PatchGroup,
-        rows: Vec<Row<'_>>,
-    ) -> Result<GivenRows> {
-        let owner = self.routes[at].owner.iter().flatten();
-        let of: Vec<_> = owner.chain(&group.columns).copied().collect();
-        let all: Vec<_> = (0..of.len()).collect();
-        self.give(at, "patch", &of, (rows, &all), 1).await
-    }
-
-    pub(super) async fn run(&mut self, sql: &str, at: usize, arrays: &[RawArray]) -> Result<u64> {
-        let place = self.route_place(at);
-        let statement = self.prepare(sql, &place).await?;
-        let parameters = arrays.iter().map(|array| array as &(dyn ToSql + Sync));
-        let done = self.client.execute_raw(&statement, parameters).await;
-        done.map_err(|error| {
-            let failed = self.refused(at, &error);
-            match Refused::of(&error) {
-                // Two rows of one statement have one key.
-                Some(refused) if failed.code() == Code::DuplicateTargetKey => {
-                    self.collision(at).because(refused)
-                }
-                _ => failed,
-            }
-        })
-    }
-
-    /// Runs a statement that gives two texts per row.
-    pub(super) async fn pairs(
-        &mut self,
-        sql: &str,
-        at: usize,
-        arrays: &[RawArray],
-    ) -> Result<Vec<(String, String)>> {
-        let parameters: Vec<_> = arrays.iter().map(|array| array as &(dyn ToSql + Sync)).collect();
-        let rows = self.rows(sql, at, &parameters).await?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-    }
-
-    /// Runs a statement that gives rows.
-    pub(super) async fn rows(
-        &mut self,
-        sql: &str,
-        at: usize,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<tokio_postgres::Row>> {
-        let place = self.route_place(at);
-        let statement = self.prepare(sql, &place).await?;
-        let rows = self.client.query(&statement, parameters).await;
-        rows.map_err(|error| self.refused(at, &error))
-    }
-
-    /// The error of a statement that wrote rows.
-    fn refused(&self, at: usize, error: &tokio_postgres::Error) -> Error {
-        let failed = self.failed(error, &self.route_place(at));
-        let by = &self.targets[at].partitioned_by;
-        let no_partition = Refused::of(error)
-            .is_some_and(|refused| refused.sqlstate == "23514" && refused.constraint.is_none());
-        if failed.code() != Code::RowRefused || !no_partition || by.is_empty() {
-            return failed;
-        }
-        failed.remedy(format!(
-            "make a partition of {} that takes the row, or a DEFAULT partition: it is partitioned by {by}; the \
-             pipeline then goes on from its position by itself, and nothing is skipped",
-            self.routes[at].target
-        ))
-    }
-
-    pub(super) fn route_place(&self, at: usize) -> String {
-        let route = &self.routes[at];
-        let Route { place, target, source, source_key, .. } = route;
-        let by = if route.keyless {
-            String::new()
-        } else {
-            format!(" by key {}", source_key.join(", "))
-        };
-        format!("{place} (into {target}, rows of {source}{by})")
-    }
-}
-
-/// Rows that are given to a statement.
-pub(super) struct GivenRows {
-    /// A subselect that gives them, as columns `c0, c1, …`.
-    pub(super) select: String,
-    /// Its parameters.
-    pub(super) arrays: Vec<RawArray>,
-}
-
-/// Some columns of rows.
-pub(super) fn picked<'r>(rows: impl Iterator<Item = Row<'r>>, wanted: &[usize]) -> Rows {
-    let mut picked = Rows::new();
-    for row in rows {
-        let cells: Vec<_> = row.cells().collect();
-        for &column in wanted {
-            row::put(picked.buffer(), cells.get(column).copied().flatten());
-        }
-        picked.end_row();
-    }
-    picked
-}
-
-/// The wanted columns of the row alone make it wide.
-fn is_wide(row: Row<'_>, wanted: &[usize]) -> bool {
-    let size = |cell: Option<Option<&[u8]>>| cell.flatten().map_or(0, <[u8]>::len);
-    row.0.len() >= WIDE && wanted.iter().map(|&at| size(row.cell(at))).sum::<usize>() >= WIDE
-}
-
-/// One array per wanted column.
-fn columns<'r>(rows: impl Iterator<Item = Row<'r>>, wanted: &[usize]) -> Vec<RawArray> {
-    let mut arrays = vec![RawArray::default(); wanted.len()];
-    let in_order = wanted.iter().enumerate().all(|(at, &column)| at == column);
-    for row in rows {
-        if in_order {
-            arrays.iter_mut().zip(row.cells()).for_each(|(array, cell)| array.push(cell));
-        } else {
-            let cells: Vec<_> = row.cells().collect();
-            for (array, &column) in arrays.iter_mut().zip(wanted) {
-                array.push(cells.get(column).copied().flatten());
-            }
-        }
-    }
-    arrays
-}
-
-/// Rows in the order of their keys' bytes: neighbours in an index stay together.
-fn by_key<'r>(mut rows: Vec<Row<'r>>, key: &[usize]) -> Vec<Row<'r>> {
-    rows.sort_by_cached_key(|row| key.iter().map(|&at| row.cell(at)).collect::<Vec<_>>());
-    rows
 }
 
 /// Cuts rows into parts for one statement each.
