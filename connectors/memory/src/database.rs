@@ -1,5 +1,6 @@
 //! The source's server: tables, a log of commits, and which of them snapshots see.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -93,6 +94,8 @@ pub(crate) struct State {
     next_xid: u64,
     /// Begun, or committed and not visible yet.
     running: BTreeSet<u64>,
+    /// The rows of the first so many transactions of the log, which everybody sees.
+    seen_by_all: RefCell<(usize, Vec<Content>)>,
 }
 
 /// Log bytes of a transaction, and of its commit record.
@@ -103,6 +106,7 @@ impl Database {
     /// An empty database with these tables.
     pub fn new(tables: Vec<TableSpec>) -> Self {
         let (end, next_xid) = (Lsn(1000), 100);
+        let contents = tables.iter().map(|_| Content::default()).collect();
         let state = State {
             tables,
             log: Vec::new(),
@@ -110,6 +114,7 @@ impl Database {
             confirmed: end,
             next_xid,
             running: BTreeSet::new(),
+            seen_by_all: RefCell::new((0, contents)),
         };
         Self { state: Arc::new(Mutex::new(state)), grown: Arc::new(Notify::new()) }
     }
@@ -229,22 +234,18 @@ impl State {
 
     /// The rows of all tables in a snapshot; of those with a key in its order.
     pub(crate) fn rows(&self, snapshot: &Snapshot) -> Vec<Vec<Tuple>> {
-        let mut tables: Vec<_> = self.tables.iter().map(Content::of).collect();
-        #[allow(clippy::cast_possible_truncation, reason = "ids are small here")]
-        let visible = self.log.iter().filter(|logged| snapshot.sees(logged.xid as u32));
-        for action in visible.flat_map(|logged| &logged.actions) {
-            match action {
-                Action::Insert(table, new) => tables[*table].add(new),
-                Action::Update(table, old, new) => {
-                    tables[*table].remove(old);
-                    tables[*table].add(new);
-                }
-                Action::Delete(table, old) => tables[*table].remove(old),
-                Action::Truncate(table) => tables[*table].clear(),
-                Action::Message(_) => {}
-            }
+        let Self { tables, log, running, .. } = self;
+        let mut seen_by_all = self.seen_by_all.borrow_mut();
+        let (seen, contents) = &mut *seen_by_all;
+        while let Some(logged) = log.get(*seen).filter(|logged| !running.contains(&logged.xid)) {
+            apply(tables, contents, &logged.actions);
+            *seen += 1;
         }
-        tables.into_iter().map(Content::rows).collect()
+        let mut contents = contents.clone();
+        #[allow(clippy::cast_possible_truncation, reason = "ids are small here")]
+        let visible = log[*seen..].iter().filter(|logged| snapshot.sees(logged.xid as u32));
+        visible.for_each(|logged| apply(tables, &mut contents, &logged.actions));
+        contents.into_iter().map(Content::rows).collect()
     }
 
     pub(crate) fn table(&self, name: &TableName) -> Option<(usize, &TableSpec)> {
@@ -262,38 +263,44 @@ impl TableSpec {
     }
 }
 
-/// Rows while the log is gone through.
-struct Content<'a> {
-    spec: &'a TableSpec,
+fn apply(tables: &[TableSpec], contents: &mut [Content], actions: &[Action]) {
+    for action in actions {
+        match action {
+            Action::Insert(at, new) => contents[*at].add(&tables[*at], new),
+            Action::Update(at, old, new) => {
+                contents[*at].remove(&tables[*at], old);
+                contents[*at].add(&tables[*at], new);
+            }
+            Action::Delete(at, old) => contents[*at].remove(&tables[*at], old),
+            Action::Truncate(at) => contents[*at] = Content::default(),
+            Action::Message(_) => {}
+        }
+    }
+}
+
+/// The rows of a table.
+#[derive(Clone, Default)]
+struct Content {
     keyed: BTreeMap<Key, Tuple>,
     others: Vec<Tuple>,
 }
 
-impl<'a> Content<'a> {
-    fn of(spec: &'a TableSpec) -> Self {
-        Self { spec, keyed: BTreeMap::new(), others: Vec::new() }
-    }
-
-    fn add(&mut self, row: &Tuple) {
-        match self.spec.key(row) {
+impl Content {
+    fn add(&mut self, spec: &TableSpec, row: &Tuple) {
+        match spec.key(row) {
             Some(key) => drop(self.keyed.insert(key, row.clone())),
             None => self.others.push(row.clone()),
         }
     }
 
-    fn remove(&mut self, row: &Tuple) {
-        match self.spec.key(row) {
+    fn remove(&mut self, spec: &TableSpec, row: &Tuple) {
+        match spec.key(row) {
             Some(key) => drop(self.keyed.remove(&key)),
             None => {
                 let at = self.others.iter().position(|known| known == row);
                 at.map(|at| self.others.swap_remove(at));
             }
         }
-    }
-
-    fn clear(&mut self) {
-        self.keyed.clear();
-        self.others.clear();
     }
 
     fn rows(self) -> Vec<Tuple> {

@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) owner: Option<u64>,
     pub(crate) owners: u64,
     next_chunk: i64,
+    /// Somebody else has changed its rows.
+    tampered: bool,
 }
 
 /// Rows and ledger at one moment.
@@ -126,7 +128,16 @@ impl Store {
         let committed = Content { rows: vec![BTreeMap::new(); routes.len()], ledger };
         let durable = committed.clone();
         let (owner, owners, next_chunk) = (None, 0, 1);
-        let state = State { routes, tables, committed, durable, owner, owners, next_chunk };
+        let state = State {
+            routes,
+            tables,
+            committed,
+            durable,
+            owner,
+            owners,
+            next_chunk,
+            tampered: false,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -222,6 +233,7 @@ impl Store {
             Some(key) => columns(Row(row), key),
             None => row.to_vec(),
         };
+        state.tampered = true;
         let rows = &mut state.committed.rows[statement];
         match put {
             true => drop(rows.insert(key, Counted { row: row.to_vec(), count: 1 })),
@@ -263,7 +275,8 @@ impl State {
         for writes in &segment.writes {
             let statement = writes.statement;
             let (route, table) = (&self.routes[statement], &self.tables[statement]);
-            let mut rows = Writer { route, table, rows: &mut tables[statement] };
+            let mut rows =
+                Writer { route, table, rows: &mut tables[statement], lenient: self.tampered };
             let (upserted, deleted) = rows.write(writes)?;
             written.push(Written { statement, upserted, deleted });
         }
@@ -312,6 +325,8 @@ struct Writer<'a> {
     route: &'a Route,
     table: &'a TargetTable,
     rows: &'a mut BTreeMap<Vec<u8>, Counted>,
+    /// It is not as it was left: what is there may be overwritten.
+    lenient: bool,
 }
 
 impl Writer<'_> {
@@ -355,7 +370,7 @@ impl Writer<'_> {
         let key = self.key(row);
         let counted = self.table.key.is_none();
         let known = self.rows.entry(key).or_insert(Counted { row: row.0.to_vec(), count: 0 });
-        if known.count > 0 && !counted {
+        if known.count > 0 && !counted && !self.lenient {
             return Err(self.wrong("a row that is new is there already"));
         }
         known.row = row.0.to_vec();
@@ -383,7 +398,7 @@ impl Writer<'_> {
             let new: Vec<_> = cells.collect();
             let owned = |known: &&Counted| columns(Row(&known.row), &owner) == of;
             let rows: Vec<_> = self.rows.values().filter(owned).map(|k| k.row.clone()).collect();
-            if group.expect_rows && rows.len() != 1 {
+            if group.expect_rows && rows.len() != 1 && !self.lenient {
                 return Err(self.wrong("a row that the stream changed in part is not there"));
             }
             for row in rows {

@@ -146,7 +146,7 @@ pub(crate) fn image(key: u8, value: &Value) -> Tuple {
     builder.finish()
 }
 
-fn without_items(key: u8, note: Option<u8>) -> Tuple {
+pub(crate) fn without_items(key: u8, note: Option<u8>) -> Tuple {
     let mut builder = TupleBuilder::with_capacity(3, 8);
     builder.push(Cell::Binary(&[key]));
     builder.push(Cell::Unchanged);

@@ -160,7 +160,7 @@ impl<S: ChangeStream> Follower<'_, S> {
             return Ok(false);
         }
         let mut segment = self.chunk_segment(&chunk, data, &touched);
-        self.key_segments += u64::from(!segment.to_read.is_empty());
+        self.leaves_to_read(&segment);
         segment.commit = Some(Commit {
             position: self.pending.position.clone(),
             last: None,

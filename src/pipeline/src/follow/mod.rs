@@ -413,11 +413,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         };
         let mut segment = self.batch.drain(self.plan, &complete)?;
         segment.to_read.extend(self.traces.drain());
-        for to_read in &segment.to_read {
-            if let Some(table) = self.plan.table(&to_read.table) {
-                self.tables[table].reads_keys = true;
-            }
-        }
+        self.leaves_to_read(&segment);
         segment.chunks_done = std::mem::take(&mut self.pending.chunks_done);
         for taken in std::mem::take(&mut self.taken) {
             // The reader may be gone.
@@ -427,7 +423,6 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             .into_iter()
             .map(|table| self.plan.tables[table].table.clone())
             .collect();
-        self.key_segments += u64::from(!segment.to_read.is_empty());
         for (state, planned) in self.tables.iter_mut().zip(&self.plan.tables) {
             for operation in ChangeOperation::ALL {
                 let count = std::mem::take(&mut state.changes[operation as usize]);
@@ -437,6 +432,16 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             }
         }
         Ok(segment)
+    }
+
+    /// Rows that a segment leaves to be read may be missing from now on.
+    fn leaves_to_read(&mut self, segment: &Segment) {
+        for to_read in &segment.to_read {
+            if let Some(table) = self.plan.table(&to_read.table) {
+                self.tables[table].reads_keys = true;
+            }
+        }
+        self.key_segments += u64::from(!segment.to_read.is_empty());
     }
 
     /// The segment that ends the open target transaction.

@@ -2,12 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use regraft_core::change::OldImage;
 use regraft_core::chunk::StatementRows;
 use regraft_core::contract::Past;
+use regraft_core::segment::KeysToRead;
 use regraft_core::{Change, Column, Key, Lsn, Mark, ReplicaIdentity, Rows, TableName};
 
 use super::*;
-use crate::batch::tests::{image, key, plan};
+use crate::batch::tests::{image, key, plan, without_items};
 use crate::progress::Progress;
 
 /// Where the ledger stands.
@@ -52,6 +54,7 @@ struct Ends {
     chunks: mpsc::Sender<ChunkMessage>,
     watermarks: Watermarks,
     acknowledged: Arc<Mutex<Vec<Position>>>,
+    copied: watch::Sender<Vec<Copied>>,
 }
 
 impl Ends {
@@ -116,7 +119,7 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
     let stream = Played { events, acknowledged: Arc::clone(&acknowledged) };
     let (reshaped, cancel) = (Arc::default(), CancellationToken::new());
     let (reached, _) = watch::channel(Some(Reached::at(ledger.past.position.clone())));
-    let (_copied, copied) = watch::channel(vec![Copied::default()]);
+    let (copied_tx, copied) = watch::channel(vec![Copied::default()]);
     let (_awaited, awaited) = watch::channel(false);
     let changes = Arc::new(Changes::new(1));
     let ports =
@@ -137,6 +140,7 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
         chunks: chunks_tx,
         watermarks: watermarks.clone(),
         acknowledged,
+        copied: copied_tx,
     };
     ends.play(vec![Event::Relation(relation())]);
     tokio::select! {
@@ -263,6 +267,43 @@ async fn a_chunk_joins_at_its_watermark_without_what_the_stream_touched() {
             "nothing of the stream comes with it"
         );
         assert_eq!(joined.try_recv(), Ok(Joined::Joined));
+    })
+    .await;
+}
+
+/// Its chunk came without it, for the stream had touched it in part; what moves it in part before it is read finds
+/// nothing in the target that could move.
+#[tokio::test]
+async fn a_row_that_a_chunk_left_to_be_read_is_not_patched() {
+    follow(async |mut ends| {
+        let (opened, is_open) = oneshot::channel();
+        let token = ends.watermarks.token();
+        ends.chunks.send(ChunkMessage::Open { token, table: 0, opened }).await.unwrap();
+        is_open.await.unwrap();
+        let scope = ChunkScope::Range { after: None, upto: None };
+        let chunk = PlannedChunk { id: 3, table: TableName::new("public", "s"), scope };
+        let (outcome, _joined) = oneshot::channel();
+        let data = chunk_of(&[1]);
+        ends.chunks.send(ChunkMessage::Data { token, chunk, data, outcome }).await.unwrap();
+        let new = without_items(1, Some(5));
+        let change = Change::Update { relation: relation(), old: None, new };
+        ends.play(vec![begin(1_100, 7), Event::Change(change), commit(1_150)]);
+        ends.sent().await.unwrap();
+        ends.play(vec![begin(1_200, 8), ends.mark(token), commit(1_250)]);
+        let segment = ends.sent().await.unwrap();
+        assert_eq!((segment.chunks_done.len(), segment.to_read.len()), (1, 1));
+        ends.copied.send_replace(vec![Copied { complete: true, ..Copied::default() }]);
+        let old = Some(OldImage::Key(image(1, &(Vec::new(), None))));
+        let new = without_items(2, Some(5));
+        let change = Change::Update { relation: relation(), old, new };
+        ends.play(vec![begin(1_300, 9), Event::Change(change), commit(1_350)]);
+        let segment = ends.sent().await.unwrap();
+        let moved = KeysToRead {
+            table: TableName::new("public", "s"),
+            scope: ChunkScope::Keys(vec![key(2)]),
+        };
+        assert_eq!(segment.to_read, [moved]);
+        assert!(segment.writes.iter().all(|writes| writes.patches.is_empty()));
     })
     .await;
 }

@@ -10,13 +10,14 @@ mod world;
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use regraft_core::row::put_value;
 use regraft_core::{Error, Result, Row};
 use regraft_memory::{Chances, Database, MemoryPair, MemorySource, MemoryTarget, Store, Weather};
-use regraft_pipeline::{Ending, Ends, Options, Progress, run};
+use regraft_pipeline::{Ending, Ends, Options, Progress, VerifyOptions, run};
 use tokio_util::sync::CancellationToken;
 
 use crate::load::Load;
@@ -63,7 +64,15 @@ impl World {
             chunk_bytes: 1 << rng.random_range(5..12),
             rows_per_second: None,
             until_caught_up: false,
-            verify: None,
+            verify: rng.random_bool(0.3).then(|| VerifyOptions {
+                enabled: true,
+                rows_per_second: 1000,
+                source_share: 0.5,
+                chunk_rows: rng.random_range(1..6),
+                repairs_per_hour: Some(u64::MAX),
+                due: Duration::from_secs(60),
+                since: SystemTime::now(),
+            }),
         };
         let world = World {
             database,
@@ -101,12 +110,33 @@ impl World {
         run(&mut ends, &mut plan, &self.options, &progress.reporter(), cancel).await
     }
 
-    /// The target has everything that the source had at this moment.
+    /// The target has everything that the source had at this moment; where somebody has changed its rows, that has
+    /// been found and mended.
     async fn settled(&self) {
         let end = self.database.end();
-        while !(self.store.position().covers(&end) && self.store.is_complete()) {
+        let mended =
+            || self.options.verify.is_none() || self.database.expected() == self.store.rows();
+        while !(self.store.position().covers(&end) && self.store.is_complete() && mended()) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Somebody changes rows of the target: takes one away, changes one, or puts one there that nothing gives.
+    fn tamper(&self, rng: &mut SmallRng) {
+        // Rows without a key cannot be mended by key.
+        let statements = self.store.rows();
+        let at = [0, 1, statements.len() - 1][rng.random_range(0..3)];
+        let Some(row) = statements[at].first().cloned() else { return };
+        let mut cells: Vec<_> = Row(&row).cells().map(Option::unwrap_or_default).collect();
+        let (other, last) = ([rng.random_range(0..16)], cells.len() - 1);
+        match rng.random_range(0..3) {
+            0 => return self.store.tamper(at, &row, false),
+            1 => cells[last] = &other,
+            _ => cells[0] = &other,
+        }
+        let mut changed = Vec::new();
+        cells.into_iter().for_each(|cell| put_value(&mut changed, cell));
+        self.store.tamper(at, &changed, true);
     }
 }
 
@@ -133,6 +163,9 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
         }
         if rng.random_bool(0.3) {
             world.store.crash();
+        }
+        if world.options.verify.is_some() && rng.random_bool(0.5) {
+            world.tamper(&mut rng);
         }
     }
     world.source_weather.clears_up();
