@@ -38,7 +38,7 @@ const PAGE: &str = include_str!("status.html");
 /// What the server tells; implemented by whoever runs the pipeline. The methods are called in the
 /// server's task, so they must not block.
 pub trait StatusSource: Clone + Send + Sync + 'static {
-    /// The answer of `/api/v1/status`, the same as `regraft status --json`.
+    /// The answer of `/api/v1/status`; `regraft status --json` has the same fields.
     fn status(&self) -> serde_json::Value;
 
     /// Whether the process works and is not held.
