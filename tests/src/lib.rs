@@ -2,6 +2,7 @@
 //! them.
 
 pub mod fuzz;
+mod layout;
 pub mod mutants;
 pub mod page;
 pub mod regress;
