@@ -24,7 +24,7 @@ pub struct Chances {
     pub before: u32,
     /// A call fails after it did its work.
     pub after: u32,
-    /// Answers come up to so much later.
+    /// Answers come up to so much later, a few of them eight times that.
     pub late: Duration,
 }
 
@@ -75,9 +75,13 @@ impl Weather {
         let late = {
             let mut inner = self.inner();
             let most = u64::try_from(inner.chances.late.as_micros()).unwrap_or(u64::MAX);
-            // Most answers come at once.
-            let late = inner.rng.random_range(0..4) == 0;
-            Duration::from_micros(if late { inner.rng.random_range(0..=most) } else { 0 })
+            // Most answers come at once, and some when nobody waits for them any more.
+            let most = match inner.rng.random_range(0..16) {
+                0 => most * 8,
+                1..4 => most,
+                _ => 0,
+            };
+            Duration::from_micros(inner.rng.random_range(0..=most))
         };
         if !late.is_zero() {
             tokio::time::sleep(late).await;
