@@ -13,6 +13,7 @@
 //! The suite is the same in each run: it shows that a rule is broken, never that none is. Give it values
 //! that matter for the mapper by [`Suite::values`], and more [`Suite::cases`] now and then.
 
+pub mod connectors;
 #[doc(hidden)]
 pub mod doc;
 mod image;

@@ -5,6 +5,7 @@
 mod support;
 
 mod catalog;
+mod contract;
 mod faults;
 mod health;
 mod idle;

@@ -1,0 +1,482 @@
+//! The memory connector keeps the contract; and one that is right but for one thing is caught.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regraft_conformance::connectors::{Bench, KEY, Outcome, Rule, VALUE, check};
+use regraft_conformance::relation;
+use regraft_core::contract::{
+    ChangeStream, ChunkReader, Ledger, LedgerState, Opened, Past, Phase, PlannedChunk, Sink,
+    Source, SourceState, Target, Written,
+};
+use regraft_core::mapper::{Count, Input, Output};
+use regraft_core::row::put;
+use regraft_core::segment::{Route, RouteColumn};
+use regraft_core::{
+    Cell, ChunkData, ChunkScope, Declaration, Error, Event, Key, Mapped, Mapper, Position,
+    Relation, Result, Row, Rows, Segment, Snapshot, TableName, Takes, Traced, Tuple, TupleBuilder,
+    Watermark, oid,
+};
+use regraft_memory::{
+    Action, Chances, Database, MemoryLedger, MemoryReader, MemorySink, MemorySource, MemoryStream,
+    MemoryTarget, Store, TableSpec, TargetTable, Weather, mapped,
+};
+
+struct Copy;
+
+impl Mapper for Copy {
+    fn declaration(&self) -> Declaration {
+        Declaration {
+            version: "1".to_owned(),
+            reads: vec![Input::any(KEY), Input::any(VALUE)],
+            outputs: vec![Output::copy(KEY, KEY), Output::copy(VALUE, VALUE)],
+            rows: Count::One,
+        }
+    }
+
+    fn bind(&mut self, _: &Relation) -> Result<()> {
+        Ok(())
+    }
+
+    fn map(&self, image: &Tuple, out: &mut Rows) -> Result<Mapped> {
+        image.iter().for_each(|cell| put(out.buffer(), cell.bytes()));
+        out.end_row();
+        Ok(Mapped::Rows(1))
+    }
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// The first transaction of a stream that was opened again is left out.
+    SkipsOne,
+    /// Events are taken before the last wait.
+    LosesEvents,
+    /// What was given is forgotten.
+    AcknowledgesWhatItGives,
+    MarksTwice,
+    /// Ranges leave out their last row.
+    ShortRanges,
+    /// Segments without a commit are there at once.
+    NoTransaction,
+    /// Chunks are never done.
+    ForgetsChunks,
+    /// What is committed is called durable.
+    DurableAtOnce,
+    /// What another owner refuses is written all the same.
+    IgnoresOwner,
+    /// Halves of a chunk are not remembered.
+    ForgetsHalves,
+    /// Rows come before their commit.
+    RowsFirst,
+}
+
+struct Memory {
+    fault: Fault,
+    database: Database,
+    store: Store,
+    weather: Weather,
+    opened: usize,
+}
+
+fn row(key: i32, value: i32) -> Tuple {
+    let mut builder = TupleBuilder::with_capacity(2, 8);
+    [key, value].iter().for_each(|int| builder.push(Cell::Binary(&int.to_be_bytes())));
+    builder.finish()
+}
+
+fn int(row: &Tuple, at: usize) -> i32 {
+    let bytes = row.get(at).and_then(Cell::bytes).and_then(|bytes| bytes.try_into().ok());
+    i32::from_be_bytes(bytes.expect("a row of two int4"))
+}
+
+impl Memory {
+    fn with(fault: Fault) -> Memory {
+        let shape = relation("s", &[(KEY, oid::INT4), (VALUE, oid::INT4)], &[KEY]);
+        let source = shape.table.clone();
+        let database = Database::new(vec![TableSpec {
+            relation: Arc::new(shape),
+            keyless: None,
+            out_of_line: Vec::new(),
+            statements: vec![mapped(Arc::new(Copy))],
+            traces: Vec::new(),
+        }]);
+        let column = |name: &str| RouteColumn {
+            name: name.to_owned(),
+            sql_type: "int4".to_owned(),
+            text: false,
+        };
+        let route = Route {
+            source,
+            target: TableName::new("public", "t"),
+            columns: vec![column(KEY), column(VALUE)],
+            owner: Some(vec![0]),
+            single: true,
+            total: true,
+            key_is_owner: true,
+            keyless: false,
+            source_key: vec![KEY.to_owned()],
+            rewrite: false,
+            only: Vec::new(),
+            place: "mapping.sql:1:1".to_owned(),
+        };
+        let table = TargetTable { key: Some(vec![0]) };
+        let store = Store::new(vec![route], vec![table], database.end());
+        let chances = Chances { late: Duration::from_millis(1), ..Chances::default() };
+        Memory { fault, database, store, weather: Weather::of_seed(7, chances), opened: 0 }
+    }
+}
+
+impl Bench for Memory {
+    type Source = FaultySource;
+    type Target = FaultyTarget;
+
+    async fn ends(&mut self) -> (FaultySource, FaultyTarget) {
+        self.opened += 1;
+        let (database, weather) = (self.database.clone(), self.weather.clone());
+        let source = MemorySource { database, weather };
+        let (store, weather) = (self.store.clone(), self.weather.clone());
+        let target = MemoryTarget { store, weather, takes: Takes::EVERYTHING };
+        let again = self.opened > 2;
+        (FaultySource { inner: source, fault: self.fault, again }, FaultyTarget(target, self.fault))
+    }
+
+    fn table(&self) -> TableName {
+        TableName::new("public", "s")
+    }
+
+    async fn change(&mut self, rows: &[(i32, Option<i32>)]) {
+        let mut known: BTreeMap<i32, Tuple> =
+            self.database.rows(0).into_iter().map(|row| (int(&row, 0), row)).collect();
+        let mut actions = Vec::new();
+        for (key, value) in rows {
+            let new = value.map(|value| row(*key, value));
+            actions.extend(match (known.remove(key), new.clone()) {
+                (Some(old), Some(new)) => Some(Action::Update(0, old, new)),
+                (Some(old), None) => Some(Action::Delete(0, old)),
+                (None, Some(new)) => Some(Action::Insert(0, new)),
+                (None, None) => None,
+            });
+            known.extend(new.map(|new| (*key, new)));
+        }
+        self.database.commit(actions);
+    }
+
+    async fn rows(&mut self) -> BTreeMap<i32, i32> {
+        let int = |row: &[u8], at: usize| {
+            let bytes = Row(row).cell(at).flatten().and_then(|bytes| bytes.try_into().ok());
+            i32::from_be_bytes(bytes.expect("a row of two int4"))
+        };
+        let rows = self.store.rows().swap_remove(0);
+        rows.iter().map(|row| (int(row, 0), int(row, 1))).collect()
+    }
+
+    async fn crash_target(&mut self) -> bool {
+        self.store.crash();
+        true
+    }
+
+    fn refused(&self) -> Option<i32> {
+        None
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+}
+
+struct FaultySource {
+    inner: MemorySource,
+    fault: Fault,
+    again: bool,
+}
+
+impl Source for FaultySource {
+    type Stream = FaultyStream;
+    type Reader = FaultyReader;
+
+    async fn stream(&mut self, past: &Past) -> Result<Opened<FaultyStream>> {
+        let Opened { stream, history } = self.inner.stream(past).await?;
+        let skips = self.again && self.fault == Fault::SkipsOne;
+        let stream = FaultyStream { inner: stream, fault: self.fault, skips };
+        Ok(Opened { stream, history })
+    }
+
+    fn reader(&mut self) -> FaultyReader {
+        FaultyReader(self.inner.reader(), self.fault)
+    }
+}
+
+struct FaultyStream {
+    inner: MemoryStream,
+    fault: Fault,
+    /// Events up to the next commit are left out.
+    skips: bool,
+}
+
+impl ChangeStream for FaultyStream {
+    async fn next(&mut self) -> Result<Vec<Event>> {
+        let mut events = self.inner.next().await?;
+        if self.fault == Fault::LosesEvents {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        events.retain(|event| {
+            let skipped = self.skips && !matches!(event, Event::Relation(_));
+            self.skips &= !matches!(event, Event::Commit { .. });
+            !skipped
+        });
+        for event in &events {
+            if let (Event::Commit { end }, Fault::AcknowledgesWhatItGives) = (event, self.fault) {
+                self.inner.acknowledge(end.clone());
+            }
+        }
+        Ok(events)
+    }
+
+    fn ready(&self) -> bool {
+        self.inner.ready()
+    }
+
+    fn acknowledge(&self, position: Position) {
+        self.inner.acknowledge(position);
+    }
+
+    fn source_end(&self) -> Position {
+        self.inner.source_end()
+    }
+
+    async fn close(self) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
+struct FaultyReader(MemoryReader, Fault);
+
+impl ChunkReader for FaultyReader {
+    async fn boundary(
+        &mut self,
+        table: &TableName,
+        after: Option<&[String]>,
+        upto: Option<&[String]>,
+        rows: u64,
+    ) -> Result<Option<Vec<String>>> {
+        self.0.boundary(table, after, upto, rows).await
+    }
+
+    async fn rows_in(&mut self, table: &TableName, bytes: usize) -> Result<u64> {
+        self.0.rows_in(table, bytes).await
+    }
+
+    async fn rows(&mut self, tables: &[TableName]) -> Result<Vec<u64>> {
+        self.0.rows(tables).await
+    }
+
+    async fn read(
+        &mut self,
+        table: &TableName,
+        scope: &ChunkScope,
+        bytes_max: usize,
+    ) -> Result<ChunkData> {
+        let mut data = self.0.read(table, scope, bytes_max).await?;
+        if self.1 == Fault::ShortRanges && matches!(scope, ChunkScope::Range { upto: Some(_), .. })
+        {
+            for given in &mut data.statements {
+                given.keys.pop();
+                given.rows.truncate(given.keys.len());
+            }
+        }
+        Ok(data)
+    }
+
+    async fn begin_copy(&mut self, table: &TableName) -> Result<Snapshot> {
+        self.0.begin_copy(table).await
+    }
+
+    async fn copy(&mut self, table: &TableName, bytes: usize) -> Result<Option<(usize, Rows)>> {
+        self.0.copy(table, bytes).await
+    }
+
+    async fn end_copy(&mut self) -> Result<()> {
+        self.0.end_copy().await
+    }
+
+    async fn traced(&mut self, table: &TableName, traced: &Traced) -> Result<Vec<Key>> {
+        self.0.traced(table, traced).await
+    }
+
+    async fn state(&mut self) -> Result<SourceState> {
+        self.0.state().await
+    }
+
+    async fn mark(&mut self, watermark: &Watermark) -> Result<u64> {
+        if self.1 == Fault::MarksTwice {
+            self.0.mark(watermark).await?;
+        }
+        self.0.mark(watermark).await
+    }
+
+    fn beside(&self) -> Self {
+        Self(self.0.beside(), self.1)
+    }
+
+    fn rest(&mut self) {
+        self.0.rest();
+    }
+}
+
+struct FaultyTarget(MemoryTarget, Fault);
+
+impl Target for FaultyTarget {
+    type Ledger = FaultyLedger;
+    type Sink = FaultySink;
+
+    fn takes(&self) -> Takes {
+        self.0.takes()
+    }
+
+    async fn open(&mut self) -> Result<(FaultyLedger, FaultySink)> {
+        let (ledger, sink) = self.0.open().await?;
+        let sink = FaultySink { inner: sink, fault: self.1, store: self.0.store.clone() };
+        Ok((FaultyLedger(ledger, self.1), sink))
+    }
+
+    async fn note(&mut self, error: Option<&Error>, phase: Phase) -> Result<()> {
+        self.0.note(error, phase).await
+    }
+
+    async fn answer(&mut self, error: &Error) -> Result<bool> {
+        self.0.answer(error).await
+    }
+}
+
+struct FaultyLedger(MemoryLedger, Fault);
+
+impl Ledger for FaultyLedger {
+    async fn load(&mut self) -> Result<LedgerState> {
+        self.0.load().await
+    }
+
+    async fn plan(&mut self, table: &TableName, scope: &ChunkScope) -> Result<PlannedChunk> {
+        self.0.plan(table, scope).await
+    }
+
+    async fn split(
+        &mut self,
+        chunk: &PlannedChunk,
+        scopes: Vec<ChunkScope>,
+    ) -> Result<Vec<PlannedChunk>> {
+        if self.1 == Fault::ForgetsHalves {
+            let half = |(n, scope): (i64, ChunkScope)| PlannedChunk {
+                id: chunk.id + 1000 + n,
+                table: chunk.table.clone(),
+                scope,
+            };
+            return Ok((0..).zip(scopes).map(half).collect());
+        }
+        self.0.split(chunk, scopes).await
+    }
+
+    async fn keys_to_read(&mut self, known: &[i64]) -> Result<Vec<PlannedChunk>> {
+        self.0.keys_to_read(known).await
+    }
+
+    async fn note_history(&mut self, history: &str) -> Result<()> {
+        self.0.note_history(history).await
+    }
+
+    async fn beat(&mut self) -> Result<bool> {
+        self.0.beat().await
+    }
+
+    async fn phase(&mut self, phase: Phase) -> Result<()> {
+        self.0.phase(phase).await
+    }
+
+    async fn last_error(&mut self, error: Option<&Error>) -> Result<()> {
+        self.0.last_error(error).await
+    }
+}
+
+struct FaultySink {
+    inner: MemorySink,
+    fault: Fault,
+    store: Store,
+}
+
+impl Sink for FaultySink {
+    async fn write(&mut self, mut segment: Segment) -> Result<Vec<Vec<Written>>> {
+        let rows = segment.writes.iter().flat_map(|writes| writes.upserts.iter());
+        let rows: Vec<_> = rows.map(|row| row.0.to_vec()).collect();
+        let put = |store: &Store| rows.iter().for_each(|row| store.tamper(0, row, true));
+        match self.fault {
+            Fault::NoTransaction if segment.commit.is_none() => put(&self.store),
+            Fault::ForgetsChunks => segment.chunks_done.clear(),
+            Fault::RowsFirst => {
+                put(&self.store);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            _ => {}
+        }
+        match self.inner.write(segment).await {
+            Err(_) if self.fault == Fault::IgnoresOwner => {
+                put(&self.store);
+                Ok(Vec::new())
+            }
+            written => written,
+        }
+    }
+
+    async fn settle(&mut self) -> Result<Option<Vec<Written>>> {
+        self.inner.settle().await
+    }
+
+    async fn durable(&mut self) -> Result<Option<Position>> {
+        if self.fault == Fault::DurableAtOnce {
+            return Ok(Some(self.store.position()));
+        }
+        self.inner.durable().await
+    }
+}
+
+async fn broken(fault: Fault) -> Vec<Rule> {
+    let mut broken = Vec::new();
+    for rule in Rule::ALL {
+        match check(rule, Memory::with(fault)).await {
+            Outcome::Broken(how) => {
+                println!("{fault:?}: {rule:?} is broken: {how}");
+                broken.push(rule);
+            }
+            Outcome::NotApplicable(why) => assert_eq!(rule, Rule::Refused, "{why}"),
+            Outcome::Holds => {}
+        }
+    }
+    broken
+}
+
+#[tokio::test]
+async fn memory_keeps_the_contract() {
+    assert_eq!(broken(Fault::None).await, []);
+}
+
+#[tokio::test]
+async fn each_fault_breaks_its_rule() {
+    let faults = [
+        (Fault::SkipsOne, Rule::Restart),
+        (Fault::LosesEvents, Rule::CancelledNext),
+        (Fault::AcknowledgesWhatItGives, Rule::Acknowledged),
+        (Fault::MarksTwice, Rule::Watermark),
+        (Fault::ShortRanges, Rule::Chunk),
+        (Fault::NoTransaction, Rule::OneCommit),
+        (Fault::ForgetsChunks, Rule::OneCommit),
+        (Fault::DurableAtOnce, Rule::Durable),
+        (Fault::IgnoresOwner, Rule::Fenced),
+        (Fault::ForgetsHalves, Rule::Ledger),
+        (Fault::RowsFirst, Rule::CancelledWrite),
+    ];
+    for (fault, rule) in faults {
+        let outcome = check(rule, Memory::with(fault)).await;
+        assert!(matches!(outcome, Outcome::Broken(_)), "{fault:?}: {rule:?} {outcome}");
+    }
+}
