@@ -48,40 +48,40 @@ impl Decoder {
     /// [`Code::Protocol`] when the bytes are not such a message, or not at this point of the stream.
     /// The stream cannot be followed after that.
     pub fn decode(&mut self, payload: Bytes, events: &mut Vec<Event>) -> Result<()> {
-        let mut reader = Reader { frame: &payload, at: 0 };
-        let kind = reader.u8()?;
+        let mut cursor = Cursor { frame: &payload, at: 0 };
+        let kind = cursor.u8()?;
         if kind == b'O' {
-            return self.origin(&mut reader, events);
+            return self.origin(&mut cursor, events);
         }
         if self.begun.is_some() {
             events.extend(self.begun.take().map(Event::Begin));
         }
         let event = match kind {
-            b'I' | b'U' | b'D' | b'T' => Some(Event::Change(self.change(kind, &mut reader)?)),
-            b'B' => self.begin(&mut reader).map(|()| None)?,
-            b'C' => Some(self.commit(&mut reader)?),
-            b'R' => Some(self.relation(&mut reader)?),
+            b'I' | b'U' | b'D' | b'T' => Some(Event::Change(self.change(kind, &mut cursor)?)),
+            b'B' => self.begin(&mut cursor).map(|()| None)?,
+            b'C' => Some(self.commit(&mut cursor)?),
+            b'R' => Some(self.relation(&mut cursor)?),
             b'Y' => Some(Event::Type {
-                oid: reader.u32()?,
-                schema: schema_name(reader.string()?),
-                name: reader.string()?,
+                oid: cursor.u32()?,
+                schema: schema_name(cursor.string()?),
+                name: cursor.string()?,
             }),
-            b'M' => Some(self.message(&mut reader)?),
+            b'M' => Some(self.message(&mut cursor)?),
             _ => return Err(protocol("a replication message is of an unknown kind")),
         };
-        reader.end()?;
+        cursor.end()?;
         events.extend(event);
         Ok(())
     }
 
-    fn begin(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+    fn begin(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
         if self.in_transaction {
             return Err(protocol("a transaction begins inside another"));
         }
         let transaction = Transaction {
-            at: Lsn(reader.u64()?).into(),
-            commit_time: time(reader.u64()?.cast_signed())?,
-            xid: Some(reader.u32()?),
+            at: Lsn(cursor.u64()?).into(),
+            commit_time: time(cursor.u64()?.cast_signed())?,
+            xid: Some(cursor.u32()?),
             origin: None,
         };
         self.in_transaction = true;
@@ -89,10 +89,10 @@ impl Decoder {
         Ok(())
     }
 
-    fn origin(&mut self, reader: &mut Reader<'_>, events: &mut Vec<Event>) -> Result<()> {
-        let at = Lsn(reader.u64()?).into();
-        let name = reader.string()?.into();
-        reader.end()?;
+    fn origin(&mut self, cursor: &mut Cursor<'_>, events: &mut Vec<Event>) -> Result<()> {
+        let at = Lsn(cursor.u64()?).into();
+        let name = cursor.string()?.into();
+        cursor.end()?;
         let Some(begun) = self.begun.take() else {
             return Err(protocol("an origin does not stand at the start of its transaction"));
         };
@@ -101,49 +101,49 @@ impl Decoder {
         Ok(())
     }
 
-    fn commit(&mut self, reader: &mut Reader<'_>) -> Result<Event> {
+    fn commit(&mut self, cursor: &mut Cursor<'_>) -> Result<Event> {
         if !self.in_transaction {
             return Err(protocol("a transaction ends that did not begin"));
         }
-        let _flags = reader.u8()?;
-        let _commit_lsn = reader.u64()?;
-        let end = Lsn(reader.u64()?).into();
-        let _commit_time = reader.u64()?;
+        let _flags = cursor.u8()?;
+        let _commit_lsn = cursor.u64()?;
+        let end = Lsn(cursor.u64()?).into();
+        let _commit_time = cursor.u64()?;
         self.in_transaction = false;
         Ok(Event::Commit { end })
     }
 
-    fn message(&self, reader: &mut Reader<'_>) -> Result<Event> {
-        let transactional = reader.u8()? & 1 == 1;
-        let _lsn = reader.u64()?;
-        let prefix = reader.string()?;
-        let length = reader.length()?;
-        let start = reader.skip(length)?;
+    fn message(&self, cursor: &mut Cursor<'_>) -> Result<Event> {
+        let transactional = cursor.u8()? & 1 == 1;
+        let _lsn = cursor.u64()?;
+        let prefix = cursor.string()?;
+        let length = cursor.length()?;
+        let start = cursor.skip(length)?;
         if transactional != self.in_transaction {
             return Err(protocol("a logical message is on the wrong side of a transaction"));
         }
-        let content = reader.frame.slice(start..start + length);
+        let content = cursor.frame.slice(start..start + length);
         Ok(Event::Message { prefix, content, transactional })
     }
 
-    fn relation(&mut self, reader: &mut Reader<'_>) -> Result<Event> {
-        let oid = reader.u32()?;
-        let table = TableName::new(schema_name(reader.string()?), reader.string()?);
-        let identity = match reader.u8()? {
+    fn relation(&mut self, cursor: &mut Cursor<'_>) -> Result<Event> {
+        let oid = cursor.u32()?;
+        let table = TableName::new(schema_name(cursor.string()?), cursor.string()?);
+        let identity = match cursor.u8()? {
             b'd' => ReplicaIdentity::Default,
             b'n' => ReplicaIdentity::Nothing,
             b'f' => ReplicaIdentity::Full,
             b'i' => ReplicaIdentity::Index,
             _ => return Err(protocol("a table has an unknown replica identity")),
         };
-        let count = reader.count()?;
+        let count = cursor.count()?;
         let mut columns = Vec::with_capacity(count.min(COLUMNS_MAX));
         for _ in 0..count {
             columns.push(Column {
-                key: reader.u8()? & 1 == 1,
-                name: reader.string()?,
-                type_oid: reader.u32()?,
-                type_modifier: reader.u32()?.cast_signed(),
+                key: cursor.u8()? & 1 == 1,
+                name: cursor.string()?,
+                type_oid: cursor.u32()?,
+                type_modifier: cursor.u32()?.cast_signed(),
             });
         }
         let relation = Arc::new(Relation { oid, table, identity, columns });
@@ -151,29 +151,29 @@ impl Decoder {
         Ok(Event::Relation(relation))
     }
 
-    fn change(&self, kind: u8, reader: &mut Reader<'_>) -> Result<Change> {
+    fn change(&self, kind: u8, cursor: &mut Cursor<'_>) -> Result<Change> {
         if !self.in_transaction {
             return Err(protocol("a change stands outside of a transaction"));
         }
         if kind == b'T' {
-            return self.truncate(reader);
+            return self.truncate(cursor);
         }
-        let relation = self.known(reader.u32()?)?;
-        let old = match reader.peek()? {
+        let relation = self.known(cursor.u32()?)?;
+        let old = match cursor.peek()? {
             b'N' => None,
             _ if kind == b'I' => return Err(protocol("an insert has an old row")),
-            b'K' => Some(OldImage::Key(reader.tagged_tuple(&relation)?)),
-            b'O' => Some(OldImage::Full(reader.tagged_tuple(&relation)?)),
+            b'K' => Some(OldImage::Key(cursor.tagged_tuple(&relation)?)),
+            b'O' => Some(OldImage::Full(cursor.tagged_tuple(&relation)?)),
             _ => return Err(protocol("a row image is of an unknown kind")),
         };
         if kind == b'D' {
             let old = old.ok_or_else(|| protocol("a delete has no old row"))?;
             return Ok(Change::Delete { relation, old });
         }
-        if reader.peek()? != b'N' {
+        if cursor.peek()? != b'N' {
             return Err(protocol("a change has no new row"));
         }
-        let new = reader.tagged_tuple(&relation)?;
+        let new = cursor.tagged_tuple(&relation)?;
         if kind == b'I' {
             return Ok(Change::Insert { relation, new });
         }
@@ -190,12 +190,12 @@ impl Decoder {
         Ok(Change::Update { relation, old, new })
     }
 
-    fn truncate(&self, reader: &mut Reader<'_>) -> Result<Change> {
-        let count = reader.length()?;
+    fn truncate(&self, cursor: &mut Cursor<'_>) -> Result<Change> {
+        let count = cursor.length()?;
         // CASCADE and RESTART IDENTITY: the tables are all listed, and sequences are not followed.
-        let _options = reader.u8()?;
+        let _options = cursor.u8()?;
         let relations =
-            (0..count).map(|_| self.known(reader.u32()?)).collect::<Result<Vec<_>>>()?;
+            (0..count).map(|_| self.known(cursor.u32()?)).collect::<Result<Vec<_>>>()?;
         Ok(Change::Truncate { relations })
     }
 
@@ -227,12 +227,12 @@ fn time(micros: i64) -> Result<SystemTime> {
 }
 
 /// A place in a frame. Never beyond its end.
-struct Reader<'a> {
+struct Cursor<'a> {
     frame: &'a Bytes,
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Cursor<'a> {
     fn rest(&self) -> &'a [u8] {
         self.frame.get(self.at..).unwrap_or_default()
     }

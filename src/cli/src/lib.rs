@@ -16,6 +16,7 @@
 
 mod accepted;
 pub mod args;
+mod bar;
 pub mod board;
 pub mod check;
 pub mod demo;
@@ -35,7 +36,6 @@ pub mod status;
 pub mod teardown;
 mod told;
 pub mod verify;
-mod watch;
 
 use std::process::ExitCode;
 

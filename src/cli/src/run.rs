@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunArgs;
+use crate::bar;
 use crate::board::Board;
 use crate::finding::Severity;
 use crate::holding::Holding;
@@ -29,7 +30,6 @@ use crate::mappers::Mappers;
 use crate::out::{out, outln, outln_good};
 use crate::resolve::{Side, endpoint, resolve};
 use crate::setup::{Setup, standby};
-use crate::watch;
 
 /// Longest wait before the set-up of a pipeline that is held is tried again: meanwhile nobody looks whether the
 /// application may write.
@@ -294,7 +294,7 @@ impl Pipeline {
         cancel: CancellationToken,
     ) -> Result<Ending> {
         let beside = cancel.child_token();
-        let watching = watch::spawn(self.progress.clone(), beside.clone());
+        let watching = bar::spawn(self.progress.clone(), beside.clone());
         let options = options(settings, until_caught_up, self.progress.since());
         let ending = regraft_pipeline::run(
             &mut self.ends,

@@ -20,7 +20,7 @@ const DURABLE_POLL: Duration = Duration::from_millis(25);
 
 /// What a commit means for the backfill.
 #[derive(Debug)]
-pub(crate) enum Committed {
+pub(crate) enum Landed {
     /// A chunk is in the target.
     Chunk(ChunkDone),
     /// Keys to read were recorded in the ledger.
@@ -34,7 +34,7 @@ struct UnderWay {
     bytes: usize,
     since: Instant,
     /// What the backfill has to know of it, once a commit follows.
-    notes: Vec<Committed>,
+    notes: Vec<Landed>,
     /// No other segment with wide rows is made as long as it is here.
     _wide: Option<OwnedSemaphorePermit>,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Applier<K> {
     told: Told,
     under_way: VecDeque<UnderWay>,
     /// Of the segments that are written and wait for the commit of a later one.
-    notes: Vec<Committed>,
+    notes: Vec<Landed>,
     newest: Option<Position>,
     /// Somebody waits for the last commit to be durable.
     awaited: bool,
@@ -57,7 +57,7 @@ pub(crate) struct Told {
     pub(crate) durable: watch::Sender<Option<Position>>,
     /// What is in the target.
     pub(crate) reached: watch::Sender<Option<Reached>>,
-    pub(crate) committed: mpsc::UnboundedSender<Committed>,
+    pub(crate) committed: mpsc::UnboundedSender<Landed>,
     pub(crate) trouble: Trouble,
     pub(crate) reporter: Reporter,
 }
@@ -106,8 +106,8 @@ impl<K: Sink> Applier<K> {
     }
 
     async fn write(&mut self, (segment, wide): OnItsWay) -> Result<()> {
-        let chunks = segment.chunks_done.iter().cloned().map(Committed::Chunk);
-        let keys = (!segment.to_read.is_empty()).then_some(Committed::KeysToRead);
+        let chunks = segment.chunks_done.iter().cloned().map(Landed::Chunk);
+        let keys = (!segment.to_read.is_empty()).then_some(Landed::KeysToRead);
         self.under_way.push_back(UnderWay {
             commit: segment.commit.clone(),
             rows: segment

@@ -30,7 +30,7 @@ use crate::plan::{Options, Plan};
 use crate::progress::Reporter;
 use crate::pulse::{Measure, Pulse};
 use crate::refused::Refusals;
-use crate::verify::{Verify, Watch};
+use crate::verify::{Compared, Verify};
 
 /// What the applier gets to finish its commit when told to stop.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -337,10 +337,10 @@ async fn look<S: Sentinel>(
 }
 
 /// The statements, as they are verified.
-fn watches(plan: &Plan, verifier: &impl Verifier) -> Vec<Watch> {
+fn watches(plan: &Plan, verifier: &impl Verifier) -> Vec<Compared> {
     let watch = |(at, route): (usize, &Route)| {
         let (owner, key) = verifier.layout(at);
-        Watch {
+        Compared {
             table: plan.table(&route.source).unwrap_or_default(),
             source: route.source.clone(),
             target: route.target.clone(),

@@ -6,7 +6,7 @@
 mod connection;
 pub(crate) mod copy;
 pub(crate) mod frame;
-mod reader;
+mod receiver;
 mod replay;
 pub(crate) mod restful;
 pub(crate) mod socket;

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{StreamOptions, WireConnection, closed};
-use super::reader::Reader;
+use super::receiver::Receiver;
 use super::replay::Replay;
 
 /// What the task that owns the socket and its consumer both see.
@@ -41,7 +41,7 @@ impl Shared {
 }
 
 /// Events that were decoded from one read, and the room that they take until they are taken.
-pub(super) struct Chunk {
+pub(super) struct Piece {
     pub(super) events: Vec<Event>,
     pub(super) room: OwnedSemaphorePermit,
 }
@@ -51,7 +51,7 @@ pub(super) struct Chunk {
 /// A task of its own reads, decodes and keeps the connection alive, so that a consumer may take as
 /// long as it needs. Dropping the stream closes the connection without a farewell.
 pub struct PgStream {
-    chunks: UnboundedReceiver<Result<Chunk>>,
+    pieces: UnboundedReceiver<Result<Piece>>,
     /// Of the events that were taken last.
     room: Option<OwnedSemaphorePermit>,
     shared: Arc<Shared>,
@@ -70,11 +70,12 @@ impl PgStream {
     ) -> Self {
         let shared = Arc::new(Shared::new(start));
         let place = connection.place().to_owned();
-        let (sender, chunks) = mpsc::unbounded_channel();
+        let (sender, pieces) = mpsc::unbounded_channel();
         let (close, closing) = oneshot::channel();
-        let reader = Reader::new(connection, (start, replay), options, Arc::clone(&shared), sender);
-        let task = AbortOnDropHandle::new(tokio::spawn(reader.run(closing)));
-        Self { chunks, room: None, shared, close, task, place }
+        let receiver =
+            Receiver::new(connection, (start, replay), options, Arc::clone(&shared), sender);
+        let task = AbortOnDropHandle::new(tokio::spawn(receiver.run(closing)));
+        Self { pieces, room: None, shared, close, task, place }
     }
 }
 
@@ -82,8 +83,8 @@ impl ChangeStream for PgStream {
     async fn next(&mut self) -> Result<Vec<Event>> {
         // Whoever asks for more is done with those.
         self.room = None;
-        match self.chunks.recv().await {
-            Some(Ok(Chunk { events, room })) => {
+        match self.pieces.recv().await {
+            Some(Ok(Piece { events, room })) => {
                 self.room = Some(room);
                 Ok(events)
             }
@@ -94,7 +95,7 @@ impl ChangeStream for PgStream {
     }
 
     fn ready(&self) -> bool {
-        !self.chunks.is_empty() || self.chunks.is_closed()
+        !self.pieces.is_empty() || self.pieces.is_closed()
     }
 
     fn acknowledge(&self, position: Position) {
@@ -112,9 +113,9 @@ impl ChangeStream for PgStream {
     }
 
     async fn close(self) -> Result<()> {
-        let Self { chunks, room, close, task, .. } = self;
-        // Frees the room that waiting chunks take.
-        drop((chunks, room));
+        let Self { pieces, room, close, task, .. } = self;
+        // Frees the room that waiting pieces take.
+        drop((pieces, room));
         if close.send(()).is_err() {
             // The task has ended by an error before.
             return Ok(());

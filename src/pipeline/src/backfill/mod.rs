@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::chunks::State;
 pub(crate) use self::read::Stale;
 use self::read::{Read, ReadChunk, ReadEnd, trace};
-use crate::applier::Committed;
+use crate::applier::Landed;
 use crate::between::{Copied, Trouble};
 use crate::copy::CopyTable;
 use crate::follow::ChunkMessage;
@@ -50,7 +50,7 @@ pub(crate) struct Backfill<R, L> {
     pub(crate) marker: R,
     pub(crate) readers: Vec<R>,
     pub(crate) follower: mpsc::Sender<ChunkMessage>,
-    pub(crate) committed: mpsc::UnboundedReceiver<Committed>,
+    pub(crate) committed: mpsc::UnboundedReceiver<Landed>,
     pub(crate) options: Options,
     pub(crate) reporter: Reporter,
     /// Of each source table by its index.
@@ -339,9 +339,9 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
         Ok(())
     }
 
-    async fn committed(&mut self, state: &mut State, committed: &Committed) -> Result<()> {
+    async fn committed(&mut self, state: &mut State, committed: &Landed) -> Result<()> {
         match committed {
-            Committed::Chunk(done) => {
+            Landed::Chunk(done) => {
                 self.refusals.retain(|chunk| chunk != done.id);
                 self.trouble.set_refusing(!self.refusals.is_empty());
                 if let Some(open) = state.open.remove(&done.id).filter(|open| open.range) {
@@ -350,7 +350,7 @@ impl<R: ChunkReader + 'static, L: Ledger> Backfill<R, L> {
                 }
                 self.publish(state);
             }
-            Committed::KeysToRead => {
+            Landed::KeysToRead => {
                 state.key_segments += 1;
                 self.keys_to_read(state).await?;
             }

@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{
-    HELD_MAX, LOOK_OWNERS, OPEN_AFTER, OPEN_AFTER_MAX, OPEN_SHARE, RECENT_AFTER, State, TELL_AFTER,
-    TRIES_MAX, Verify, Watch,
+    Compared, HELD_MAX, LOOK_OWNERS, OPEN_AFTER, OPEN_AFTER_MAX, OPEN_SHARE, RECENT_AFTER, State,
+    TELL_AFTER, TRIES_MAX, Verify,
 };
 use crate::follow::ChunkMessage;
 use crate::windows::Watched;
@@ -130,7 +130,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
     /// Source keys that a window saw touched, directly or by a trace, and those that are pending.
     async fn touched(
         &mut self,
-        watch: &Watch,
+        watch: &Compared,
         watched: &Watched,
         pending: Vec<Key>,
     ) -> Result<Vec<Key>> {

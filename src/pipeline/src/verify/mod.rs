@@ -95,7 +95,7 @@ pub(crate) struct Verify<V, R> {
     pub(crate) changes: Arc<Changes>,
     /// Findings that are open: some row is known to differ.
     pub(crate) findings_open: u64,
-    pub(crate) statements: Vec<Watch>,
+    pub(crate) statements: Vec<Compared>,
     pub(crate) traces: Vec<Trace>,
     pub(crate) watermarks: Watermarks,
     pub(crate) cancel: CancellationToken,
@@ -107,7 +107,7 @@ pub(crate) struct Verify<V, R> {
 
 /// A statement, as it is verified.
 #[derive(Clone, Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Compared {
     /// Source table, as an index and by name.
     pub(crate) table: usize,
     pub(crate) source: regraft_core::TableName,

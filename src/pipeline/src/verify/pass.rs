@@ -10,7 +10,7 @@ use regraft_reconcile::{Left, Sum};
 use tokio::time::Instant;
 
 use super::exact::Whole;
-use super::{State, Verify, Watch};
+use super::{Compared, State, Verify};
 
 /// A range of a pass is so many chunks of a copy, if they have no more than so many bytes: nobody waits
 /// for it, and fewer are faster.
@@ -45,7 +45,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
         id: i64,
         request: Request,
     ) -> Result<Pass> {
-        let named = |watch: &Watch| {
+        let named = |watch: &Compared| {
             request.tables.is_empty()
                 || request
                     .tables
@@ -209,7 +209,7 @@ impl Pass {
         drawn >= percent
     }
 
-    fn compared(&mut self, watch: &Watch, verified: &Verified, left: Left) {
+    fn compared(&mut self, watch: &Compared, verified: &Verified, left: Left) {
         let at = verified.statement;
         for pair in left.pairs(watch.owner.as_deref().unwrap_or_default(), &watch.key) {
             let rows = self.waiting.entry((at, pair.owner)).or_insert_with(|| Some(HashSet::new()));

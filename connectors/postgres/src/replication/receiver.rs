@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::connection::{StreamOptions, WireConnection, closed};
 use super::frame::Frame;
 use super::replay::Replay;
-use super::stream::{Chunk, Shared};
+use super::stream::{Piece, Shared};
 use crate::classify::{classify_io, classify_notice};
 use crate::pgoutput::Decoder;
 
@@ -30,15 +30,15 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// 2000-01-01 00:00 UTC, where PostgreSQL counts from, in Unix time.
 const EPOCH: Duration = Duration::from_secs(946_684_800);
 
-pub(super) struct Reader {
+pub(super) struct Receiver {
     connection: WireConnection,
     options: StreamOptions,
     decoder: Decoder,
     /// What is asked for once more, before what the consumer has not had.
     replay: Option<Replay>,
     shared: Arc<Shared>,
-    sender: UnboundedSender<Result<Chunk>>,
-    /// Room for chunks that wait for the consumer, in bytes.
+    sender: UnboundedSender<Result<Piece>>,
+    /// Room for pieces that wait for the consumer, in bytes.
     window: Arc<Semaphore>,
     /// Bytes to be sent; kept here so that no message is cut when a wait ends early.
     out: BytesMut,
@@ -54,13 +54,13 @@ pub(super) struct Reader {
     events_before: usize,
 }
 
-impl Reader {
+impl Receiver {
     pub(super) fn new(
         connection: WireConnection,
         (start, replay): (Lsn, Option<Replay>),
         options: StreamOptions,
         shared: Arc<Shared>,
-        sender: UnboundedSender<Result<Chunk>>,
+        sender: UnboundedSender<Result<Piece>>,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -274,7 +274,7 @@ impl Reader {
     async fn deliver(&mut self, events: Vec<Event>, bytes: usize) -> Result<()> {
         let room = self.room(bytes).await?;
         // Nobody listens when the stream is being closed.
-        self.sender.send(Ok(Chunk { events, room })).ok();
+        self.sender.send(Ok(Piece { events, room })).ok();
         Ok(())
     }
 
