@@ -71,6 +71,12 @@ enum Fault {
     ForgetsHalves,
     /// Rows come before their commit.
     RowsFirst,
+    /// The position comes before its rows.
+    PositionFirst,
+    /// Only the last segment of a commit is written.
+    LastSegmentOnly,
+    /// The snapshot of a chunk is one of after its rows were read.
+    LaterSnapshot,
 }
 
 struct Memory {
@@ -280,6 +286,10 @@ impl ChunkReader for FaultyReader {
         bytes_max: usize,
     ) -> Result<ChunkData> {
         let mut data = self.0.read(table, scope, bytes_max).await?;
+        if self.1 == Fault::LaterSnapshot {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            data.snapshot = self.0.state().await?.snapshot;
+        }
         if self.1 == Fault::ShortRanges && matches!(scope, ChunkScope::Range { upto: Some(_), .. })
         {
             for given in &mut data.statements {
@@ -413,6 +423,13 @@ impl Sink for FaultySink {
         match self.fault {
             Fault::NoTransaction if segment.commit.is_none() => put(&self.store),
             Fault::ForgetsChunks => segment.chunks_done.clear(),
+            Fault::LastSegmentOnly if segment.commit.is_none() => return Ok(Vec::new()),
+            Fault::PositionFirst if segment.commit.is_some() => {
+                let first = Segment { commit: segment.commit.clone(), ..Segment::default() };
+                self.inner.write(first).await?;
+                while self.inner.settle().await?.is_some() {}
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
             Fault::RowsFirst => {
                 put(&self.store);
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -474,6 +491,9 @@ async fn each_fault_breaks_its_rule() {
         (Fault::IgnoresOwner, Rule::Fenced),
         (Fault::ForgetsHalves, Rule::Ledger),
         (Fault::RowsFirst, Rule::CancelledWrite),
+        (Fault::PositionFirst, Rule::CancelledWrite),
+        (Fault::LastSegmentOnly, Rule::OneCommit),
+        (Fault::LaterSnapshot, Rule::Snapshot),
     ];
     for (fault, rule) in faults {
         let outcome = check(rule, Memory::with(fault)).await;

@@ -1,6 +1,9 @@
 //! What the suite needs of a kind of server, and how it opens a pipeline there.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use regraft_core::contract::{ChangeStream, Ledger, LedgerState, Opened, Sink, Source, Target};
@@ -239,4 +242,19 @@ pub(crate) async fn write<K: Sink>(sink: &mut K, segment: Segment) -> Result<()>
     sink.write(segment).await?;
     while sink.settle().await?.is_some() {}
     Ok(())
+}
+
+/// Polls a future, and drops it when it has to wait once more than so many times. Counts waits instead of time, so
+/// that each of them is hit however fast the machine is.
+pub(crate) async fn given_up<T>(future: impl Future<Output = T>, waits: i32) -> Option<T> {
+    let (mut future, mut left) = (pin!(future), waits);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
 }

@@ -24,6 +24,8 @@ pub enum Rule {
     Watermark,
     /// Chunks cover each row once, as of a snapshot.
     Chunk,
+    /// A chunk that is read while the source is written to has what its snapshot sees, and nothing else.
+    Snapshot,
     /// Rows, position, chunks and keys to read are committed together.
     OneCommit,
     /// What is called durable grows, is committed, and survives the machine.
@@ -40,12 +42,13 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 11] = [
+    pub const ALL: [Rule; 12] = [
         Rule::Restart,
         Rule::CancelledNext,
         Rule::Acknowledged,
         Rule::Watermark,
         Rule::Chunk,
+        Rule::Snapshot,
         Rule::OneCommit,
         Rule::Durable,
         Rule::Fenced,
@@ -104,6 +107,7 @@ pub async fn check<B: Bench>(rule: Rule, mut bench: B) -> Outcome {
         Rule::Acknowledged => source::acknowledged(bench).await,
         Rule::Watermark => source::watermark(bench).await,
         Rule::Chunk => source::chunk(bench).await,
+        Rule::Snapshot => source::snapshot(bench).await,
         Rule::OneCommit => sink::one_commit(bench).await,
         Rule::Durable => sink::durable(bench).await,
         Rule::Fenced => sink::fenced(bench).await,

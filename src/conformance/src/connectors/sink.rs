@@ -6,7 +6,7 @@ use regraft_core::contract::{ChangeStream, Ledger, Sink, Target};
 use regraft_core::segment::{ChunkDone, KeysToRead};
 use regraft_core::{ChunkScope, Key};
 
-use super::bench::{Bench, Open, Seen, open, segment, write};
+use super::bench::{Bench, Open, Seen, given_up, open, segment, write};
 use super::{Fault, Held, that};
 
 /// A pipeline that is open, and so many transactions of its stream, which the target does not have.
@@ -46,7 +46,9 @@ pub(super) async fn one_commit(bench: &mut impl Bench) -> Held {
     let whole = ChunkScope::Range { after: None, upto: None };
     let chunk = second.ledger.plan(&bench.table(), &whole).await?;
     let keys = vec![Key(vec![0, 0, 0, 4, 0, 0, 0, 7].into())];
-    let mut segment = segment(&[(1, 1), (2, 2)], Some(&seen[1]));
+    // A commit has the rows of all segments since the one before it.
+    write(&mut second.sink, segment(&[(1, 1)], None)).await?;
+    let mut segment = segment(&[(2, 2)], Some(&seen[1]));
     segment.chunks_done.push(ChunkDone { id: chunk.id, rows: 2 });
     segment
         .to_read
@@ -152,20 +154,9 @@ pub(super) async fn cancelled_write(bench: &mut impl Bench) -> Held {
     let (mut current, seen) = opened(bench, 12).await?;
     for (n, seen) in (1_i32..).zip(&seen) {
         let before = current.state.past.position.clone();
-        let polls = n * 2;
-        {
-            let writing = write(&mut current.sink, segment(&[(n, n)], Some(seen)));
-            tokio::pin!(writing);
-            for poll in 0..polls {
-                let done = tokio::select! {
-                    biased;
-                    written = &mut writing => written.map(|()| true)?,
-                    () = tokio::time::sleep(std::time::Duration::from_micros(200)) => false,
-                };
-                if done || poll + 1 == polls {
-                    break;
-                }
-            }
+        let given = segment(&[(n, n)], Some(seen));
+        if let Some(written) = given_up(write(&mut current.sink, given), n - 1).await {
+            written?;
         }
         drop(current);
         current = open(bench).await?;

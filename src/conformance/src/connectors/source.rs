@@ -214,3 +214,45 @@ pub(super) async fn chunk(bench: &mut impl Bench) -> Held {
     let keys: Vec<_> = rows.values().map(|(key, _)| *key).collect();
     that(keys == (2..=11).collect::<Vec<_>>(), || format!("a later chunk has {keys:?}"))
 }
+
+pub(super) async fn snapshot(bench: &mut impl Bench) -> Held {
+    const ROUNDS: i32 = 20;
+    let mut open = open(bench).await?;
+    let from = open.state.past.position.clone();
+    let (mut reader, table) = (open.source.reader(), bench.table());
+    let whole = ChunkScope::Range { after: None, upto: None };
+    bench.change(&[(0, Some(0))]).await;
+    let mut chunks = Vec::new();
+    for round in 1..=ROUNDS {
+        let changes = [(round, Some(round)), (0, Some(round)), (round - 5, None)];
+        let reading = reader.read(&table, &whole, usize::MAX);
+        let (data, ()) = tokio::join!(reading, bench.change(&changes));
+        let data = data?;
+        let mut rows = BTreeMap::new();
+        for row in data.statements.iter().flat_map(|given| given.rows.iter()) {
+            rows.insert(int(row, 0)?, int(row, 1)?);
+        }
+        chunks.push((data.snapshot, rows));
+    }
+    let count = usize::try_from(ROUNDS).unwrap_or_default() + 1;
+    let seen = beyond(&from, &open.collect(&from, count).await?.seen);
+    for (snapshot, rows) in chunks {
+        let mut expected = BTreeMap::new();
+        for seen in &seen {
+            let Some(xid) = seen.begin.xid else {
+                let why = "its transactions have no ids".to_owned();
+                return Err(Fault::NotApplicable(why));
+            };
+            for (key, value) in seen.rows.iter().filter(|_| snapshot.sees(xid)) {
+                match value {
+                    Some(value) => drop(expected.insert(*key, *value)),
+                    None => drop(expected.remove(key)),
+                }
+            }
+        }
+        that(rows == expected, || {
+            format!("by its snapshot {snapshot:?} a chunk has {expected:?}, and it gives {rows:?}")
+        })?;
+    }
+    Ok(())
+}
