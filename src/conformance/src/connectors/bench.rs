@@ -104,7 +104,11 @@ pub(crate) async fn open<B: Bench>(bench: &mut B) -> Result<Open<B>> {
     Ok(Open { source, ledger, sink, stream, state, transactions, patience })
 }
 
-async fn patiently<T>(patience: Duration, mut call: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+/// Calls again as long as the server is busy with the connection before.
+pub(crate) async fn patiently<T>(
+    patience: Duration,
+    mut call: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
     let until = Instant::now() + patience;
     loop {
         match call().await {

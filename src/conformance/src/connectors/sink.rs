@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use regraft_core::contract::{ChangeStream, Ledger, Sink, Target};
 use regraft_core::segment::{ChunkDone, KeysToRead};
-use regraft_core::{ChunkScope, Key};
+use regraft_core::{ChunkScope, Code, Key};
 
 use super::bench::{Bench, Open, Seen, given_up, open, segment, write};
 use super::{Fault, Held, that};
@@ -102,7 +102,10 @@ pub(super) async fn durable(bench: &mut impl Bench) -> Held {
 pub(super) async fn fenced(bench: &mut impl Bench) -> Held {
     let (first, seen) = opened(bench, 2).await?;
     let (_, mut target) = bench.ends().await;
-    that(target.open().await.is_err(), || "a pipeline that runs is opened once more".to_owned())?;
+    let again = target.open().await.err().map(|error| error.code());
+    that(again == Some(Code::PipelineRunning), || {
+        format!("opening a pipeline that runs once more gives {again:?}")
+    })?;
     // The first one has lost its hold without knowing it.
     let Open { mut sink, ledger, stream, .. } = first;
     drop((ledger, stream));

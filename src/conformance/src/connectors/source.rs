@@ -7,7 +7,7 @@ use regraft_core::contract::{ChangeStream, ChunkReader, Source};
 use regraft_core::{ChunkScope, Code, Key, Kind, Mark, Position, Row, Watermarks};
 use tokio::time::Instant;
 
-use super::bench::{Bench, Open, Seen, Taker, collect, open, segment, write};
+use super::bench::{Bench, Open, Seen, Taker, collect, open, patiently, segment, write};
 use super::{Fault, Held, that};
 
 /// Six transactions, some of several rows.
@@ -108,9 +108,8 @@ pub(super) async fn acknowledged(bench: &mut impl Bench) -> Held {
     stream.close().await?;
     drop((ledger, sink));
     // It may be forgotten by now, which has to be told, or not.
-    match source.stream(&old).await {
+    match patiently(bench.patience(), async || source.stream(&old).await).await {
         Err(error) if error.kind() == Kind::Unsafe => {}
-        Err(error) if error.kind() == Kind::Unavailable => {}
         Err(error) => return Err(error.into()),
         Ok(mut opened) => {
             let seen = collect(&mut opened.stream, (&from, CHANGES), bench.patience()).await?.seen;
