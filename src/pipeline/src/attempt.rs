@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regraft_core::contract::{
-    ChangeStream, ChunkReader, Ledger, Opened, Pair, Phase, Sentinel, Source, Target,
+    ChangeStream, ChunkReader, Ledger, LedgerState, Opened, Pair, Phase, Sentinel, Source, Target,
 };
 use regraft_core::segment::Route;
 use regraft_core::verify::Verifier;
@@ -26,7 +26,7 @@ use crate::backfill::Backfill;
 use crate::between::{Changes, Copied, Trouble};
 use crate::follow::{ChunkMessage, Followed, Follower, Ports, Start};
 use crate::lag::Reached;
-use crate::plan::{Options, Plan};
+use crate::plan::{Options, Plan, VerifyOptions};
 use crate::progress::Reporter;
 use crate::pulse::{Measure, Pulse};
 use crate::refused::Refusals;
@@ -114,49 +114,79 @@ pub(crate) async fn attempt<S: Source, T: Target, P: Pair>(
     Attempt { ended, came, held }
 }
 
-async fn follow<S: Source, T: Target, P: Pair>(
+/// What an attempt has once it is connected.
+struct Connected<S: Source, T: Target, P: Pair> {
+    ledger: T::Ledger,
+    sink: T::Sink,
+    state: LedgerState,
+    stream: S::Stream,
+    watermarks: Watermarks,
+    /// Every transaction that was assigned an id before the stream was opened is below.
+    settle_below: u64,
+    /// On it nothing is asked that takes long.
+    marker: S::Reader,
+    planner: S::Reader,
+    /// Of verification.
+    compared: S::Reader,
+    readers: Vec<S::Reader>,
+    verifier: Option<(P::Verifier, VerifyOptions)>,
+    sentinel: P::Sentinel,
+}
+
+/// Connects, in the order in which a mistake is cheapest.
+async fn connect<S: Source, T: Target, P: Pair>(
     Ends { source, target, pair }: &mut Ends<S, T, P>,
+    pipeline: &str,
+    options: &Options,
+) -> Result<Connected<S, T, P>> {
+    let mut sentinel = pair.sentinel();
+    let (guarded, opened) = tokio::join!(sentinel.guard(), target.open());
+    guarded?;
+    let (mut ledger, sink) = opened?;
+    let mut state = ledger.load().await?;
+    let (mut marker, planner, compared) = (source.reader(), source.reader(), source.reader());
+    let readers = (0..options.readers).map(|_| source.reader()).collect();
+    let verifier = match options.verify {
+        Some(verify) => Some((pair.verifier().await?, verify)),
+        None => None,
+    };
+    let Opened { stream, history } = source.stream(&state.past).await?;
+    if let Some(history) = history {
+        ledger.note_history(&history).await?;
+    }
+    let watermarks = Watermarks::of_attempt(pipeline);
+    let settle_below = marker.mark(&watermarks.write(Mark::Start)).await?;
+    // Before a row moves.
+    state.mending.extend(sentinel.look().await?);
+    Ok(Connected {
+        ledger,
+        sink,
+        state,
+        stream,
+        watermarks,
+        settle_below,
+        marker,
+        planner,
+        compared,
+        readers,
+        verifier,
+        sentinel,
+    })
+}
+
+async fn follow<S: Source, T: Target, P: Pair>(
+    ends: &mut Ends<S, T, P>,
     plan: &mut Plan,
     options: &Options,
     before: &Before<'_>,
     (reporter, told): (&Reporter, Told),
     cancel: &CancellationToken,
 ) -> Result<Ending> {
-    // Connect, in the order in which a mistake is cheapest.
-    let connect = async {
-        let mut sentinel = pair.sentinel();
-        let (guarded, opened) = tokio::join!(sentinel.guard(), target.open());
-        guarded?;
-        let (mut ledger, sink) = opened?;
-        let mut state = ledger.load().await?;
-        let (mut marker, planner, compared) = (source.reader(), source.reader(), source.reader());
-        let readers: Vec<_> = (0..options.readers).map(|_| source.reader()).collect();
-        let verifier = match options.verify {
-            Some(verify) => Some((pair.verifier().await?, verify)),
-            None => None,
-        };
-        let Opened { stream, history } = source.stream(&state.past).await?;
-        if let Some(history) = history {
-            ledger.note_history(&history).await?;
-        }
-        let watermarks = Watermarks::of_attempt(&plan.name);
-        let settle_below = marker.mark(&watermarks.write(Mark::Start)).await?;
-        let verifier =
-            verifier.map(|(verifier, verify)| (verifier, (marker.beside(), compared), verify));
-        // Before a row moves.
-        state.mending.extend(sentinel.look().await?);
-        Ok::<_, Error>((
-            (ledger, state, sink, (marker, planner, readers)),
-            (verifier, stream, watermarks, settle_below, sentinel),
-        ))
-    };
-    let (
-        (mut ledger, state, sink, (marker, planner, readers)),
-        (verifier, stream, watermarks, settle_below, sentinel),
-    ) = tokio::select! {
+    let connected = tokio::select! {
         () = cancel.cancelled() => return Ok(Ending::Stopped),
-        connected = connect => connected?,
+        connected = connect(ends, &plan.name, options) => connected?,
     };
+    let Connected { mut ledger, state, stream, watermarks, marker, .. } = connected;
     reporter.begins(&state);
     if !before.held {
         // Of an earlier daemon.
@@ -192,7 +222,7 @@ async fn follow<S: Source, T: Target, P: Pair>(
         measure: Measure::default(),
     };
     let applier = Applier::new(
-        sink,
+        connected.sink,
         applier::Told {
             durable: durable_tx,
             reached: told.reached.clone(),
@@ -204,9 +234,9 @@ async fn follow<S: Source, T: Target, P: Pair>(
     let applier = tokio::spawn(applier.run(segments_rx));
     let backfill = Backfill {
         ledger,
-        planner: Some(planner),
+        planner: Some(connected.planner),
         marker,
-        readers,
+        readers: connected.readers,
         follower: follower_tx,
         committed,
         options: options.clone(),
@@ -217,11 +247,12 @@ async fn follow<S: Source, T: Target, P: Pair>(
         watermarks: watermarks.clone(),
         cancel: attempt_over.clone(),
     };
-    let verify = verifier.map(|(verifier, (marker, reader), options)| Verify {
+    let beside = backfill.marker.beside();
+    let verify = connected.verifier.map(|(verifier, options)| Verify {
         statements: watches(plan, &verifier),
         verifier,
-        marker,
-        reader,
+        marker: beside,
+        reader: connected.compared,
         follower: backfill.follower.clone(),
         options,
         reporter: reporter.clone(),
@@ -243,7 +274,7 @@ async fn follow<S: Source, T: Target, P: Pair>(
         }
     }));
     let reshaped = Arc::new(Notify::new());
-    let looking = look(sentinel, Arc::clone(&reshaped), backfill.follower.clone());
+    let looking = look(connected.sentinel, Arc::clone(&reshaped), backfill.follower.clone());
     let mut looks = AbortOnDropHandle::new(tokio::spawn(looking));
     let begun = backfill.begin(&plan.tables, &state);
     let mut backfill = AbortOnDropHandle::new(tokio::spawn(backfill.run(begun)));
@@ -265,9 +296,9 @@ async fn follow<S: Source, T: Target, P: Pair>(
     let start = Start {
         ledger: &state,
         watermarks: &watermarks,
-        takes: target.takes(),
+        takes: ends.target.takes(),
         whole: before.whole,
-        settle_below,
+        settle_below: connected.settle_below,
     };
     let follower = Follower::new(plan, options, reporter.clone(), stream, ports, &start);
     let followed = tokio::select! {

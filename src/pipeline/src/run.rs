@@ -24,6 +24,7 @@ const HEALTHY_ATTEMPT: Duration = Duration::from_secs(10);
 pub const PATIENCE: Duration = Duration::from_secs(300);
 /// What noting an error in the ledger may take.
 const NOTE_TIME: Duration = Duration::from_secs(5);
+
 /// Runs the pipeline until told to stop, caught up (where asked for), or an error that a person has to
 /// look at.
 ///
