@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use bytes::BytesMut;
 use regraft_core::{Code, Error, Lsn, Position, Result};
+use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, PgLsn, ToSql, Type, to_sql_checked};
 
 /// A position, as a column of the ledger has it.
@@ -38,6 +39,23 @@ impl<'a> FromSql<'a> for At {
     fn accepts(ty: &Type) -> bool {
         *ty == Type::PG_LSN || <&str as FromSql>::accepts(ty)
     }
+}
+
+/// The position in a column.
+///
+/// # Errors
+/// [`Code::LedgerNewer`] for one of a form that is not known.
+pub(crate) fn position(row: &Row, column: usize) -> Result<Position> {
+    optional(row, column)?.ok_or_else(Position::unknown)
+}
+
+/// The position in a column that may be NULL.
+///
+/// # Errors
+/// As [`position`].
+pub(crate) fn optional(row: &Row, column: usize) -> Result<Option<Position>> {
+    let read = row.try_get::<_, Option<At>>(column).map_err(|_| Position::unknown());
+    read.map(|at| at.map(|At(position)| position))
 }
 
 /// The LSN of a position that a PostgreSQL source has given out.

@@ -9,7 +9,7 @@ mod fence;
 mod noted;
 mod registered;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use regraft_core::chunk::ChunkScope;
 use regraft_core::contract::{Ledger, LedgerState, Past, Phase, PlannedChunk, TableProgress};
@@ -21,7 +21,7 @@ use self::chunk::{Chunk, INSERT_CHUNK, chunk};
 pub use self::fence::Fence;
 pub use self::noted::Noted;
 pub use self::registered::{NewPipeline, Registered, Shape};
-use crate::at::At;
+use crate::at;
 use crate::classify;
 use crate::fitting::{fitting, restored, storable};
 use crate::often::Often;
@@ -288,13 +288,11 @@ impl PgLedger {
 }
 
 /// From a commit's time, place and id in columns 0, 3 and 4.
-fn last(row: &Row) -> Option<Transaction> {
-    Some(Transaction {
-        at: row.get::<_, Option<At>>(3)?.0,
-        xid: row.get::<_, Option<i64>>(4).and_then(|xid| u32::try_from(xid).ok()),
-        commit_time: row.get(0),
-        origin: None,
-    })
+fn last(row: &Row) -> Result<Option<Transaction>> {
+    let (at, commit_time) = (at::optional(row, 3)?, row.get::<_, Option<SystemTime>>(0));
+    let xid = row.get::<_, Option<i64>>(4).and_then(|xid| u32::try_from(xid).ok());
+    let known = |(at, commit_time)| Transaction { at, xid, commit_time, origin: None };
+    Ok(at.zip(commit_time).map(known))
 }
 
 /// What `regraft status` shows of an error, and the source tables that it is about.
@@ -327,14 +325,16 @@ impl Ledger for PgLedger {
         let tables = self.client.query(sql, &[&self.name]).await;
         let tables = tables.map_err(|error| self.fail(&error))?;
         let count = |row: &Row, at: usize| u64::try_from(row.get::<_, i64>(at)).unwrap_or(0);
-        let table = |row: &Row| TableProgress {
-            table: TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)),
-            planned_upto: restored(row.get(2)),
-            fully_planned: row.get(3),
-            chunks: count(row, 4),
-            chunks_done: count(row, 5),
-            anew_from: row.get::<_, Option<At>>(6).map(|at| at.0),
-            keeps_rows: row.get(7),
+        let table = |row: &Row| {
+            Ok(TableProgress {
+                table: TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)),
+                planned_upto: restored(row.get(2)),
+                fully_planned: row.get(3),
+                chunks: count(row, 4),
+                chunks_done: count(row, 5),
+                anew_from: at::optional(row, 6)?,
+                keeps_rows: row.get(7),
+            })
         };
         let sql = "SELECT id, source_schema, source_table, after, upto, keys, trace FROM regraft.chunks \
                    WHERE pipeline = $1 AND done_at IS NULL ORDER BY id";
@@ -347,9 +347,9 @@ impl Ledger for PgLedger {
         let mending = mending.map_err(|error| self.fail(&error))?;
         Ok(LedgerState {
             mending: mending.iter().map(|row| row.get(0)).collect(),
-            past: Past { position: row.get::<_, At>(1).0, last: last(&row), history: row.get(2) },
+            past: Past { position: at::position(&row, 1)?, last: last(&row)?, history: row.get(2) },
             commit_time: row.get(0),
-            tables: tables.iter().map(table).collect(),
+            tables: tables.iter().map(table).collect::<Result<_>>()?,
             pending: pending.iter().map(chunk).collect(),
         })
     }

@@ -153,11 +153,14 @@ impl Position {
             ("offsets", offsets) => offsets.parse().ok().map(Position::Offsets),
             _ => None,
         };
-        position.ok_or_else(|| {
-            Error::new(Code::LedgerNewer, "the ledger has a position of a form that is not known")
-                .at("ledger")
-                .remedy("run the regraft that wrote it, or a newer one")
-        })
+        position.ok_or_else(Self::unknown)
+    }
+
+    /// The error of a position that cannot be read.
+    pub fn unknown() -> Error {
+        Error::new(Code::LedgerNewer, "the ledger has a position of a form that is not known")
+            .at("ledger")
+            .remedy("run the regraft that wrote it, or a newer one")
     }
 }
 

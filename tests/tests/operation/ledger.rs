@@ -58,6 +58,20 @@ async fn a_ledger_of_a_newer_version_is_left_alone() {
     assert_eq!(number(&case.databases.source, &slots).await, 1);
 }
 
+/// A position of a kind that only a newer version knows: an error, of whatever looks at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_of_an_unknown_kind_is_an_error() {
+    let case = Case::usual().await;
+    case.catch_up().await;
+    case.at_target("UPDATE regraft.pipelines SET position = 'gtid:' || position").await;
+    for arguments in [&["run"][..], &["status"], &["check"]] {
+        let finished = case.regraft(arguments).await;
+        let said = format!("{}{}", finished.stdout, finished.stderr);
+        assert!(said.contains("RG5001") && said.contains("of a form that is not known"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
 /// With rows in each of its tables; what only looks at it does not migrate it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_with_lsns_is_read_and_migrated() {

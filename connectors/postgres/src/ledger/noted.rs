@@ -6,7 +6,7 @@ use regraft_core::{Position, Result};
 use tokio_postgres::Client;
 
 use super::PgLedger;
-use crate::at::At;
+use crate::at;
 use crate::classify;
 
 /// What a daemon has noted of itself.
@@ -36,17 +36,16 @@ impl PgLedger {
                    FROM regraft.pipelines WHERE name = $1";
         let row = client.query_opt(sql, &[&name]).await;
         let row = row.map_err(|error| classify(&error, place))?;
-        Ok(row.map(|row| {
-            let last_error: Option<String> = row.get(3);
-            Noted {
-                position: row.get::<_, At>(0).0,
-                commit_time: row.get(1),
-                phase: row.get(2),
-                last_error: last_error
-                    .and_then(|text| serde_json::from_str(&text).ok())
-                    .unwrap_or_default(),
-                quiet: Duration::from_secs_f64(row.get(4)),
-            }
+        let Some(row) = row else { return Ok(None) };
+        let last_error: Option<String> = row.get(3);
+        Ok(Some(Noted {
+            position: at::position(&row, 0)?,
+            commit_time: row.get(1),
+            phase: row.get(2),
+            last_error: last_error
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
+            quiet: Duration::from_secs_f64(row.get(4)),
         }))
     }
 }

@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use super::PgLedger;
-use crate::at::At;
+use crate::at::{self, At};
 use crate::classify;
 
 /// What a new pipeline starts with.
@@ -103,7 +103,7 @@ impl PgLedger {
             source_db: row.get(1),
             slot: row.get(2),
             publication: row.get(3),
-            position: row.get::<_, At>(4).0,
+            position: at::position(&row, 4)?,
             last_error: row.get::<_, Option<String>>(5).zip(row.get(6)),
             drifted: row.get(7),
             statements: statements.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect(),

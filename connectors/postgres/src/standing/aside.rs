@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_postgres::{Client, Row};
 
-use crate::at::At;
+use crate::at;
 use crate::classify;
 use crate::fitting::fitting;
 
@@ -73,19 +73,19 @@ pub async fn aside(client: &Client, place: &str, pipeline: &str) -> Result<Vec<H
                FROM regraft.held h WHERE h.pipeline = $1 ORDER BY 1, 2";
     let rows = client.query(sql, &[&pipeline]).await.map_err(fail)?;
     let text = |text: Option<String>| text.unwrap_or_default();
-    Ok(rows
-        .iter()
-        .map(|row| Held {
+    let held = |row: &Row| {
+        Ok(Held {
             table: TableName::new(row.get::<_, String>(0), row.get::<_, String>(1)),
             since: u64::try_from(row.get::<_, i64>(2)).unwrap_or_default(),
-            position: row.get::<_, At>(3).0,
+            position: at::position(row, 3)?,
             code: text(row.get(4)),
             what: text(row.get(5)),
             remedy: text(row.get(6)),
             fingerprints: row.get(7),
             targets: row.get(8),
         })
-        .collect())
+    };
+    rows.iter().map(held).collect()
 }
 
 /// The tables to hold with these: see [`closure`]. `None` when no statement would be left to go on.

@@ -13,7 +13,7 @@ use super::drift::{Reply, When, ways_on};
 use super::record::{accept_mending, known, mended};
 use super::{Asked, Drift, Standing};
 use crate::address::{Address, of_role, place};
-use crate::at::At;
+use crate::at;
 use crate::classify;
 use crate::often::Often;
 use crate::slot::{Server, of_appended};
@@ -162,7 +162,7 @@ impl PgSentinel {
             let sql = "SELECT position FROM regraft.pipelines WHERE name = $1";
             let row = target.query_opt(sql, &[&self.name]).await;
             let row = row.map_err(|error| classify(&error, target_place))?;
-            let position = row.map(|row| row.get::<_, At>(0).0);
+            let position = row.map(|row| at::position(&row, 0)).transpose()?;
             drift.extend(self.gone.untold(gone, &Lsn(end.into()).into(), position.as_ref()));
         }
         if let Some(held) = held(&drift, source_place) {

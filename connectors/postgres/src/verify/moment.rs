@@ -22,7 +22,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::PgLsn;
 
 use super::read::{BEGIN, POSITION_WAIT};
-use crate::at::At;
+use crate::at;
 use crate::catalog::tree;
 use crate::chunks::parse_snapshot;
 use crate::classify;
@@ -216,7 +216,7 @@ impl Audit {
             begun.map_err(|error| self.at_target(&error))?;
             let row = self.target.0.query_one(sql, &[&self.name]).await;
             let row = row.map_err(|error| self.at_target(&error))?;
-            let position = row.get::<_, At>(0).0;
+            let position = at::position(&row, 0)?;
             if position.covers(not_before) && row.get(1) {
                 return Ok(position);
             }

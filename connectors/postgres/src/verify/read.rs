@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 
 use super::sql::{Scope, key_of};
 use super::{PgVerifier, VerifyStatement, rows};
-use crate::at::At;
+use crate::at;
 use crate::chunks::{key, parse_snapshot};
 
 /// How long the target may take to come to the position that a comparison needs, between looks.
@@ -117,7 +117,7 @@ impl PgVerifier {
             begin.map_err(|error| self.at_target(&error))?;
             let sql = "SELECT position FROM regraft.pipelines WHERE name = $1";
             let row = self.target.client.query_one(sql, &[&self.name]).await;
-            let position = row.map_err(|error| self.at_target(&error))?.get::<_, At>(0).0;
+            let position = at::position(&row.map_err(|error| self.at_target(&error))?, 0)?;
             if not_before.is_none_or(|wanted| position.covers(wanted)) {
                 return Ok(position);
             }
