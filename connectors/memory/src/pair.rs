@@ -1,5 +1,7 @@
 //! Both servers beside the data path: verification, with its findings in the ledger.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use regraft_core::contract::{Pair, Sentinel};
 use regraft_core::verify::{
@@ -7,7 +9,6 @@ use regraft_core::verify::{
     VerifyState,
 };
 use regraft_core::{ChunkScope, Code, Error, Key, Position, Result, Row, Rows};
-use std::time::{Duration, SystemTime};
 
 use crate::database::Database;
 use crate::source::{is_in, key_of_text, text};

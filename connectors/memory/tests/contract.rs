@@ -19,8 +19,8 @@ use regraft_core::{
     Watermark, oid,
 };
 use regraft_memory::{
-    Action, Chances, Database, MemoryLedger, MemoryReader, MemorySink, MemorySource, MemoryStream,
-    MemoryTarget, Store, TableSpec, TargetTable, Weather, mapped,
+    Action, Chances, Database, Failure, MemoryLedger, MemoryReader, MemorySink, MemorySource,
+    MemoryStream, MemoryTarget, Store, TableSpec, TargetTable, Weather, mapped,
 };
 
 struct Copy;
@@ -71,6 +71,8 @@ enum Fault {
     ForgetsHalves,
     /// Rows come before their commit.
     RowsFirst,
+    /// What failed is taken back, although it was committed.
+    TakesBack,
     /// The position comes before its rows.
     PositionFirst,
     /// Only the last segment of a commit is written.
@@ -181,6 +183,11 @@ impl Bench for Memory {
 
     async fn crash_target(&mut self) -> bool {
         self.store.crash();
+        true
+    }
+
+    async fn lose_answer(&mut self) -> bool {
+        self.weather.ask("sink.commit", Failure::After);
         true
     }
 
@@ -348,7 +355,12 @@ impl Target for FaultyTarget {
 
     async fn open(&mut self) -> Result<(FaultyLedger, FaultySink)> {
         let (ledger, sink) = self.0.open().await?;
-        let sink = FaultySink { inner: sink, fault: self.1, store: self.0.store.clone() };
+        let sink = FaultySink {
+            inner: sink,
+            fault: self.1,
+            store: self.0.store.clone(),
+            given: Vec::new(),
+        };
         Ok((FaultyLedger(ledger, self.1), sink))
     }
 
@@ -413,6 +425,17 @@ struct FaultySink {
     inner: MemorySink,
     fault: Fault,
     store: Store,
+    /// The rows of the last segment.
+    given: Vec<Vec<u8>>,
+}
+
+impl FaultySink {
+    fn failed<T>(&self, error: Error) -> Result<T> {
+        if self.fault == Fault::TakesBack {
+            self.given.iter().for_each(|row| self.store.tamper(0, row, false));
+        }
+        Err(error)
+    }
 }
 
 impl Sink for FaultySink {
@@ -436,17 +459,22 @@ impl Sink for FaultySink {
             }
             _ => {}
         }
+        self.given = rows.clone();
         match self.inner.write(segment).await {
             Err(_) if self.fault == Fault::IgnoresOwner => {
                 put(&self.store);
                 Ok(Vec::new())
             }
+            Err(error) => self.failed(error),
             written => written,
         }
     }
 
     async fn settle(&mut self) -> Result<Option<Vec<Written>>> {
-        self.inner.settle().await
+        match self.inner.settle().await {
+            Err(error) => self.failed(error),
+            settled => settled,
+        }
     }
 
     async fn durable(&mut self) -> Result<Option<Position>> {
@@ -491,6 +519,7 @@ async fn each_fault_breaks_its_rule() {
         (Fault::IgnoresOwner, Rule::Fenced),
         (Fault::ForgetsHalves, Rule::Ledger),
         (Fault::RowsFirst, Rule::CancelledWrite),
+        (Fault::TakesBack, Rule::LostAnswer),
         (Fault::PositionFirst, Rule::CancelledWrite),
         (Fault::LastSegmentOnly, Rule::OneCommit),
         (Fault::LaterSnapshot, Rule::Snapshot),

@@ -76,6 +76,11 @@ impl Bench for Postgres<'_> {
         true
     }
 
+    async fn lose_answer(&mut self) -> bool {
+        // See tests/tests/reliability, where links swallow them.
+        false
+    }
+
     fn refused(&self) -> Option<i32> {
         Some(1000)
     }
@@ -85,7 +90,10 @@ impl Bench for Postgres<'_> {
 async fn postgres_keeps_the_contract() {
     for rule in Rule::ALL.into_iter().filter(|rule| *rule != Rule::Durable) {
         let outcome = check(rule, Postgres::new(None).await).await;
-        assert_eq!(outcome, Outcome::Holds, "{rule:?}");
+        match rule {
+            Rule::LostAnswer => assert!(matches!(outcome, Outcome::NotApplicable(_)), "{outcome}"),
+            _ => assert_eq!(outcome, Outcome::Holds, "{rule:?}"),
+        }
     }
 }
 

@@ -45,6 +45,10 @@ pub trait Bench: Send {
     /// The target's machine stops, and starts with what was on its disk; false where that cannot be done.
     fn crash_target(&mut self) -> impl Future<Output = bool> + Send;
 
+    /// The answer to the next commit of the target is lost: it is an error, although it was done. False where
+    /// that cannot be had.
+    fn lose_answer(&mut self) -> impl Future<Output = bool> + Send;
+
     /// A value that the target refuses; `None` where it takes any.
     fn refused(&self) -> Option<i32>;
 

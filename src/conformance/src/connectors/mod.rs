@@ -36,13 +36,15 @@ pub enum Rule {
     Ledger,
     /// A write that is given up is there as a whole, or not at all.
     CancelledWrite,
+    /// A commit whose answer was lost is found when the pipeline is opened again.
+    LostAnswer,
     /// A row that the target refuses is an error with a place, and leaves nothing.
     Refused,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 12] = [
+    pub const ALL: [Rule; 13] = [
         Rule::Restart,
         Rule::CancelledNext,
         Rule::Acknowledged,
@@ -54,6 +56,7 @@ impl Rule {
         Rule::Fenced,
         Rule::Ledger,
         Rule::CancelledWrite,
+        Rule::LostAnswer,
         Rule::Refused,
     ];
 }
@@ -113,6 +116,7 @@ pub async fn check<B: Bench>(rule: Rule, mut bench: B) -> Outcome {
         Rule::Fenced => sink::fenced(bench).await,
         Rule::Ledger => sink::ledger(bench).await,
         Rule::CancelledWrite => sink::cancelled_write(bench).await,
+        Rule::LostAnswer => sink::lost_answer(bench).await,
         Rule::Refused => sink::refused(bench).await,
     };
     match held {

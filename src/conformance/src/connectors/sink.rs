@@ -180,6 +180,26 @@ pub(super) async fn cancelled_write(bench: &mut impl Bench) -> Held {
     that(written.len() == seen.len(), || format!("the target has {written:?}"))
 }
 
+pub(super) async fn lost_answer(bench: &mut impl Bench) -> Held {
+    let (mut first, seen) = opened(bench, 2).await?;
+    if !bench.lose_answer().await {
+        return Err(Fault::NotApplicable("its answers cannot be lost here".to_owned()));
+    }
+    let lost = write(&mut first.sink, segment(&[(1, 1)], Some(&seen[0]))).await;
+    that(lost.is_err(), || "a commit whose answer was lost is no error".to_owned())?;
+    drop(first);
+    let mut second = open(bench).await?;
+    let (position, written) = (second.state.past.position.clone(), bench.rows().await);
+    that(position == seen[0].end && written == rows(&[(1, 1)]), || {
+        format!(
+            "of a commit whose answer was lost there are {written:?}, and the position is {position}"
+        )
+    })?;
+    write(&mut second.sink, segment(&[(2, 2)], Some(&seen[1]))).await?;
+    let written = bench.rows().await;
+    that(written == rows(&[(1, 1), (2, 2)]), || format!("after it the target has {written:?}"))
+}
+
 pub(super) async fn refused(bench: &mut impl Bench) -> Held {
     let Some(value) = bench.refused() else {
         return Err(Fault::NotApplicable("the target takes any value".to_owned()));
