@@ -31,6 +31,8 @@ pub mod pgoutput;
 mod raw;
 pub mod replication;
 mod restricted;
+#[cfg(test)]
+mod rooms;
 pub mod sessions;
 pub mod slot;
 pub mod source;
