@@ -1,6 +1,6 @@
 //! SIGTERM ends the daemon within five seconds, whatever it is doing, and the next one goes on.
 
-use regraft_testkit::{Cluster, ClusterOptions, wait_until};
+use regraft_testkit::{Cluster, ClusterOptions, connect, wait_until};
 use regraft_tests::{DEADLINE, number};
 
 use crate::support::{Case, Given, ready, servers, stop};
@@ -88,8 +88,12 @@ async fn in_the_middle_of_a_large_transaction() {
     let mut daemon = case.installation.run();
     ready(&mut daemon).await;
     let seen = "SELECT count(*) FROM goods WHERE amount < 0";
-    case.at_source("UPDATE items SET amount = -1").await;
     let target = &case.databases.target;
+    // However fast it is, it does not come to its end.
+    let locker = connect(&case.databases.target_url).await.unwrap();
+    let lock = "BEGIN; SELECT FROM goods WHERE id = (SELECT max(id) FROM goods) FOR UPDATE";
+    locker.batch_execute(lock).await.unwrap();
+    case.at_source("UPDATE items SET amount = -1").await;
     // Its session has written, and not committed.
     let writing = format!(
         "SELECT coalesce(bool_or(backend_xid IS NOT NULL
@@ -100,6 +104,7 @@ async fn in_the_middle_of_a_large_transaction() {
     crate::support::until_true(target, "the transaction to be under way", &writing).await;
     assert_eq!(number(target, seen).await, 0);
     stop(daemon).await;
+    locker.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(number(target, seen).await, 0, "nothing of it is seen");
     case.at_source("UPDATE items SET amount = -2 WHERE id <= 5").await;
     case.catch_up().await;
