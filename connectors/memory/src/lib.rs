@@ -17,6 +17,7 @@
 //! | `target.rs` | [`Target`](regraft_core::contract::Target), `Ledger`, `Sink` |
 //! | `pair.rs` | [`Pair`](regraft_core::contract::Pair), `Verifier`, `Sentinel` |
 
+mod copies;
 mod database;
 mod pair;
 mod source;
@@ -24,6 +25,7 @@ mod store;
 mod target;
 mod weather;
 
+pub use copies::Copies;
 pub use database::{Action, Database, Select, TableSpec, mapped};
 pub use pair::{MemoryPair, MemorySentinel, MemoryVerifier};
 pub use source::{MemoryReader, MemorySource, MemoryStream};

@@ -97,7 +97,6 @@ pub(crate) struct LedgerTable {
     pub(crate) planned_upto: Option<Vec<String>>,
     pub(crate) fully_planned: bool,
     pub(crate) anew_from: Option<Position>,
-    pub(crate) keeps_rows: bool,
 }
 
 #[derive(Clone)]
@@ -152,25 +151,14 @@ impl Store {
         state.owner = None;
     }
 
-    /// The lock of the pipeline is lost without its owner's knowledge.
-    pub fn lose_lock(&self) {
-        self.state().owner = None;
-    }
-
-    /// Has a source table begin anew from here on, its rows cleared, or kept.
-    pub fn begin_anew(&self, table: &TableName, from: Position, keeps_rows: bool) {
+    /// Has a source table copied anew: its changes before `from` are ignored, then its rows are cleared.
+    pub fn begin_anew(&self, table: &TableName, from: Position) {
         let mut state = self.state();
         let ledger = &mut state.committed.ledger;
         if let Some(known) = ledger.tables.get_mut(table) {
-            let anew_from = Some(from);
-            *known = match keeps_rows {
-                true => LedgerTable { anew_from, keeps_rows, ..known.clone() },
-                false => LedgerTable { anew_from, ..LedgerTable::default() },
-            };
+            *known = LedgerTable { anew_from: Some(from), ..LedgerTable::default() };
         }
-        if !keeps_rows {
-            ledger.chunks.retain(|_, known| known.chunk.table != *table);
-        }
+        ledger.chunks.retain(|_, known| known.chunk.table != *table);
         state.flush();
     }
 
@@ -298,7 +286,7 @@ impl LedgerRows {
     pub(crate) fn note(&mut self, anew: &[TableName], chunks_done: &[ChunkDone]) {
         for table in anew {
             if let Some(known) = self.tables.get_mut(table) {
-                (known.anew_from, known.keeps_rows) = (None, false);
+                known.anew_from = None;
             }
         }
         for done in chunks_done {

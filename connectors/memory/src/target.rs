@@ -135,7 +135,7 @@ impl Ledger for MemoryLedger {
             chunks: ranges(table, false),
             chunks_done: ranges(table, true),
             anew_from: known.anew_from.clone(),
-            keeps_rows: known.keeps_rows,
+            keeps_rows: false,
         });
         let pending = ledger.chunks.values().filter(|known| !known.done);
         Ok(LedgerState {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use regraft_core::{Code, Error, Result, TableName};
+use regraft_postgres::address::application;
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::slot::{Publication, Slot};
 use regraft_postgres::standing::{self, Held, Reply, When, aside};
@@ -166,7 +167,7 @@ fn print(resolution: &Resolution, sampled: Option<&SampleReport>) {
 
 /// Whether both servers have room for the sessions of the pipeline.
 async fn room(settings: &Settings, sides: [&Side; 2], resolution: &mut Resolution) -> Result<()> {
-    let application = format!("regraft {}", settings.name);
+    let application = application(&settings.name);
     for ((role, side), needed) in ["source", "target"].into_iter().zip(sides).zip(needed(settings))
     {
         let asked = (&side.client, side.place.as_str());
@@ -198,9 +199,7 @@ async fn slot_and_publication(
     resolution.findings.extend(fit.err().iter().map(Finding::from));
     resolution.findings.extend(standby(side, &settings.name).await?);
     // It has rules of its own (pg_hba.conf, the role, wal_level), which nothing else shows before the start.
-    if let Err(error) =
-        side.endpoint.connect_replication(&format!("regraft {}", settings.name)).await
-    {
+    if let Err(error) = side.endpoint.connect_replication(&application(&settings.name)).await {
         let finding = Finding::from(&error.at(&side.place));
         if !resolution.findings.iter().any(|known| known.code == finding.code) {
             resolution.findings.push(finding);

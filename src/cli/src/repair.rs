@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regraft_core::{Code, Error, Result};
+use regraft_postgres::address::application;
 use regraft_postgres::standing::aside;
 use regraft_postgres::verify::{PgVerifier, VerifySide};
 use regraft_settings::Settings;
@@ -124,7 +125,7 @@ async fn ask(settings: &Settings, mappers: &Mappers, tables: &[String]) -> Resul
         client: side.client,
         place: side.place,
         address: Arc::new(move || Ok(side.endpoint.clone())),
-        application: format!("regraft {}", settings.name),
+        application: application(&settings.name),
     };
     let (source, target) = (side(source), side(target));
     let verifier = PgVerifier::new(source, target, &settings.name, statements, false).await;

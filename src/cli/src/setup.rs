@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use regraft_core::segment::Route;
 use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Drifted, Error, Position, Result, Subject, TableName, fail_point};
+use regraft_postgres::address::application;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered};
 use regraft_postgres::sessions::{Sessions, process};
 use regraft_postgres::slot::{START_OVER, Server, Slot, names_standby};
@@ -87,7 +88,7 @@ pub(crate) async fn standby(side: &Side, name: &str) -> Result<Option<Finding>> 
     let row = side.client.query_one(sql, &[]).await;
     let row = row.map_err(|error| classify(&error, &side.place))?;
     let (standbys, commit): (&str, &str) = (row.get(0), row.get(1));
-    Ok(names_standby(standbys, &format!("regraft {name}")).then(|| {
+    Ok(names_standby(standbys, &application(name)).then(|| {
         let what = format!(
             "synchronous_standby_names is {}, which counts this pipeline as a synchronous standby: \
              commits of the application may wait until the target has them (synchronous_commit = \

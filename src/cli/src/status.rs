@@ -6,6 +6,7 @@ use regraft_core::contract::Phase;
 use regraft_core::text::visible;
 use regraft_core::{Code, Error, Position, Result};
 use regraft_pipeline::HeldTable;
+use regraft_postgres::address::application;
 use regraft_postgres::classify;
 use regraft_postgres::ledger::{Noted, PgLedger};
 use regraft_postgres::sessions::{Waiting, stalled};
@@ -141,7 +142,7 @@ async fn waiting(
     target: &Side,
     source: Option<&Side>,
 ) -> Result<Vec<Waiting>> {
-    let application = format!("regraft {}", settings.name);
+    let application = application(&settings.name);
     let mut waiting = Vec::new();
     for side in [Some(target), source].into_iter().flatten() {
         waiting.extend(stalled(&side.client, &side.place, &application).await?);

@@ -221,8 +221,8 @@ impl Batch {
                 continue;
             }
             if batch.cleared {
-                let routes = planned.statements.iter().map(|&statement| &plan.routes[statement]);
-                routes.into_iter().try_for_each(|route| self.takes.clears(route))?;
+                let mut statements = planned.statements.iter();
+                statements.try_for_each(|&statement| self.takes.clears(&plan.routes[statement]))?;
             }
             if planned.keyless.is_some() {
                 batch.counted.drain(plan, planned, batch.cleared, &mut segment)?;

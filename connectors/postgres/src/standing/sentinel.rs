@@ -12,7 +12,7 @@ use super::aside::resumption;
 use super::drift::{Reply, When, ways_on};
 use super::record::{accept_mending, known, mended};
 use super::{Asked, Drift, Standing};
-use crate::address::{Address, of_role, place};
+use crate::address::{Address, application, of_role, place};
 use crate::at;
 use crate::classify;
 use crate::often::Often;
@@ -100,7 +100,7 @@ impl PgSentinel {
     /// It waits for no lock, as others may wait for what it holds.
     async fn connect(&self, role: &str, address: &Address) -> Result<(Client, String)> {
         let endpoint = address()?.searching(&[]);
-        let client = endpoint.connect(&format!("regraft {}", self.name)).await;
+        let client = endpoint.connect(&application(&self.name)).await;
         let client = client.map_err(|error| of_role(role, error))?;
         let place = place(role, &endpoint);
         let set = client.batch_execute("SET lock_timeout = '1s'").await;

@@ -29,7 +29,7 @@ use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::{Code, Column, Declaration, Error, Mapper, Oid, Result, TableName};
 use regraft_mapping::{CompiledMapper, KeyedRead, Statement, TableRef};
 use regraft_pipeline::{Plan, PlannedTable, Trace};
-use regraft_postgres::address::place as place_of;
+use regraft_postgres::address::{application, place as place_of};
 use regraft_postgres::apply::PgSink;
 use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable, ReadTrace};
@@ -112,7 +112,7 @@ impl Side {
     /// # Errors
     /// When the server cannot be reached or refuses.
     pub async fn at(role: &str, endpoint: Endpoint, name: &str) -> Result<Side> {
-        let connecting = endpoint.connect(&format!("regraft {name}")).await;
+        let connecting = endpoint.connect(&application(name)).await;
         let client = connecting.map_err(|error| {
             // Which of the two it is about, beside the address.
             let place = error.place().map(|place| format!("{role} ({place})"));
@@ -127,7 +127,7 @@ impl Side {
 impl Side {
     /// Refuses a connection pooler in place of the server.
     async fn pooled(&self, name: &str) -> Result<Option<Error>> {
-        let pooled = self.endpoint.is_pooled(&format!("regraft {name}")).await?;
+        let pooled = self.endpoint.is_pooled(&application(name)).await?;
         Ok(pooled.then(|| {
             let what = "a connection pooler (pgbouncer) answers there in place of the server";
             Error::new(Code::ServerRefused, what).at(&self.place).remedy(

@@ -13,13 +13,12 @@ use std::time::{Duration, SystemTime};
 use regraft_core::TableName;
 use regraft_core::contract::Phase;
 use regraft_telemetry::record;
+use tokio::time::Instant;
 
 use self::latency::LagHistogram;
 pub use self::latency::LagSummary;
 pub use self::reporter::Reporter;
 pub use self::status::{HeldTable, LastError, Status, TableStatus, Verification};
-use tokio::time::Instant;
-
 use crate::lag::{Lag, Reached};
 use crate::plan::Plan;
 

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use regraft_core::row::put_value;
+use regraft_core::verify::Request;
 use regraft_core::{Error, Result, Row};
 use regraft_memory::{Chances, Database, MemoryPair, MemorySource, MemoryTarget, Store, Weather};
 use regraft_pipeline::{Ending, Ends, Options, Progress, VerifyOptions, run};
@@ -110,14 +111,29 @@ impl World {
     }
 
     /// The target has everything that the source had at this moment; where somebody has changed its rows, that has
-    /// been found and mended.
+    /// been found and mended, and a comparison that is asked for comes to its end.
     async fn settled(&self) {
+        let asked = self
+            .options
+            .verify
+            .is_some()
+            .then(|| self.store.request(Request { repair: true, ..Request::default() }));
         let end = self.database.end();
         let mended =
             || self.options.verify.is_none() || self.database.expected() == self.store.rows();
         while !(self.store.position().covers(&end) && self.store.is_complete() && mended()) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        while asked.is_some_and(|asked| !matches!(self.store.verdict(asked), Some(Ok(_)))) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A source table is copied anew.
+    fn recopy(&self, rng: &mut SmallRng) {
+        let tables = plan(self.counted).0.tables;
+        let table = &tables[rng.random_range(0..tables.len())].table;
+        self.store.begin_anew(table, self.database.end());
     }
 
     /// Somebody changes rows of the target: takes one away, changes one, or puts one there that nothing gives.
@@ -162,6 +178,9 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
         }
         if rng.random_bool(0.3) {
             world.store.crash();
+        }
+        if rng.random_bool(0.1) {
+            world.recopy(&mut rng);
         }
         if world.options.verify.is_some() && rng.random_bool(0.5) {
             world.tamper(&mut rng);

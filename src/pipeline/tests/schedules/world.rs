@@ -12,19 +12,22 @@
 use std::sync::Arc;
 
 use regraft_core::mapper::{Count, Input, Output, Patch};
-use regraft_core::row::{put, put_value};
+use regraft_core::row::put_value;
 use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::{
     Cell, Column, Declaration, Keyless, Mapped, Mapper, Relation, ReplicaIdentity, Result, Rows,
     TableName, Takes, Tuple, TupleBuilder, oid,
 };
-use regraft_memory::{Select, TableSpec, TargetTable, mapped};
+use regraft_memory::{Copies, Select, TableSpec, TargetTable, mapped};
 use regraft_pipeline::{Plan, PlannedTable, Trace};
 
 pub(crate) const LISTS: usize = 0;
 pub(crate) const FACTS: usize = 1;
 pub(crate) const PARENTS: usize = 2;
 pub(crate) const CHILDREN: usize = 3;
+/// The key and the note of a list.
+const NOTES: Copies = Copies(&[("key", 0), ("note", 2)]);
+const FACTS_AS_THEY_ARE: Copies = Copies(&[("a", 0)]);
 const TRACE: &str = "children(parent) -> parents(key)";
 
 /// A row of single values.
@@ -73,11 +76,11 @@ pub(crate) fn tables(counted: bool) -> Vec<TableSpec> {
     let facts = relation(2, "facts", full, &[("a", false)]);
     let parents = relation(3, "parents", by_key, &[("key", true)]);
     let children = relation(4, "children", full, &[("key", true), ("parent", false)]);
-    let of_facts = if counted { vec![mapped(Arc::new(Copies(&["a"])))] } else { Vec::new() };
+    let of_facts = if counted { vec![mapped(Arc::new(FACTS_AS_THEY_ARE))] } else { Vec::new() };
     vec![
         TableSpec {
             out_of_line: vec![1],
-            ..spec(lists, vec![mapped(Arc::new(Explode)), mapped(Arc::new(Notes))])
+            ..spec(lists, vec![mapped(Arc::new(Explode)), mapped(Arc::new(NOTES))])
         },
         TableSpec { keyless: Some(Keyless::Counted), ..spec(facts, of_facts) },
         TableSpec {
@@ -116,12 +119,12 @@ pub(crate) fn plan(counted: bool) -> (Plan, Vec<TargetTable>) {
             ..route("lists", "notes", &["key", "note"])
         },
     ];
-    let mut mappers: Vec<Box<dyn Mapper>> = vec![Box::new(Explode), Box::new(Notes)];
+    let mut mappers: Vec<Box<dyn Mapper>> = vec![Box::new(Explode), Box::new(NOTES)];
     let mut targets = vec![target(Some(&[0, 1])), target(Some(&[0]))];
     let mut tables = vec![planned(1, "lists", &["key"], vec![0, 1])];
     if counted {
         routes.push(Route { keyless: true, owner: None, ..route("facts", "facts", &["a"]) });
-        mappers.push(Box::new(Copies(&["a"])));
+        mappers.push(Box::new(FACTS_AS_THEY_ARE));
         targets.push(target(None));
         tables.push(PlannedTable {
             keyless: Some(Keyless::Counted),
@@ -220,46 +223,6 @@ impl Mapper for Explode {
             out.end_row();
         }
         Ok(Mapped::Rows(value(image, 1).len()))
-    }
-}
-
-/// The key and the note.
-struct Notes;
-
-impl Mapper for Notes {
-    fn declaration(&self) -> Declaration {
-        declared(&["key", "note"], &[("key", "key"), ("note", "note")], Count::One)
-    }
-
-    fn bind(&mut self, _: &Relation) -> Result<()> {
-        Ok(())
-    }
-
-    fn map(&self, image: &Tuple, out: &mut Rows) -> Result<Mapped> {
-        put_value(out.buffer(), value(image, 0));
-        put_value(out.buffer(), value(image, 2));
-        out.end_row();
-        Ok(Mapped::Rows(1))
-    }
-}
-
-/// The row as it is.
-struct Copies(&'static [&'static str]);
-
-impl Mapper for Copies {
-    fn declaration(&self) -> Declaration {
-        let outputs: Vec<_> = self.0.iter().map(|&name| (name, name)).collect();
-        declared(self.0, &outputs, Count::One)
-    }
-
-    fn bind(&mut self, _: &Relation) -> Result<()> {
-        Ok(())
-    }
-
-    fn map(&self, image: &Tuple, out: &mut Rows) -> Result<Mapped> {
-        image.iter().for_each(|cell| put(out.buffer(), cell.bytes()));
-        out.end_row();
-        Ok(Mapped::Rows(1))
     }
 }
 
