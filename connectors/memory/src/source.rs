@@ -34,6 +34,21 @@ impl Source for MemorySource {
     type Reader = MemoryReader;
 
     async fn stream(&mut self, past: &Past) -> Result<Opened<MemoryStream>> {
+        self.open(past, true).await
+    }
+
+    async fn beside(&mut self, past: &Past) -> Result<Opened<MemoryStream>> {
+        self.open(past, false).await
+    }
+
+    fn reader(&mut self) -> MemoryReader {
+        let (database, weather) = (self.database.clone(), self.weather.clone());
+        MemoryReader { database, weather, copy: VecDeque::new() }
+    }
+}
+
+impl MemorySource {
+    async fn open(&self, past: &Past, acknowledges: bool) -> Result<Opened<MemoryStream>> {
         self.weather.before("source.stream").await?;
         let from = lsn(&past.position)?;
         let state = self.database.state();
@@ -53,6 +68,7 @@ impl Source for MemorySource {
         drop(state);
         let history = past.history.is_none().then(|| HISTORY.to_owned());
         let stream = MemoryStream {
+            acknowledges,
             database: self.database.clone(),
             weather: self.weather.clone(),
             next,
@@ -61,11 +77,6 @@ impl Source for MemorySource {
             reached: from,
         };
         Ok(Opened { stream, history })
-    }
-
-    fn reader(&mut self) -> MemoryReader {
-        let (database, weather) = (self.database.clone(), self.weather.clone());
-        MemoryReader { database, weather, copy: VecDeque::new() }
     }
 }
 
@@ -80,6 +91,8 @@ fn lsn(position: &Position) -> Result<Lsn> {
 
 /// The changes of the log, in commit order.
 pub struct MemoryStream {
+    /// The source forgets what this stream is told to acknowledge.
+    acknowledges: bool,
     database: Database,
     weather: Weather,
     /// Index of the next transaction.
@@ -118,7 +131,7 @@ impl ChangeStream for MemoryStream {
     }
 
     fn acknowledge(&self, position: Position) {
-        if let Position::Lsn(lsn) = position {
+        if let (Position::Lsn(lsn), true) = (position, self.acknowledges) {
             let mut state = self.database.state();
             state.confirmed = state.confirmed.max(lsn);
         }

@@ -185,14 +185,25 @@ impl Source for FaultySource {
     type Reader = FaultyReader;
 
     async fn stream(&mut self, past: &Past) -> Result<Opened<FaultyStream>> {
-        let Opened { stream, history } = self.inner.stream(past).await?;
-        let skips = self.again && self.fault == Fault::SkipsOne;
-        let stream = FaultyStream { inner: stream, fault: self.fault, skips };
-        Ok(Opened { stream, history })
+        self.inner.stream(past).await.map(|opened| self.with_faults(opened))
+    }
+
+    async fn beside(&mut self, past: &Past) -> Result<Opened<FaultyStream>> {
+        self.inner.beside(past).await.map(|opened| self.with_faults(opened))
     }
 
     fn reader(&mut self) -> FaultyReader {
         FaultyReader(self.inner.reader(), self.fault)
+    }
+}
+
+impl FaultySource {
+    fn with_faults(
+        &self,
+        Opened { stream, history }: Opened<MemoryStream>,
+    ) -> Opened<FaultyStream> {
+        let skips = self.again && self.fault == Fault::SkipsOne;
+        Opened { stream: FaultyStream { inner: stream, fault: self.fault, skips }, history }
     }
 }
 

@@ -288,15 +288,20 @@ impl Slot {
         }
         let (Some(confirmed), Some(position)) = (self.confirmed, position) else { return Ok(()) };
         if confirmed > position {
-            let what = format!(
-                "the slot {name} was confirmed up to {confirmed}, but the target has only \
-                 everything up to {position}: what lies between is lost to the stream"
-            );
-            return Err(Error::new(Code::PositionGap, what).at(place).remedy(format!(
-                "find out who moved the slot or restored the target; then {START_OVER}"
-            )));
+            return Err(Self::gap(name, place, confirmed, position));
         }
         Ok(())
+    }
+
+    /// What lies between the position and what the slot has confirmed does not come any more.
+    pub(crate) fn gap(name: &str, place: &str, confirmed: Lsn, position: Lsn) -> Error {
+        let what = format!(
+            "the slot {name} was confirmed up to {confirmed}, but the target has only everything up to {position}: \
+             what lies between is lost to the stream"
+        );
+        Error::new(Code::PositionGap, what).at(place).remedy(format!(
+            "find out who moved the slot or restored the target; then {START_OVER}"
+        ))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use regraft_core::contract::{Opened, Past, Source};
+use regraft_core::sql::literal;
 use regraft_core::{Code, Error, Lsn, Result, fail_point};
 use tokio::sync::Semaphore;
 use tokio_postgres::Client;
@@ -16,7 +17,11 @@ use crate::replication::{PgStream, Replay, StreamOptions};
 use crate::sessions::Wide;
 use crate::slot::{START_OVER, Server, Slot};
 
+/// So much of a slot's name goes into that of its copy: both have at most 63 bytes.
+const SLOT_PREFIX: usize = 50;
+
 /// The source of one pipeline.
+#[derive(Clone)]
 pub struct PgSource {
     /// Where it is.
     pub address: Address,
@@ -41,32 +46,11 @@ impl Source for PgSource {
     type Reader = PgReader;
 
     async fn stream(&mut self, past: &Past) -> Result<Opened<PgStream>> {
-        let (endpoint, from) = ((self.address)()?, lsn(&past.position)?);
-        let (client, at_source) = connect("source", &self.address, &self.application).await?;
-        let (confirmed, history) =
-            self.continues((&client, &at_source), endpoint.database(), past).await?;
-        fail_point!("stream.proved");
-        let connection = endpoint.connect_replication(&self.application).await;
-        let mut connection: WireConnection =
-            connection.map_err(|error| of_role("source", error))?;
-        // Errors of the stream name the role, too.
-        connection.place = place("source", &endpoint);
-        let options = StreamOptions::default();
-        let start = match &past.last {
-            Some(last) => Replay::start(last, confirmed, from)?,
-            None => from,
-        };
-        connection.begin(&self.slot, start, &self.publications, &options).await?;
-        let replay = match past.last.clone().filter(|_| start < from) {
-            // What the daemon before this one had acknowledged may have come late.
-            Some(last) => {
-                let slot = Slot::find(&client, &at_source, &self.slot).await?;
-                let confirmed = slot.and_then(|slot| slot.confirmed).unwrap_or_default();
-                Some(Replay::new(last, confirmed, from))
-            }
-            None => None,
-        };
-        Ok(Opened { stream: PgStream::spawn(connection, from, replay, options), history })
+        self.open(past, false).await
+    }
+
+    async fn beside(&mut self, past: &Past) -> Result<Opened<PgStream>> {
+        self.open(past, true).await
     }
 
     fn reader(&mut self) -> PgReader {
@@ -77,6 +61,44 @@ impl Source for PgSource {
 }
 
 impl PgSource {
+    /// From the slot, or from a copy of it that lives as long as the connection.
+    async fn open(&self, past: &Past, beside: bool) -> Result<Opened<PgStream>> {
+        let (endpoint, from) = ((self.address)()?, lsn(&past.position)?);
+        let (client, at_source) = connect("source", &self.address, &self.application).await?;
+        let (confirmed, history) =
+            self.continues((&client, &at_source), endpoint.database(), past).await?;
+        fail_point!("stream.proved");
+        let connection = endpoint.connect_replication(&self.application).await;
+        let mut connection: WireConnection =
+            connection.map_err(|error| of_role("source", error))?;
+        // Errors of the stream name the role, too.
+        connection.place = place("source", &endpoint);
+        let slot = match beside {
+            true => copied(&mut connection, &self.slot).await?,
+            false => self.slot.clone(),
+        };
+        // A copy is where the slot was by then.
+        let confirmed = async || {
+            let slot = Slot::find(&client, &at_source, &slot).await?;
+            Ok::<_, Error>(slot.and_then(|slot| slot.confirmed).unwrap_or(confirmed))
+        };
+        let options = StreamOptions::default();
+        let start = match &past.last {
+            Some(last) => Replay::start(last, confirmed().await?, from)?,
+            None => from,
+        };
+        connection.begin(&slot, start, &self.publications, &options).await?;
+        // What the daemon before this one had acknowledged may have come late.
+        let confirmed = confirmed().await?;
+        if confirmed > from {
+            return Err(Slot::gap(&slot, &at_source, confirmed, from));
+        }
+        let replay = past.last.clone().filter(|_| start < from);
+        let replay = replay.map(|last| Replay::new(last, confirmed, from));
+        let stream = PgStream::spawn(connection, (from, confirmed), replay, options);
+        Ok(Opened { stream, history })
+    }
+
     /// Proves that the stream continues where the target is without a gap, as far as the server can tell without
     /// sending anything. It would not say by itself: it starts at whatever the slot was confirmed to.
     ///
@@ -140,4 +162,20 @@ impl PgSource {
         }
         Ok(Some(now.to_string()))
     }
+}
+
+/// Copies the slot; the server drops the copy with the connection.
+///
+/// <https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION>
+async fn copied(connection: &mut WireConnection, slot: &str) -> Result<String> {
+    let (name, prefix) = (literal(slot), literal(slot.get(..SLOT_PREFIX).unwrap_or(slot)));
+    let sql = format!(
+        "SELECT slot_name FROM pg_catalog.pg_copy_logical_replication_slot({name}, {prefix} || '_' || \
+         pg_catalog.pg_backend_pid(), true)"
+    );
+    let rows = connection.simple_query(&sql).await?;
+    rows.into_iter().flatten().flatten().next().ok_or_else(|| {
+        let what = format!("the slot {slot} was copied, and the copy has no name");
+        Error::new(Code::Protocol, what).at(connection.place())
+    })
 }

@@ -232,8 +232,12 @@ pub trait Source: Send {
     type Reader: ChunkReader + 'static;
 
     /// Opens the stream where the target is, after proving that it goes on there without a gap, in the same
-    /// history.
+    /// history. It acknowledges what it is told to and nothing else: another target may be further behind.
     fn stream(&mut self, past: &Past) -> impl Future<Output = Result<Opened<Self::Stream>>> + Send;
+
+    /// Opens another stream while there is one, with the same proof. What it is told to acknowledge lets the
+    /// source forget nothing that [`Source::stream`] would still give.
+    fn beside(&mut self, past: &Past) -> impl Future<Output = Result<Opened<Self::Stream>>> + Send;
 
     /// One reader. It connects when something is asked of it.
     fn reader(&mut self) -> Self::Reader;
@@ -259,7 +263,8 @@ pub trait Target: Send {
     fn takes(&self) -> Takes;
 
     /// Connects, makes sure that no other daemon runs this pipeline, and that none that did can commit any
-    /// more. From then on the sink commits only as long as that holds.
+    /// more. From then on the sink commits only as long as that holds, and what the ledger tells is on the
+    /// target's disk.
     fn open(&mut self) -> impl Future<Output = Result<(Self::Ledger, Self::Sink)>> + Send;
 
     /// Notes in the ledger, between attempts, the phase, and an error if there is one. Takes the pipeline as

@@ -151,6 +151,8 @@ async fn connect<S: Source, T: Target, P: Pair>(
         None => None,
     };
     let Opened { stream, history } = source.stream(&state.past).await?;
+    // On the target's disk since the ledger was opened.
+    stream.acknowledge(state.past.position.clone());
     if let Some(history) = history {
         ledger.note_history(&history).await?;
     }

@@ -17,6 +17,7 @@ mod batch;
 mod between;
 mod copy;
 mod counts;
+mod fan;
 mod follow;
 mod lag;
 mod plan;
@@ -30,6 +31,7 @@ mod windows;
 
 pub use attempt::{Ending, Ends};
 pub use batch::Batch;
+pub use fan::{Fan, Gets, LegStream, Room, Tap};
 pub use plan::{Options, Plan, PlannedTable, Trace, VerifyOptions};
 pub use progress::{
     HeldTable, LagSummary, LastError, Progress, Reporter, Status, TableStatus, Verification,

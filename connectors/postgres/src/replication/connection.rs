@@ -129,7 +129,7 @@ impl WireConnection {
         options: StreamOptions,
     ) -> Result<PgStream> {
         self.begin(slot, start, publications, &options).await?;
-        Ok(PgStream::spawn(self, start, None, options))
+        Ok(PgStream::spawn(self, (start, start), None, options))
     }
 
     /// As [`WireConnection::start`]; nothing is read of the stream yet.

@@ -23,9 +23,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(start: Lsn) -> Self {
+    pub(super) fn new(acknowledged: Lsn) -> Self {
         Self {
-            acknowledged: AtomicU64::new(start.0),
+            acknowledged: AtomicU64::new(acknowledged.0),
             source_end: AtomicU64::new(0),
             wake: Notify::new(),
         }
@@ -61,14 +61,15 @@ pub struct PgStream {
 }
 
 impl PgStream {
-    /// The consumer has everything up to `start`; what a `replay` was asked for comes before it.
+    /// The consumer has everything up to `start`; what a `replay` was asked for comes before it. The slot has
+    /// confirmed `acknowledged`.
     pub(crate) fn spawn(
         connection: WireConnection,
-        start: Lsn,
+        (start, acknowledged): (Lsn, Lsn),
         replay: Option<Replay>,
         options: StreamOptions,
     ) -> Self {
-        let shared = Arc::new(Shared::new(start));
+        let shared = Arc::new(Shared::new(acknowledged));
         let place = connection.place().to_owned();
         let (sender, pieces) = mpsc::unbounded_channel();
         let (close, closing) = oneshot::channel();

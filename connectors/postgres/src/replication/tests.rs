@@ -443,7 +443,7 @@ fn committed_at(commit_lsn: u64) -> Transaction {
 async fn replaying(confirmed: u64) -> (PgStream, Server) {
     let (connection, mut server) = connected();
     let replay = Replay::new(committed_at(0xF0), Lsn(confirmed), START);
-    let stream = PgStream::spawn(connection, START, Some(replay), quiet());
+    let stream = PgStream::spawn(connection, (START, START), Some(replay), quiet());
     assert_eq!(server.status().await.flushed, Lsn(0), "nothing is acknowledged of a log like that");
     (stream, server)
 }

@@ -16,9 +16,9 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use regraft_core::row::put_value;
 use regraft_core::verify::Request;
-use regraft_core::{Error, Result, Row};
+use regraft_core::{Error, Result, Row, Takes};
 use regraft_memory::{Chances, Database, MemoryPair, MemorySource, MemoryTarget, Store, Weather};
-use regraft_pipeline::{Ending, Ends, Options, Progress, VerifyOptions, run};
+use regraft_pipeline::{Ending, Ends, Fan, Options, Progress, Room, Tap, VerifyOptions, run};
 use tokio_util::sync::CancellationToken;
 
 use crate::load::Load;
@@ -29,32 +29,55 @@ const SCHEDULES: u64 = 10_000;
 /// A schedule that has not ended by then never will.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Both servers, and what was chosen for them.
+/// The servers, and what was chosen for them.
 struct World {
     database: Database,
-    store: Store,
     source_weather: Weather,
-    target_weather: Weather,
-    takes: regraft_core::Takes,
+    /// One or several, which then share a stream.
+    legs: Vec<Leg>,
+    room: Room,
     counted: bool,
     options: Options,
+}
+
+/// One target.
+struct Leg {
+    store: Store,
+    weather: Weather,
+    takes: Takes,
+    /// For how long it is there, and away, by turns; then it stays.
+    lives: Vec<Duration>,
 }
 
 impl World {
     /// With rows in the source, and perhaps transactions that are open.
     fn of(rng: &mut SmallRng) -> (World, Load) {
-        let takes = takes(rng.random_range(0..4));
-        let counted = takes.counts;
+        let count = [1, 1, 1, 1, 2, 3][rng.random_range(0..6)];
+        let kinds: Vec<_> = (0..count).map(|_| takes(rng.random_range(0..4))).collect();
+        let counted = kinds.iter().all(|takes| takes.counts);
         let database = Database::new(tables(counted));
         let mut load = Load::of(database.clone(), counted, rng.random());
         (0..rng.random_range(0..12)).for_each(|_| load.step());
-        let (plan, targets) = plan(counted);
-        let store = Store::new(plan.routes, targets, database.end());
         let chances = Chances {
             before: rng.random_range(0..12),
             after: rng.random_range(0..12),
             late: Duration::from_millis([0, 5, 50, 400][rng.random_range(0..4)]),
         };
+        let mut leg = |takes| {
+            let (plan, targets) = plan(counted);
+            let turns = if count > 1 { rng.random_range(0..6) } else { 0 };
+            Leg {
+                store: Store::new(plan.routes, targets, database.end()),
+                weather: Weather::of_seed(rng.random(), chances),
+                takes,
+                lives: (0..turns)
+                    .map(|_| Duration::from_millis(rng.random_range(0..1500)))
+                    .collect(),
+            }
+        };
+        let legs = kinds.into_iter().map(&mut leg).collect();
+        let fastest = 1 << rng.random_range(6..12);
+        let room = Room { fastest, slower: fastest << rng.random_range(0..3) };
         let options = Options {
             batch_rows: rng.random_range(1..12),
             batch_bytes: 1 << 20,
@@ -77,33 +100,47 @@ impl World {
         };
         let world = World {
             database,
-            store,
             source_weather: Weather::of_seed(rng.random(), chances),
-            target_weather: Weather::of_seed(rng.random(), chances),
-            takes,
+            legs,
+            room,
             counted,
             options,
         };
         (world, load)
     }
 
-    /// A daemon, until it is told to stop, or an error ends it.
+    /// A daemon, until it is told to stop, or an error ends one of its pipelines.
     async fn daemon(&self, cancel: &CancellationToken) -> Result<Ending> {
+        let names = (0..self.legs.len()).map(|leg| (leg.to_string(), None));
+        let fan = Fan::new(names, self.room);
+        let legs = (0..self.legs.len()).map(|leg| Box::pin(self.pipeline(leg, &fan, cancel)));
+        futures_util::future::select_all(legs).await.0
+    }
+
+    /// The pipeline into one of the targets, which is killed and started again.
+    async fn pipeline(&self, leg: usize, fan: &Fan, cancel: &CancellationToken) -> Result<Ending> {
+        for lives in self.legs[leg].lives.chunks(2) {
+            tokio::select! {
+                ended = self.attempts(leg, fan, cancel) => return ended,
+                () = tokio::time::sleep(lives[0]) => {}
+            }
+            tokio::time::sleep(lives.get(1).copied().unwrap_or_default()).await;
+        }
+        self.attempts(leg, fan, cancel).await
+    }
+
+    async fn attempts(&self, leg: usize, fan: &Fan, cancel: &CancellationToken) -> Result<Ending> {
+        let Leg { store, weather, takes, .. } = &self.legs[leg];
         let mut plan = plan(self.counted).0;
+        let source =
+            MemorySource { database: self.database.clone(), weather: self.source_weather.clone() };
         let mut ends = Ends {
-            source: MemorySource {
-                database: self.database.clone(),
-                weather: self.source_weather.clone(),
-            },
-            target: MemoryTarget {
-                store: self.store.clone(),
-                weather: self.target_weather.clone(),
-                takes: self.takes,
-            },
+            source: if self.legs.len() > 1 { fan.tap(leg, source) } else { Tap::alone(source) },
+            target: MemoryTarget { store: store.clone(), weather: weather.clone(), takes: *takes },
             pair: MemoryPair {
                 database: self.database.clone(),
-                store: self.store.clone(),
-                weather: self.target_weather.clone(),
+                store: store.clone(),
+                weather: weather.clone(),
             },
         };
         let progress = Progress::new(&plan, Vec::new(), None);
@@ -112,19 +149,18 @@ impl World {
 
     /// The target has everything that the source had at this moment; where somebody has changed its rows, that has
     /// been found and mended, and a comparison that is asked for comes to its end.
-    async fn settled(&self) {
+    async fn settled(&self, Leg { store, .. }: &Leg) {
         let asked = self
             .options
             .verify
             .is_some()
-            .then(|| self.store.request(Request { repair: true, ..Request::default() }));
+            .then(|| store.request(Request { repair: true, ..Request::default() }));
         let end = self.database.end();
-        let mended =
-            || self.options.verify.is_none() || self.database.expected() == self.store.rows();
-        while !(self.store.position().covers(&end) && self.store.is_complete() && mended()) {
+        let mended = || self.options.verify.is_none() || self.database.expected() == store.rows();
+        while !(store.position().covers(&end) && store.is_complete() && mended()) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        while asked.is_some_and(|asked| !matches!(self.store.verdict(asked), Some(Ok(_)))) {
+        while asked.is_some_and(|asked| !matches!(store.verdict(asked), Some(Ok(_)))) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -133,25 +169,27 @@ impl World {
     fn recopy(&self, rng: &mut SmallRng) {
         let tables = plan(self.counted).0.tables;
         let table = &tables[rng.random_range(0..tables.len())].table;
-        self.store.begin_anew(table, self.database.end());
+        let leg = &self.legs[rng.random_range(0..self.legs.len())];
+        leg.store.begin_anew(table, self.database.end());
     }
 
     /// Somebody changes rows of the target: takes one away, changes one, or puts one there that nothing gives.
     fn tamper(&self, rng: &mut SmallRng) {
+        let store = &self.legs[rng.random_range(0..self.legs.len())].store;
         // Rows without a key cannot be mended by key.
-        let statements = self.store.rows();
+        let statements = store.rows();
         let at = [0, 1, statements.len() - 1][rng.random_range(0..3)];
         let Some(row) = statements[at].first().cloned() else { return };
         let mut cells: Vec<_> = Row(&row).cells().map(Option::unwrap_or_default).collect();
         let (other, last) = ([rng.random_range(0..16)], cells.len() - 1);
         match rng.random_range(0..3) {
-            0 => return self.store.tamper(at, &row, false),
+            0 => return store.tamper(at, &row, false),
             1 => cells[last] = &other,
             _ => cells[0] = &other,
         }
         let mut changed = Vec::new();
         cells.into_iter().for_each(|cell| put_value(&mut changed, cell));
-        self.store.tamper(at, &changed, true);
+        store.tamper(at, &changed, true);
     }
 }
 
@@ -176,8 +214,10 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
             ended = world.daemon(&cancel) => if let Err(error) = ended { return failed(error) },
             () = tokio::time::sleep(lives) => {}
         }
-        if rng.random_bool(0.3) {
-            world.store.crash();
+        for leg in &world.legs {
+            if rng.random_bool(0.3) {
+                leg.store.crash();
+            }
         }
         if rng.random_bool(0.1) {
             world.recopy(&mut rng);
@@ -187,11 +227,11 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
         }
     }
     world.source_weather.clears_up();
-    world.target_weather.clears_up();
+    world.legs.iter().for_each(|leg| leg.weather.clears_up());
     let cancel = CancellationToken::new();
     let settled = async {
         application.await.map_err(|error| error.to_string())?;
-        world.settled().await;
+        futures_util::future::join_all(world.legs.iter().map(|leg| world.settled(leg))).await;
         Ok::<_, String>(())
     };
     tokio::select! {
@@ -201,16 +241,25 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
         },
         settled = settled => settled?,
         () = tokio::time::sleep(PATIENCE) => {
-            let (at, end) = (world.store.position(), world.database.end());
-            let complete = world.store.is_complete();
-            return Err(format!(
-                "the target is at {at} of {end}, {}complete, {:?}",
-                if complete { "" } else { "not " },
-                world.store.noted()
-            ));
+            let told = |Leg { store, .. }: &Leg| {
+                let complete = if store.is_complete() { "" } else { "not " };
+                format!("{}, {complete}complete, {:?}", store.position(), store.noted())
+            };
+            let told: Vec<_> = world.legs.iter().map(told).collect();
+            return Err(format!("the source is at {}, targets: {told:?}", world.database.end()));
         }
     }
-    let (expected, rows) = (world.database.expected(), world.store.rows());
+    world.legs.iter().enumerate().try_for_each(|(at, leg)| {
+        compared(&world.database, leg).map_err(|wrong| format!("target {at}: {wrong}"))
+    })
+}
+
+/// That a target is equal to the source.
+fn compared(
+    database: &Database,
+    Leg { store, takes, .. }: &Leg,
+) -> std::result::Result<(), String> {
+    let (expected, rows) = (database.expected(), store.rows());
     let Some(at) = expected.iter().zip(&rows).position(|(expected, rows)| expected != rows) else {
         return Ok(());
     };
@@ -220,7 +269,6 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
             .collect()
     };
     let (missing, surplus) = (only(&expected[at], &rows[at]), only(&rows[at], &expected[at]));
-    let takes = world.takes;
     Err(format!("of statement {at} {missing:?} are missing, {surplus:?} surplus; {takes:?}"))
 }
 

@@ -1,0 +1,365 @@
+//! The stream of one leg: the shared one, or one of its own where it is behind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use regraft_core::contract::{ChangeStream, Opened, Past, Source};
+use regraft_core::{Change, Code, Error, Event, Oid, Position, Relation, Result, Transaction};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::hub::{Hub, Join, Opening, Taken};
+
+/// How a leg gets at what it shares.
+pub(super) struct Port<S> {
+    pub(super) hub: Arc<Hub>,
+    pub(super) leg: usize,
+    pub(super) source: S,
+}
+
+impl<S: Source + Clone> Port<S> {
+    /// Opens the stream that all share where there is none, else one of its own, which it gives then.
+    pub(super) async fn open(&self, past: &Past) -> Result<Opened<Option<S::Stream>>> {
+        self.hub.closed().await;
+        let mut source = self.source.clone();
+        let opened = match Opening::begin(&self.hub) {
+            Some(opening) => {
+                let Opened { stream, history } = source.stream(past).await?;
+                opening.opened(stream, &past.position, self.leg);
+                Opened { stream: None, history }
+            }
+            None => {
+                let Opened { stream, history } = source.beside(past).await?;
+                Opened { stream: Some(stream), history }
+            }
+        };
+        self.hub.arrived(self.leg);
+        Ok(opened)
+    }
+}
+
+/// A [`ChangeStream`] that may come from several, one after the other; it gives each transaction once, whole and in
+/// order.
+pub struct LegStream<S: Source>(Inner<S>);
+
+#[allow(clippy::large_enum_variant, reason = "there is one for each target")]
+enum Inner<S: Source> {
+    Alone(S::Stream),
+    Shared(Shared<S>),
+}
+
+struct Shared<S: Source> {
+    from: From<S>,
+    given: Given,
+    port: Arc<Port<S>>,
+    /// Leaves the hub when the stream is dropped.
+    _present: Present,
+}
+
+struct Present(Arc<Hub>, usize);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.gone(self.1);
+    }
+}
+
+#[allow(clippy::large_enum_variant, reason = "there is one for each target")]
+enum From<S: Source> {
+    /// The hub.
+    Queue,
+    /// What is being opened: a stream of its own, or none where it is the one that all share.
+    Opening(AbortOnDropHandle<Result<Opened<Option<S::Stream>>>>),
+    /// A stream of its own. True: what the others get waits in the queue.
+    Own(S::Stream, bool),
+}
+
+impl<S: Source> From<S> {
+    fn opened(stream: Option<S::Stream>) -> Self {
+        stream.map_or(From::Queue, |stream| From::Own(stream, false))
+    }
+}
+
+impl<S: Source> LegStream<S> {
+    pub(super) fn alone(stream: S::Stream) -> Self {
+        Self(Inner::Alone(stream))
+    }
+
+    /// Comes by its own stream first where it has one.
+    pub(super) fn shared(port: Port<S>, past: Past, stream: Option<S::Stream>) -> Self {
+        Self(Inner::Shared(Shared {
+            from: From::opened(stream),
+            given: Given::until(past),
+            _present: Present(Arc::clone(&port.hub), port.leg),
+            port: Arc::new(port),
+        }))
+    }
+}
+
+impl<S: Source + Clone + Sync + 'static> ChangeStream for LegStream<S> {
+    async fn next(&mut self) -> Result<Vec<Event>> {
+        match &mut self.0 {
+            Inner::Alone(stream) => stream.next().await,
+            Inner::Shared(shared) => shared.next().await,
+        }
+    }
+
+    fn ready(&self) -> bool {
+        match &self.0 {
+            Inner::Alone(stream) => stream.ready(),
+            Inner::Shared(shared) => match &shared.from {
+                From::Queue => shared.port.hub.is_ready(shared.port.leg),
+                From::Opening(opening) => opening.is_finished(),
+                From::Own(stream, _) => stream.ready(),
+            },
+        }
+    }
+
+    fn acknowledge(&self, position: Position) {
+        match &self.0 {
+            Inner::Alone(stream) => stream.acknowledge(position),
+            Inner::Shared(shared) => {
+                shared.port.hub.durable(shared.port.leg, &position);
+                if let From::Own(stream, _) = &shared.from {
+                    stream.acknowledge(position);
+                }
+            }
+        }
+    }
+
+    fn source_end(&self) -> Position {
+        let shared = match &self.0 {
+            Inner::Alone(stream) => return stream.source_end(),
+            Inner::Shared(shared) => shared,
+        };
+        match &shared.from {
+            From::Own(stream, _) => stream.source_end(),
+            _ => shared.port.hub.source_end().unwrap_or_else(|| shared.given.past.position.clone()),
+        }
+    }
+
+    async fn close(self) -> Result<()> {
+        let shared = match self.0 {
+            Inner::Alone(stream) => return stream.close().await,
+            Inner::Shared(shared) => shared,
+        };
+        let closed = shared.port.hub.leave(shared.port.leg);
+        if let From::Own(stream, _) = shared.from {
+            stream.close().await?;
+        }
+        match closed {
+            Some(closed) => closed.await.unwrap_or(Ok(())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<S: Source + Clone + Sync + 'static> Shared<S> {
+    /// Cancel-safe: it waits only for what is.
+    async fn next(&mut self) -> Result<Vec<Event>> {
+        let Port { hub, leg, .. } = &*Arc::clone(&self.port);
+        loop {
+            hub.kept(*leg)?;
+            let events = match &mut self.from {
+                From::Queue => match hub.take(*leg).await? {
+                    Taken::Events(events) => self.given.pass(events, |_| false)?,
+                    Taken::Detached => {
+                        drop(hub.leave(*leg));
+                        self.open();
+                        continue;
+                    }
+                },
+                From::Opening(opening) => {
+                    let opened = opening.await.map_err(|error| {
+                        let what = "a stream could not be opened";
+                        Error::new(Code::Internal, what).because(error)
+                    })??;
+                    if let Some(history) = opened.history {
+                        let what = format!("the source goes on in another history, {history}");
+                        return Err(Error::new(Code::Unreachable, what).at("source"));
+                    }
+                    self.from = From::opened(opened.stream);
+                    self.given.goes_on();
+                    continue;
+                }
+                From::Own(stream, waits) => {
+                    let events = stream.next().await?;
+                    let mut joined = false;
+                    let events = self.given.pass(events, |done| {
+                        if *waits {
+                            match hub.has_joined(*leg, done) {
+                                Some(all) => joined = all,
+                                None => *waits = false,
+                            }
+                        }
+                        joined
+                    })?;
+                    if joined {
+                        tracing::info!(
+                            leg,
+                            "the target has caught up with the stream that all share"
+                        );
+                        self.from = From::Queue;
+                    } else if !*waits {
+                        self.join();
+                    }
+                    events
+                }
+            };
+            if !events.is_empty() {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Asks for what all share, when it is near.
+    fn join(&mut self) {
+        let From::Own(stream, waits) = &mut self.from else { return };
+        let Port { hub, leg, .. } = &*self.port;
+        if stream.ready() && !hub.is_near(&self.given.past.position) {
+            return;
+        }
+        match hub.join(*leg) {
+            Join::Waits => *waits = true,
+            // Between two transactions nothing of it comes again.
+            Join::None if self.given.open.is_none() => self.open(),
+            Join::None | Join::Later => {}
+        }
+    }
+
+    fn open(&mut self) {
+        let (port, past) = (Arc::clone(&self.port), self.given.past.clone());
+        let opening = tokio::spawn(async move { port.open(&past).await });
+        self.from = From::Opening(AbortOnDropHandle::new(opening));
+    }
+}
+
+/// What was given so far.
+struct Given {
+    /// Up to which position, and the last transaction; the history is that of the attempt.
+    past: Past,
+    /// The transaction that is open, and how many of its events were given.
+    open: Option<(Transaction, u64)>,
+    /// The open transaction comes again: so many of its events are left out, from its begin on.
+    repeats: Option<u64>,
+    /// The transaction was given before, by another stream.
+    skipping: bool,
+    /// Shapes as they were told last. A stream tells them once, which may be before the leg came to it.
+    shapes: HashMap<Oid, Arc<Relation>>,
+}
+
+impl Given {
+    fn until(past: Past) -> Self {
+        Self { past, open: None, repeats: None, skipping: false, shapes: HashMap::new() }
+    }
+
+    /// Another stream begins, behind the last transaction that is complete.
+    fn goes_on(&mut self) {
+        self.skipping = false;
+        self.repeats = self.open.as_ref().map(|(_, given)| *given);
+    }
+
+    /// What of the events was not given before. `ends` is asked with each position up to which everything was
+    /// given then; what comes after it is left.
+    fn pass(
+        &mut self,
+        events: Vec<Event>,
+        mut ends: impl FnMut(&Position) -> bool,
+    ) -> Result<Vec<Event>> {
+        let mut passed = Vec::with_capacity(events.len());
+        for event in events {
+            match event {
+                Event::Begin(transaction) => self.begin(transaction, &mut passed)?,
+                Event::Commit { end } => {
+                    if let Some(missing) = self.repeats.take().filter(|missing| *missing > 0) {
+                        let what =
+                            format!("a transaction came again without {missing} of its changes");
+                        return Err(Error::new(Code::Protocol, what).at("source"));
+                    }
+                    self.past.position = self.past.position.join(&end)?;
+                    if !std::mem::take(&mut self.skipping) {
+                        self.past.last = self.open.take().map(|(transaction, _)| transaction);
+                        passed.push(Event::Commit { end });
+                    }
+                    if ends(&self.past.position) {
+                        break;
+                    }
+                }
+                Event::Progress { position } => {
+                    self.past.position = self.past.position.join(&position)?;
+                    passed.push(Event::Progress { position });
+                    if ends(&self.past.position) {
+                        break;
+                    }
+                }
+                // Told with the change that needs it.
+                Event::Relation(_) => {}
+                _ if self.skipping || self.is_repeated() => {}
+                event => {
+                    if let Event::Change(change) = &event {
+                        self.tell_shapes(change, &mut passed);
+                    }
+                    passed.push(event);
+                }
+            }
+        }
+        Ok(passed)
+    }
+
+    fn begin(&mut self, transaction: Transaction, passed: &mut Vec<Event>) -> Result<()> {
+        if self.past.position.has(&transaction.at) {
+            self.skipping = true;
+            return Ok(());
+        }
+        match &self.open {
+            None => {
+                self.open = Some((transaction.clone(), 0));
+                passed.push(Event::Begin(transaction));
+                Ok(())
+            }
+            Some((open, _)) if self.repeats.is_some() && *open == transaction => Ok(()),
+            Some((open, _)) => {
+                let what = format!(
+                    "the transaction committed at {} did not come again, but one committed at {}",
+                    open.at, transaction.at
+                );
+                Err(Error::new(Code::Unreachable, what).at("source"))
+            }
+        }
+    }
+
+    /// Whether an event of the open transaction was given before; counts it if not.
+    fn is_repeated(&mut self) -> bool {
+        match &mut self.repeats {
+            Some(0) | None => {
+                self.repeats = None;
+                if let Some((_, given)) = &mut self.open {
+                    *given += 1;
+                }
+                false
+            }
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+
+    fn tell_shapes(&mut self, change: &Change, passed: &mut Vec<Event>) {
+        let relations = match change {
+            Change::Insert { relation, .. }
+            | Change::Update { relation, .. }
+            | Change::Delete { relation, .. } => std::slice::from_ref(relation),
+            Change::Truncate { relations } => relations,
+        };
+        for relation in relations {
+            let known = self.shapes.get(&relation.oid);
+            if known.is_some_and(|known| Arc::ptr_eq(known, relation)) {
+                continue;
+            }
+            if known.is_none_or(|known| known != relation) {
+                passed.push(Event::Relation(Arc::clone(relation)));
+            }
+            self.shapes.insert(relation.oid, Arc::clone(relation));
+        }
+    }
+}
