@@ -82,6 +82,10 @@ pub struct ConfigArgs {
     /// The configuration file.
     #[arg(short, long, default_value = regraft_settings::DEFAULT_FILE, env = "REGRAFT_CONFIG")]
     pub config: PathBuf,
+    /// Of several targets, only this one: NAME of [targets.NAME]. `regraft run` runs them all, and does what
+    /// --recopy, --resync and --accept-mapping say for this one.
+    #[arg(long, value_name = "NAME")]
+    pub target: Option<String>,
 }
 
 /// `regraft check`.
@@ -129,6 +133,13 @@ pub struct RunArgs {
     /// Print the summary as one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+impl RunArgs {
+    /// Without what is to be done once.
+    pub(crate) fn forget(&mut self) {
+        (self.recopy, self.resync, self.accept_mapping) = (Vec::new(), Vec::new(), false);
+    }
 }
 
 /// `regraft status`.

@@ -7,6 +7,7 @@ use regraft_core::contract::Phase;
 use regraft_pipeline::{Progress, Status};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 const DRAW: Duration = Duration::from_millis(250);
 const LOG: Duration = Duration::from_secs(10);
@@ -14,9 +15,9 @@ const LOG: Duration = Duration::from_secs(10);
 const LOG_STREAMING: Duration = Duration::from_secs(300);
 
 /// Watches until cancelled.
-pub(crate) fn spawn(progress: Progress, cancel: CancellationToken) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let bar = crate::run::on_terminal().then(bar);
+pub(crate) fn spawn(progress: Progress, drawn: bool, cancel: CancellationToken) -> JoinHandle<()> {
+    let watch = async move {
+        let bar = drawn.then(bar);
         let mut rate = Rate::default();
         let mut tick = tokio::time::interval(if bar.is_some() { DRAW } else { LOG });
         tick.tick().await;
@@ -43,7 +44,8 @@ pub(crate) fn spawn(progress: Progress, cancel: CancellationToken) -> JoinHandle
         if let Some(bar) = bar {
             bar.finish_and_clear();
         }
-    })
+    };
+    tokio::spawn(watch.in_current_span())
 }
 
 fn bar() -> ProgressBar {

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use regraft_core::contract::Phase;
 use regraft_core::{Error, Result};
-use regraft_pipeline::{LastError, Progress, Status};
+use regraft_pipeline::{Fan, Gets, LastError, Progress, Status};
 use regraft_postgres::sessions::{Needed, Sessions};
 use regraft_settings::{Http, Settings, format_duration};
-use regraft_telemetry::{StatusSource, record};
+use regraft_telemetry::{Recorder, StatusSource};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::legs::of_target;
 use crate::told::Told;
 
 /// See the module.
@@ -43,31 +45,6 @@ impl Board {
             progress: Mutex::default(),
             last_error: Mutex::default(),
         }))
-    }
-
-    /// Listens, where the settings say so.
-    ///
-    /// # Errors
-    /// When the address is taken.
-    pub async fn serve(&self, shutdown: CancellationToken) -> Result<()> {
-        let limits = &self.0.limits;
-        if !limits.enabled {
-            return Ok(());
-        }
-        let (address, _) = regraft_telemetry::serve(limits.listen, self.clone(), shutdown).await?;
-        tracing::info!(%address, "listening for HTTP");
-        let loopback = match address.ip() {
-            IpAddr::V6(ip) => ip.to_ipv4_mapped().map_or(ip.is_loopback(), |ip| ip.is_loopback()),
-            IpAddr::V4(ip) => ip.is_loopback(),
-        };
-        if !loopback {
-            tracing::warn!(
-                %address,
-                "HTTP is open to other machines, without a login: names of tables and the texts of \
-                 errors can be read there; keep it on an internal network"
-            );
-        }
-        Ok(())
     }
 
     /// The sessions with both servers.
@@ -159,12 +136,11 @@ impl Board {
     }
 }
 
-impl StatusSource for Board {
-    fn status(&self) -> serde_json::Value {
+impl Board {
+    fn told(&self, stream: Option<Gets>) -> Told {
         // The page says the same as `/readyz`, which a browser would take for a fault.
         let unready = self.unready().err();
-        let told = Told::by_daemon(self.status_now(), self.0.sessions.waiting(), unready);
-        serde_json::to_value(told).unwrap_or_default()
+        Told::by_daemon(self.status_now(), self.0.sessions.waiting(), unready, stream)
     }
 
     fn healthy(&self) -> Result<(), String> {
@@ -183,15 +159,110 @@ impl StatusSource for Board {
         })
     }
 
-    fn measure(&self) {
+    fn measure(&self, stream: Option<Gets>) {
+        let record = Recorder::of(&self.0.name);
         match self.progress() {
             Some(progress) => progress.record(),
-            None => record::phase(Phase::Starting),
+            None => record.phase(Phase::Starting),
         }
         let waiting = self.0.sessions.waiting();
         for server in ["source", "target"] {
             let of_it = waiting.iter().filter(|waiting| waiting.server.starts_with(server));
-            record::waiting(server, of_it.map(|waiting| waiting.seconds).fold(0.0, f64::max));
+            record.waiting(server, of_it.map(|waiting| waiting.seconds).fold(0.0, f64::max));
         }
+        if let Some(stream) = stream {
+            record.detached(stream == Gets::Detached, stream == Gets::GivenUp);
+        }
+    }
+}
+
+/// What the daemon tells of all its targets.
+#[derive(Clone)]
+pub(crate) struct Boards {
+    /// With their settings, in order.
+    legs: Arc<Vec<(Settings, Board)>>,
+    /// What they share.
+    fan: Option<Fan>,
+}
+
+impl Boards {
+    /// Of a daemon that has not asked anybody yet.
+    pub(crate) fn new(legs: &[Settings], fan: Option<Fan>) -> Self {
+        let legs = legs.iter().map(|leg| (leg.clone(), Board::new(leg)));
+        Self { legs: Arc::new(legs.collect()), fan }
+    }
+
+    /// That of one target.
+    pub(crate) fn leg(&self, leg: usize) -> &Board {
+        &self.legs[leg].1
+    }
+
+    /// Listens, where the settings say so.
+    ///
+    /// # Errors
+    /// When the address is taken.
+    pub(crate) async fn serve(&self, shutdown: CancellationToken) -> Result<()> {
+        let limits = self.legs.first().map(|(settings, _)| &settings.http);
+        let Some(limits) = limits.filter(|limits| limits.enabled) else {
+            return Ok(());
+        };
+        let (address, _) = regraft_telemetry::serve(limits.listen, self.clone(), shutdown).await?;
+        tracing::info!(%address, "listening for HTTP");
+        let loopback = match address.ip() {
+            IpAddr::V6(ip) => ip.to_ipv4_mapped().map_or(ip.is_loopback(), |ip| ip.is_loopback()),
+            IpAddr::V4(ip) => ip.is_loopback(),
+        };
+        if !loopback {
+            tracing::warn!(
+                %address,
+                "HTTP is open to other machines, without a login: names of tables and the texts of \
+                 errors can be read there; keep it on an internal network"
+            );
+        }
+        Ok(())
+    }
+
+    fn streams(&self) -> impl Iterator<Item = (&Settings, &Board, Option<Gets>)> {
+        let gets = |leg| self.fan.as_ref().map(|fan| fan.gets(leg));
+        self.legs.iter().enumerate().map(move |(at, (leg, board))| (leg, board, gets(at)))
+    }
+
+    /// What is wrong with a target, or another one.
+    fn all(&self, verdict: impl Fn(&Board) -> Result<(), String>) -> Result<(), String> {
+        let wrong = |(leg, board, _): (&Settings, &Board, _)| {
+            let wrong = verdict(board).err()?;
+            Some(if leg.is_shared() { format!("{}: {wrong}", leg.target.table()) } else { wrong })
+        };
+        let wrong: Vec<_> = self.streams().filter_map(wrong).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    }
+}
+
+impl StatusSource for Boards {
+    fn status(&self) -> serde_json::Value {
+        let told = |(leg, board, stream): (&Settings, &Board, _)| {
+            let told = serde_json::to_value(board.told(stream)).unwrap_or_default();
+            if leg.is_shared() { of_target(leg, told) } else { told }
+        };
+        let mut all: Vec<_> = self.streams().map(told).collect();
+        match self.legs.as_slice() {
+            [_] => all.remove(0),
+            legs => {
+                let name = legs.first().map(|(leg, _)| leg.pipeline());
+                json!({ "name": name, "targets": all })
+            }
+        }
+    }
+
+    fn healthy(&self) -> Result<(), String> {
+        self.all(Board::healthy)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.all(Board::ready)
+    }
+
+    fn measure(&self) {
+        self.streams().for_each(|(_, board, stream)| board.measure(stream));
     }
 }

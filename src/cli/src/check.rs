@@ -15,6 +15,7 @@ use crate::accepted::other_meaning;
 use crate::args::CheckArgs;
 use crate::board::needed;
 use crate::finding::{Finding, Severity};
+use crate::legs::legs;
 use crate::mappers::Mappers;
 use crate::out::{errln, out, outln, outln_good};
 use crate::publishing::{may_publish, others, unfit_appended};
@@ -22,7 +23,7 @@ use crate::resolve::ddl::ddl;
 use crate::resolve::{Mode, Resolution, Resolved, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
 use crate::setup::{may_keep_ledger, other_source, rewound, standby};
-use crate::{load, status::table};
+use crate::status::table;
 
 /// Looks at everything and prints what was found; exit status 1 when something keeps the pipeline
 /// from running.
@@ -30,17 +31,36 @@ use crate::{load, status::table};
 /// # Errors
 /// When the configuration is not valid, or a server cannot be asked.
 pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
-    let (resolution, sampled) = match look(args, mappers).await {
-        Ok(found) => found,
-        Err(errors) => {
-            // A machine that reads the report finds there why it is empty.
-            if args.json {
-                let findings: Vec<_> = errors.iter().map(Finding::from).collect();
-                out!("{:#}\n", json!({ "statements": [], "findings": findings }));
+    let (mut found, mut errors): (Option<Found>, _) = (None, Vec::new());
+    match checked(args) {
+        Ok(legs) => {
+            for leg in &legs {
+                match look(leg, args, mappers).await {
+                    Ok(of_leg) => match &mut found {
+                        Some(found) => found.add(of_leg),
+                        None => found = Some(of_leg),
+                    },
+                    Err(of_leg) => add(&mut errors, of_leg),
+                }
             }
-            return Err(errors);
         }
+        Err(faults) => errors = faults,
+    }
+    let (resolution, sampled) = match found {
+        Some(Found { resolution, sampled }) => (resolution, sampled),
+        None => (Resolution::default(), None),
     };
+    if !errors.is_empty() {
+        // A machine that reads the report finds there what it lacks.
+        if args.json {
+            let Resolution { statements, mut findings, .. } = resolution;
+            findings.extend(errors.iter().map(Finding::from));
+            out!("{:#}\n", json!({ "statements": statements, "findings": findings }));
+        } else if !resolution.statements.is_empty() {
+            print(&resolution, None);
+        }
+        return Err(errors);
+    }
     if args.ddl {
         return Ok(print_ddl(&resolution));
     }
@@ -60,14 +80,44 @@ pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>
     Ok(u8::from(resolution.has_errors()))
 }
 
-async fn look(
-    args: &CheckArgs,
-    mappers: &Mappers,
-) -> Result<(Resolution, Option<SampleReport>), Vec<Error>> {
-    let settings = load(&args.config).map_err(|errors| {
+/// Each once: that the source cannot be reached is true for all targets.
+fn add(errors: &mut Vec<Error>, more: Vec<Error>) {
+    for error in more {
+        if !errors.iter().any(|known| known.to_string() == error.to_string()) {
+            errors.push(error);
+        }
+    }
+}
+
+/// What was found for a target, or for several.
+struct Found {
+    resolution: Resolution,
+    sampled: Option<SampleReport>,
+}
+
+impl Found {
+    fn add(&mut self, more: Found) {
+        self.resolution.add(more.resolution);
+        self.sampled = match (self.sampled.take(), more.sampled) {
+            (Some(sampled), Some(more)) => Some(sampled.and(&more)),
+            // Statements of the other one were not sampled.
+            _ => None,
+        };
+    }
+}
+
+fn checked(args: &CheckArgs) -> Result<Vec<Settings>, Vec<Error>> {
+    legs(&args.config).map_err(|errors| {
         let file = Settings::mapping_file(&args.config.config);
         with_mapping(errors, file.as_deref())
-    })?;
+    })
+}
+
+async fn look(
+    settings: &Settings,
+    args: &CheckArgs,
+    mappers: &Mappers,
+) -> Result<Found, Vec<Error>> {
     let source = Side::connect("source", &settings.source.url, &settings.name).await;
     let target = Side::connect("target", &settings.target.url, &settings.name).await;
     let (source, target) = match (source, target) {
@@ -78,15 +128,15 @@ async fn look(
         }
     };
     let one = |error: Error| vec![error];
-    let mut resolution = resolve(&settings, mappers, (&source, &target), &[]).await.map_err(one)?;
-    let held = held(&settings, &target).await.map_err(one)?;
-    slot_and_publication(&settings, &source, &held, &mut resolution).await.map_err(one)?;
+    let mut resolution = resolve(settings, mappers, (&source, &target), &[]).await.map_err(one)?;
+    let held = held(settings, &target).await.map_err(one)?;
+    slot_and_publication(settings, &source, &held, &mut resolution).await.map_err(one)?;
     resolution.findings.extend(held.iter().map(|held| {
         let what = format!("the table is held: {}", held.what);
         Finding::warning(what, held.table.to_string(), &held.remedy)
     }));
-    ledger(&settings, &source, &target, &held, &mut resolution).await.map_err(one)?;
-    room(&settings, [&source, &target], &mut resolution).await.map_err(one)?;
+    ledger(settings, &source, &target, &held, &mut resolution).await.map_err(one)?;
+    room(settings, [&source, &target], &mut resolution).await.map_err(one)?;
     let mut sampled = None;
     if let (Some(count), Some(resolved)) = (args.sample, &resolution.resolved) {
         let wanted = (count, args.show_values);
@@ -95,7 +145,7 @@ async fn look(
         resolution.findings.extend(findings);
         sampled = Some(report);
     }
-    Ok((resolution, sampled))
+    Ok(Found { resolution, sampled })
 }
 
 /// Tables that the daemon goes on without; none where it cannot keep its ledger.

@@ -74,9 +74,14 @@ pub async fn demo(args: &DemoArgs) -> Result<u8, Vec<Error>> {
     let stage = Stage::set(args, example).await.map_err(|error| vec![error])?;
     let (settings, board) = (&stage.settings, Board::new(&stage.settings));
     let mappers = Mappers::new();
-    let pipeline =
-        prepare(settings, &run_args("demo".into()), &mappers, &board, Patience::For(PATIENCE))
-            .await?;
+    let pipeline = prepare(
+        settings,
+        &run_args("demo".into()),
+        &mappers,
+        (&board, None),
+        Patience::For(PATIENCE),
+    )
+    .await?;
     let summary = play(args, example, &stage, pipeline, &cancel).await.map_err(|e| vec![e])?;
     let Some(summary) = summary else {
         errln!("stopped; everything is removed");

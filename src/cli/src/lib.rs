@@ -22,6 +22,7 @@ pub mod check;
 pub mod demo;
 pub mod finding;
 mod holding;
+mod legs;
 mod look;
 mod mappers;
 mod out;

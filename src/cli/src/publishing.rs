@@ -7,10 +7,13 @@ use regraft_pipeline::Plan;
 use regraft_postgres::classify;
 use regraft_postgres::slot::{Publication, START_OVER, Server, of_appended};
 use regraft_postgres::writes::{self, Leaf};
-use regraft_settings::Settings;
+use regraft_settings::{Settings, Target};
 
-use crate::resolve::Side;
+use crate::resolve::{Resolved, Side};
 use crate::setup::Setup;
+
+/// Publications carry generated columns since this major version.
+const GENERATED_SINCE: u32 = 18;
 
 /// The names of the publications that a pipeline may have.
 pub(crate) fn publications(settings: &Settings) -> Vec<String> {
@@ -107,6 +110,10 @@ pub(crate) async fn others(
 
 /// The pipeline, as the comment on its publication has it.
 fn made_for(settings: &Settings, target: &Side) -> String {
+    if settings.is_shared() {
+        let tables: Vec<_> = settings.targets.iter().map(Target::table).collect();
+        return format!("pipeline {} into {}", settings.pipeline(), tables.join(", "));
+    }
     let server = &target.server;
     format!(
         "pipeline {} into database {} of cluster {}",
@@ -115,12 +122,18 @@ fn made_for(settings: &Settings, target: &Side) -> String {
 }
 
 impl Setup<'_> {
-    pub(crate) async fn publish(&self, plan: &Plan, resuming: bool) -> Result<()> {
+    pub(crate) async fn publish(
+        &self,
+        Resolved { plan, elsewhere, .. }: &Resolved,
+        resuming: bool,
+    ) -> Result<()> {
         let Side { client, place, server, .. } = self.source;
         let (name, tables) = (&self.settings.source.publication, plan.published());
         let found = Publication::find(client, server, place, name).await?;
         let leaves = Leaf::of(client, place, &plan.published_oids()).await?;
-        let generated = leaves.iter().any(|leaf| leaf.needs_generated(server));
+        // What others of the targets need is not known here, and to alter it later holds those that run.
+        let generated = leaves.iter().any(|leaf| leaf.needs_generated(server))
+            || self.settings.is_shared() && server.major() >= GENERATED_SINCE;
         let Some(found) = found else {
             if resuming && !self.starts_over() {
                 let what = format!("the publication {name} is gone");
@@ -156,6 +169,7 @@ impl Setup<'_> {
         let needless = found
             .tables
             .iter()
+            .filter(|published| !elsewhere.contains(&published.table))
             .filter(|published| published.restricted || !tables.contains(&published.table));
         let needless: Vec<_> = needless.map(|published| published.table.clone()).collect();
         if !needless.is_empty() {

@@ -11,9 +11,10 @@ use regraft_settings::Settings;
 use serde_json::json;
 
 use crate::args::RepairArgs;
+use crate::legs::{Report, each};
 use crate::load;
 use crate::mappers::Mappers;
-use crate::out::{out, outln};
+use crate::out::outln;
 use crate::resolve::{Side, resolve};
 use crate::verify::{
     HeldTarget, Until, drive, findings, held_targets, is_repairable, known_tables, ledger,
@@ -34,30 +35,40 @@ const ASK_WAIT: Duration = Duration::from_millis(200);
 /// # Errors
 /// When a server cannot be asked, or the mapping is not in order.
 pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
-    let settings = load(&args.config)?;
-    crate::init_logging(&settings.log);
+    crate::init_logging(&load(&args.config)?.log);
+    each(&args.config, args.json, async |settings| repair_one(settings, args, mappers).await).await
+}
+
+async fn repair_one(
+    settings: &Settings,
+    args: &RepairArgs,
+    mappers: &Mappers,
+) -> Result<Report, Vec<Error>> {
     let one = |error| vec![error];
-    let target = ledger(&settings).await.map_err(one)?;
+    let target = ledger(settings).await.map_err(one)?;
     let tables = known_tables(&target, &settings.name, &args.tables).await.map_err(one)?;
     let args = &RepairArgs { tables, ..args.clone() };
-    let open = findings(&target, &settings, &args.tables, LISTED).await.map_err(one)?;
+    let open = findings(&target, settings, &args.tables, LISTED).await.map_err(one)?;
     let mut asked = 0;
     if args.apply && !open.is_empty() {
-        asked = ask_again(&settings, mappers, &args.tables).await?;
-        drive((&settings, mappers), &target, &args.config.config, Until::Repaired).await?;
+        asked = ask_again(settings, mappers, &args.tables).await?;
+        drive((settings, mappers), &target, &args.config.config, Until::Repaired).await?;
     }
     let left = match args.apply {
-        true => findings(&target, &settings, &args.tables, LISTED).await.map_err(one)?,
+        true => findings(&target, settings, &args.tables, LISTED).await.map_err(one)?,
         false => open.clone(),
     };
     let held = match args.tables.is_empty() {
         true => held_targets(&target, &settings.name).await.map_err(one)?,
         false => Vec::new(),
     };
+    let status = u8::from(!left.is_empty() || !held.is_empty());
     if args.json {
         let held: Vec<_> = held.iter().map(HeldTarget::json).collect();
-        out!("{:#}\n", json!({ "held": held, "found": open.len(), "asked": asked, "open": left }));
-    } else if !args.apply {
+        let told = json!({ "held": held, "found": open.len(), "asked": asked, "open": left });
+        return Ok((status, Some(told)));
+    }
+    if !args.apply {
         // It is asked for again by name: what keeps such rows may be gone.
         let repairable = open.iter().filter(|finding| finding["by_key"] == true).count();
         match repairable {
@@ -72,10 +83,8 @@ pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Erro
             outln!("what was found meanwhile is repaired by another `regraft repair --apply`");
         }
     }
-    if !args.json {
-        held.iter().for_each(|held| outln!("not repaired: {held}"));
-    }
-    Ok(u8::from(!left.is_empty() || !held.is_empty()))
+    held.iter().for_each(|held| outln!("not repaired: {held}"));
+    Ok((status, None))
 }
 
 /// Asks until it is done: a transaction that the target ended, of a deadlock say, has changed nothing.

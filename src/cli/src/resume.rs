@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::args::ResumeArgs;
 use crate::holding::shown;
-use crate::load;
-use crate::out::{out, outln, outln_good};
+use crate::legs::{Report, each};
+use crate::out::{outln, outln_good};
 use crate::resolve::Side;
 use crate::setup::migrate_existing;
 
@@ -18,11 +18,13 @@ use crate::setup::migrate_existing;
 /// # Errors
 /// When the target cannot be asked, its ledger knows no such pipeline, or a table is not one of it.
 pub(crate) async fn resume(args: &ResumeArgs) -> Result<u8, Vec<Error>> {
-    let settings = load(&args.config)?;
-    resumed(&settings, args).await.map_err(|error| vec![error])
+    each(&args.config, args.json, async |settings| {
+        resumed(settings, args).await.map_err(|error| vec![error])
+    })
+    .await
 }
 
-async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
+async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<Report> {
     let target = Side::connect("target", &settings.target.url, &settings.name).await?;
     let (client, place, name) = (&target.client, target.place.as_str(), &settings.name);
     let registered = PgLedger::registered(client, place, name).await?;
@@ -54,9 +56,10 @@ async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
     let shown: Vec<_> = held.iter().map(shown).collect();
     let whole = registered.last_error.as_ref();
     if !args.accept {
+        let is_held = u8::from(!shown.is_empty() || whole.is_some());
         if args.json {
             let whole = whole.map(|(code, what)| json!({ "code": code, "what": what }));
-            out!("{:#}\n", json!({ "held": shown, "error": whole }));
+            return Ok((is_held, Some(json!({ "held": shown, "error": whole }))));
         } else {
             shown.iter().for_each(|held| outln!("{held}\n  to do: {}", held.remedy));
             if let Some((code, what)) = whole {
@@ -68,11 +71,11 @@ async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
                 outln!("--accept makes the plan again, and brings the rows in line");
             }
         }
-        return Ok(u8::from(!shown.is_empty() || whole.is_some()));
+        return Ok((is_held, None));
     }
     if shown.is_empty() && whole.is_none() && args.tables.is_empty() {
         outln_good!("nothing is held");
-        return Ok(0);
+        return Ok((0, None));
     }
     if args.as_is {
         let stale = shown.iter().find(|held| tables.is_empty() || tables.contains(&held.table));
@@ -117,11 +120,12 @@ async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<u8> {
     ask(client, place, name, &resume).await?;
     let running = PgLedger::is_running(client, place, name).await?;
     if args.json {
-        out!("{:#}\n", json!({ "asked": resume, "running": running }));
-    } else if running {
+        return Ok((0, Some(json!({ "asked": resume, "running": running }))));
+    }
+    if running {
         outln!("asked; the daemon makes its plan again within seconds, see `regraft status`");
     } else {
         outln!("noted; the daemon does so when it tries again, or is started");
     }
-    Ok(0)
+    Ok((0, None))
 }

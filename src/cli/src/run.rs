@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use regraft_core::{Code, Error, Kind, Result};
-use regraft_pipeline::{Ending, Ends, Options, PATIENCE, Plan, Progress, VerifyOptions};
+use regraft_pipeline::{
+    Ending, Ends, Fan, Options, PATIENCE, Plan, Progress, Room, Status, Tap, VerifyOptions,
+};
 use regraft_postgres::address::{Address, application};
 use regraft_postgres::ledger::PgLedger;
 use regraft_postgres::pair::PgPair;
@@ -16,15 +20,17 @@ use regraft_postgres::standing::Gone;
 use regraft_postgres::target::PgTarget;
 use regraft_postgres::writes;
 use regraft_settings::{ForeignKeys, Repair, Settings, UrlSource};
-use serde_json::json;
-use tokio::sync::Semaphore;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::args::RunArgs;
 use crate::bar;
-use crate::board::Board;
+use crate::board::{Board, Boards};
 use crate::finding::Severity;
 use crate::holding::Holding;
+use crate::legs::named;
 use crate::load;
 use crate::mappers::Mappers;
 use crate::out::{out, outln, outln_good};
@@ -48,34 +54,146 @@ const DUE: Duration = Duration::from_secs(3600);
 pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     crate::init_logging(&settings.log);
-    let started = Instant::now();
+    let legs = settings.legs();
+    let about = named(legs.clone(), &args.config).map_err(|error| vec![error])?;
     let cancel = CancellationToken::new();
     crate::on_signal(cancel.clone());
-    let board = Board::new(&settings);
+    let shared = settings.is_shared().then(|| Shared::of(&legs));
+    let boards = Boards::new(&legs, shared.as_ref().map(|shared| shared.fan.clone()));
     // Before anything is made: a port that is taken is a mistake.
-    board.serve(cancel.child_token()).await.map_err(|error| vec![error])?;
-    let until_caught_up = args.until_caught_up;
-    let at_first = if until_caught_up { Patience::For(PATIENCE) } else { Patience::ForServers };
-    let mut patience = at_first;
-    let mut args = args.clone();
-    loop {
-        // A slot is made only when the source's open transactions have ended, which may take long.
-        let pipeline = tokio::select! {
-            () = cancel.cancelled() => return Ok(0),
-            prepared = prepare(&settings, &args, mappers, &board, patience) => prepared?,
-        };
-        let progress = pipeline.progress.clone();
-        let ending = pipeline.run(&settings, until_caught_up, cancel.clone()).await;
-        let ending = ending.map_err(|error| vec![error])?;
-        if !matches!(ending, Ending::PlanAgain | Ending::OtherPlan) {
-            summary(&progress, ending, started.elapsed(), args.json);
-            return Ok(0);
+    boards.serve(cancel.child_token()).await.map_err(|error| vec![error])?;
+    let daemons = legs.iter().enumerate().map(|(at, leg)| {
+        let mut args = args.clone();
+        if !about.contains(leg) {
+            args.forget();
         }
-        // What the command line asks for was done.
-        (args.recopy, args.resync, args.accept_mapping) = (Vec::new(), Vec::new(), false);
-        // One that waited for another daemon has yet to see whether its mapping is taken.
-        let daemon = ending == Ending::PlanAgain && !until_caught_up;
-        patience = if daemon { Patience::ForAll } else { at_first };
+        let share = shared.as_ref().map(|shared| Share { shared: shared.clone(), leg: at });
+        let daemon = Daemon { settings: leg, mappers, board: boards.leg(at), share };
+        let span = leg.target.name.as_ref().map(|name| tracing::info_span!("target", name));
+        let cancel = cancel.clone();
+        let run = async move { daemon.run(args, &cancel).await };
+        run.instrument(span.unwrap_or_else(tracing::Span::none))
+    });
+    let mut daemons: FuturesUnordered<_> = daemons.collect();
+    let (mut told, mut errors) = (Vec::new(), Vec::new());
+    while let Some(ended) = daemons.next().await {
+        match ended {
+            Ok(summary) => told.extend(summary),
+            Err(failed) => errors.extend(failed),
+        }
+        // Who waits for the end of a copy wants to know; a daemon goes on with the other targets.
+        if args.until_caught_up && !errors.is_empty() {
+            cancel.cancel();
+        }
+    }
+    summary(&settings, told, args.json);
+    if errors.is_empty() { Ok(0) } else { Err(errors) }
+}
+
+/// What the targets of a daemon share.
+#[derive(Clone)]
+struct Shared {
+    fan: Fan,
+    /// Held by one at a time that is set up: publication and slot are made and judged by all of them.
+    set_up: Arc<Mutex<()>>,
+}
+
+impl Shared {
+    fn of(legs: &[Settings]) -> Self {
+        let names = legs.iter().map(|leg| {
+            let limit = leg.target.keep_log.and_then(|limit| u64::try_from(limit).ok());
+            (leg.target.table(), limit)
+        });
+        // Of what each may use; batches and chunks have the rest.
+        let memory = legs.first().map_or(0, |leg| leg.limits.memory);
+        let room = Room { fastest: memory / 32, slower: memory / 8 };
+        Self { fan: Fan::new(names, room), set_up: Arc::default() }
+    }
+}
+
+/// A target among those that share a stream.
+#[derive(Clone)]
+pub struct Share {
+    shared: Shared,
+    leg: usize,
+}
+
+impl Share {
+    /// Of a process that follows one of the targets, and knows nothing of the others: the source forgets nothing.
+    pub(crate) fn alone(settings: &Settings) -> Option<Self> {
+        let legs = settings.is_shared().then(|| settings.legs())?;
+        let leg = legs.iter().position(|leg| leg.name == settings.name)?;
+        Some(Self { shared: Shared::of(&legs), leg })
+    }
+}
+
+/// The pipeline into one target, for as long as the process lives.
+struct Daemon<'a> {
+    settings: &'a Settings,
+    mappers: &'a Mappers,
+    board: &'a Board,
+    share: Option<Share>,
+}
+
+/// How a run ended, and after which time.
+type Ended = (Progress, Ending, Duration);
+
+impl Daemon<'_> {
+    async fn run(
+        &self,
+        mut args: RunArgs,
+        cancel: &CancellationToken,
+    ) -> Result<Option<(String, Ended)>, Vec<Error>> {
+        let Self { settings, board, .. } = *self;
+        let started = Instant::now();
+        let until_caught_up = args.until_caught_up;
+        let at_first = match &self.share {
+            _ if until_caught_up => Patience::For(PATIENCE),
+            // It is held by itself, and the others go on.
+            Some(_) => Patience::ForAll,
+            None => Patience::ForServers,
+        };
+        let mut patience = at_first;
+        loop {
+            // A slot is made only when the source's open transactions have ended, which may take long.
+            let pipeline = tokio::select! {
+                () = cancel.cancelled() => return Ok(None),
+                prepared = prepare(settings, &args, self.mappers, (board, self.share.as_ref()), patience) => {
+                    prepared
+                }
+            };
+            let ended = match pipeline {
+                Ok(pipeline) => {
+                    let progress = pipeline.progress.clone();
+                    let ending = pipeline.run(settings, until_caught_up, cancel.clone()).await;
+                    ending.map(|ending| (progress, ending)).map_err(|error| vec![error])
+                }
+                Err(errors) => Err(errors),
+            };
+            let (progress, ending) = match ended {
+                Ok(ended) => ended,
+                Err(errors) if self.share.is_some() => return Err(self.given_up(errors)),
+                Err(errors) => return Err(errors),
+            };
+            if !matches!(ending, Ending::PlanAgain | Ending::OtherPlan) {
+                let name = settings.target.name.clone().unwrap_or_default();
+                return Ok(Some((name, (progress, ending, started.elapsed()))));
+            }
+            // What the command line asks for was done.
+            args.forget();
+            // One that waited for another daemon has yet to see whether its mapping is taken.
+            let daemon = ending == Ending::PlanAgain && !until_caught_up;
+            patience = if daemon { Patience::ForAll } else { at_first };
+        }
+    }
+
+    /// The other targets go on: that this one does not is told once, and stays in the status.
+    fn given_up(&self, errors: Vec<Error>) -> Vec<Error> {
+        for error in &errors {
+            self.board.failed(error);
+            tracing::error!("this target is given up until the daemon is started again: {error:#}");
+        }
+        errors
     }
 }
 
@@ -95,7 +213,7 @@ pub struct Pipeline {
     /// What it does.
     pub plan: Plan,
     /// How it connects.
-    pub ends: Ends<PgSource, PgTarget, PgPair>,
+    pub ends: Ends<Tap<PgSource>, PgTarget, PgPair>,
     /// What it is doing.
     pub progress: Progress,
 }
@@ -108,7 +226,7 @@ pub async fn prepare(
     settings: &Settings,
     args: &RunArgs,
     mappers: &Mappers,
-    board: &Board,
+    (board, share): (&Board, Option<&Share>),
     patience: Patience,
 ) -> Result<Pipeline, Vec<Error>> {
     let started = Instant::now();
@@ -116,7 +234,14 @@ pub async fn prepare(
     let longest = if held { HELD_WAIT } else { SET_UP_WAIT.1 };
     let mut wait = SET_UP_WAIT.0;
     loop {
-        let errors = match set_up(settings, args, mappers, board).await {
+        let set_up = async {
+            let _one = match share {
+                Some(share) => Some(share.shared.set_up.lock().await),
+                None => None,
+            };
+            set_up(settings, args, mappers, (board, share)).await
+        };
+        let errors = match set_up.await {
             Ok(pipeline) => {
                 board.opened(&pipeline.progress);
                 return Ok(pipeline);
@@ -131,9 +256,10 @@ pub async fn prepare(
         let spent = matches!(patience, Patience::For(limit) if started.elapsed() > limit);
         // Neither waiting nor a resumption mends these; a mapping that was edited meanwhile can be.
         let over = |error: &Error| {
-            error.kind() == Kind::Unsafe
-                && error.drift().is_none()
-                && error.code() != Code::MappingChanged
+            error.code() == Code::UsageInvalid
+                || error.kind() == Kind::Unsafe
+                    && error.drift().is_none()
+                    && error.code() != Code::MappingChanged
         };
         if !passing && (!held || errors.iter().any(over)) || spent {
             return Err(errors);
@@ -169,7 +295,7 @@ async fn set_up(
     settings: &Settings,
     args: &RunArgs,
     mappers: &Mappers,
-    board: &Board,
+    (board, share): (&Board, Option<&Share>),
 ) -> Result<Pipeline, Vec<Error>> {
     let one = |error: Error| vec![error];
     let deadlines = &settings.deadlines;
@@ -221,7 +347,8 @@ async fn set_up(
             }
         };
         let (source, target, sessions) = (&source, &target, board.sessions());
-        let setup = Setup { settings, holding: &holding, args, source, target, sessions };
+        let fan = share.map(|share| &share.shared.fan);
+        let setup = Setup { settings, holding: &holding, args, source, target, sessions, fan };
         match setup.register(&resolved).await {
             Ok(system) => {
                 resolution.findings.iter().for_each(|finding| tracing::warn!("{finding:#}"));
@@ -277,6 +404,10 @@ async fn set_up(
         gone: Gone::default(),
         verify_values: settings.verify.values,
     };
+    let source = match share {
+        Some(Share { shared, leg }) => shared.fan.tap(*leg, source),
+        None => Tap::alone(source),
+    };
     let before = board.progress();
     let progress = Progress::new(&resolved.plan, holding.shown(), before.as_ref());
     Ok(Pipeline { plan: resolved.plan, ends: Ends { source, target, pair }, progress })
@@ -294,7 +425,9 @@ impl Pipeline {
         cancel: CancellationToken,
     ) -> Result<Ending> {
         let beside = cancel.child_token();
-        let watching = bar::spawn(self.progress.clone(), beside.clone());
+        // One bar is drawn at a time.
+        let drawn = on_terminal() && !settings.is_shared();
+        let watching = bar::spawn(self.progress.clone(), drawn, beside.clone());
         let options = options(settings, until_caught_up, self.progress.since());
         let ending = regraft_pipeline::run(
             &mut self.ends,
@@ -343,44 +476,68 @@ pub fn options(settings: &Settings, until_caught_up: bool, since: SystemTime) ->
     }
 }
 
-fn summary(progress: &Progress, ending: Ending, elapsed: Duration, as_json: bool) {
-    let status = progress.status();
-    let lag = progress.lag_summary();
-    let rows: u64 = status.tables.iter().map(|table| table.rows).sum();
-    if as_json {
-        let ending = if ending == Ending::CaughtUp { "caught_up" } else { "stopped" };
-        out!(
-            "{:#}\n",
-            json!({
-                "ending": ending,
-                "position": status.position,
-                "rows": rows,
-                "changes": status.changes,
-                "transactions": status.transactions,
-                "seconds": elapsed.as_secs_f64(),
-                "lag_p50_seconds": lag.p50,
-                "lag_p99_seconds": lag.p99,
-                "tables": status.tables,
-            })
-        );
-        return;
+/// Says how it ended for each of the targets.
+fn summary(settings: &Settings, told: Vec<(String, Ended)>, as_json: bool) {
+    let mut all = Vec::new();
+    for (target, ended) in &told {
+        if as_json {
+            all.push((target, ended_json(ended)));
+            continue;
+        }
+        let text = ended_text(ended);
+        let text = if target.is_empty() { text } else { format!("{target}: {text}") };
+        if ended.1 == Ending::CaughtUp { outln_good!("{text}") } else { outln!("{text}") }
     }
-    let caught_up = ending == Ending::CaughtUp;
-    let ending = if caught_up { "caught up" } else { "stopped" };
+    match all.as_mut_slice() {
+        [] => {}
+        [(_, only)] if !settings.is_shared() => out!("{only:#}\n"),
+        all => {
+            let targets = all.iter_mut().map(|(target, told)| {
+                told["target"] = json!(Some(target).filter(|target| !target.is_empty()));
+                told
+            });
+            let targets: Vec<_> = targets.collect();
+            out!("{:#}\n", json!({ "name": settings.pipeline(), "targets": targets }));
+        }
+    }
+}
+
+fn ended_json((progress, ending, elapsed): &Ended) -> Value {
+    let (status, lag) = (progress.status(), progress.lag_summary());
+    json!({
+        "ending": if *ending == Ending::CaughtUp { "caught_up" } else { "stopped" },
+        "position": status.position,
+        "rows": rows(&status),
+        "changes": status.changes,
+        "transactions": status.transactions,
+        "seconds": elapsed.as_secs_f64(),
+        "lag_p50_seconds": lag.p50,
+        "lag_p99_seconds": lag.p99,
+        "tables": status.tables,
+    })
+}
+
+fn ended_text((progress, ending, elapsed): &Ended) -> String {
+    let status = progress.status();
+    let rows = rows(&status);
+    let ending = if *ending == Ending::CaughtUp { "caught up" } else { "stopped" };
     let position = status.position.map_or_else(String::new, |position| position.to_string());
-    let text = format!(
+    format!(
         "{ending} at {position} after {:.1} s: {rows} rows written, {} changes in {} transactions",
         elapsed.as_secs_f64(),
         status.changes,
         status.transactions
-    );
-    if caught_up { outln_good!("{text}") } else { outln!("{text}") }
+    )
+}
+
+fn rows(status: &Status) -> u64 {
+    status.tables.iter().map(|table| table.rows).sum()
 }
 
 /// `regraft run` with defaults, for the demo.
 pub fn run_args(config: PathBuf) -> RunArgs {
     RunArgs {
-        config: crate::args::ConfigArgs { config },
+        config: crate::args::ConfigArgs { config, target: None },
         until_caught_up: false,
         recopy: Vec::new(),
         resync: Vec::new(),

@@ -39,6 +39,18 @@ pub struct SampleReport {
     pub failing: u64,
 }
 
+impl SampleReport {
+    /// Both together.
+    pub(crate) fn and(&self, more: &SampleReport) -> SampleReport {
+        SampleReport {
+            compared: self.compared + more.compared,
+            left: self.left + more.left,
+            different: self.different + more.different,
+            failing: self.failing + more.failing,
+        }
+    }
+}
+
 /// A value in its binary format, of any type.
 #[derive(Debug)]
 pub struct Raw(pub Option<Vec<u8>>);

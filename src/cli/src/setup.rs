@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use regraft_core::segment::Route;
 use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Drifted, Error, Position, Result, Subject, TableName, fail_point};
+use regraft_pipeline::Fan;
 use regraft_postgres::address::application;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered};
 use regraft_postgres::sessions::{Sessions, process};
@@ -169,6 +170,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) target: &'a Side,
     /// Where it is told who is waited for.
     pub(crate) sessions: &'a Sessions,
+    /// What it shares with other targets, of which some may be followed already.
+    pub(crate) fan: Option<&'a Fan>,
 }
 
 impl Setup<'_> {
@@ -218,8 +221,10 @@ impl Setup<'_> {
         }
         let there = self.there().await?;
         let made = async {
-            self.publish(&resolved.plan, !first).await?;
-            self.publish_appended(&resolved.plan, !first).await?;
+            // Others may have to go on from a position before a publication that is made now.
+            let begun = !first || self.settings.is_shared() && there.1;
+            self.publish(resolved, begun).await?;
+            self.publish_appended(&resolved.plan, begun).await?;
             if !has_ledger {
                 PgLedger::migrate(&target.client, &target.place).await?;
             }
@@ -455,14 +460,19 @@ impl Setup<'_> {
 
     /// The position from which the slot has everything; makes the slot if it is not there.
     async fn slot(&self) -> Result<Position> {
-        let Side { place, .. } = self.source;
+        let Side { client, place, .. } = self.source;
         let name = &self.settings.source.slot;
         if let Some(slot) = self.unused_slot().await? {
-            return slot.position().ok_or_else(|| {
+            let position = slot.position().ok_or_else(|| {
                 Error::new(Code::SlotUnfit, format!("the slot {name} has no position"))
                     .at(place)
                     .remedy("drop the slot, and regraft makes it anew")
-            });
+            })?;
+            // One that other targets use moves meanwhile.
+            return match slot.active_pid {
+                Some(_) => position.join(&Server::ask(client, place).await?.wal_end),
+                None => Ok(position),
+            };
         }
         self.new_slot().await
     }
@@ -477,7 +487,7 @@ impl Setup<'_> {
         Slot::create(client, place, name).await
     }
 
-    /// The slot once nobody uses it. A daemon that was killed leaves processes at the source that
+    /// The slot once nobody uses it but this process, for other targets. A daemon that was killed leaves processes at the source that
     /// notice after a while; while they make the slot, they wait for the source's transactions.
     async fn unused_slot(&self) -> Result<Option<Slot>> {
         let Side { client, place, server, .. } = self.source;
@@ -486,7 +496,8 @@ impl Setup<'_> {
         let mut wait = None;
         while let Some(slot) = Slot::find(client, place, name).await? {
             slot.fit(name, place, &server.database, None)?;
-            let Some(pid) = slot.active_pid else { return Ok(Some(slot)) };
+            let own = self.fan.is_some_and(Fan::is_open) && slot.confirmed.is_some();
+            let Some(pid) = slot.active_pid.filter(|_| !own) else { return Ok(Some(slot)) };
             let what = format!("the slot {name} is used by process {pid} of the source");
             if slot.confirmed.is_some() && started.elapsed() > SLOT_LOOKS.1 {
                 return Err(Error::new(Code::SlotInUse, what)

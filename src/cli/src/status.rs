@@ -17,7 +17,7 @@ use tokio_postgres::{Client, Row};
 
 use crate::args::StatusArgs;
 use crate::holding::shown;
-use crate::load;
+use crate::legs::each;
 use crate::out::{out, outln, outln_good};
 use crate::resolve::Side;
 use crate::told::{Daemon, Told, ToldTable, ToldVerification};
@@ -34,14 +34,15 @@ const FOLLOWS: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the target cannot be asked, or its ledger knows no such pipeline.
 pub async fn status(args: &StatusArgs) -> Result<u8, Vec<Error>> {
-    let settings = load(&args.config)?;
-    let status = read(&settings).await.map_err(|error| vec![error])?;
-    if args.json {
-        out!("{:#}\n", json!(status));
-    } else {
+    each(&args.config, args.json, async |settings| {
+        let status = read(settings).await.map_err(|error| vec![error])?;
+        if args.json {
+            return Ok((0, Some(json!(status))));
+        }
         print(&status);
-    }
-    Ok(0)
+        Ok((0, None))
+    })
+    .await
 }
 
 async fn read(settings: &Settings) -> Result<Told> {
@@ -109,6 +110,7 @@ async fn read(settings: &Settings) -> Result<Told> {
         last_error,
         waiting,
         unready: None,
+        stream: None,
     })
 }
 
@@ -133,6 +135,7 @@ async fn starting(settings: &Settings, target: &Side, holder: i32) -> Result<Tol
         last_error: None,
         waiting: waiting(settings, target, source.as_ref()).await?,
         unready: None,
+        stream: None,
     })
 }
 

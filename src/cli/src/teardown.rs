@@ -8,7 +8,7 @@ use regraft_postgres::slot::{Publication, Slot};
 use regraft_settings::Settings;
 
 use crate::args::TeardownArgs;
-use crate::load;
+use crate::legs::each;
 use crate::out::outln;
 use crate::publishing::publications;
 use crate::resolve::Side;
@@ -19,18 +19,21 @@ use crate::setup::{lock, migrate_existing};
 /// # Errors
 /// When a daemon still runs the pipeline, or a server refuses.
 pub async fn teardown(args: &TeardownArgs) -> Result<u8, Vec<Error>> {
-    let settings = load(&args.config)?;
-    let found = remove(&settings, args.apply).await.map_err(|error| vec![error])?;
-    if !found {
-        outln!("there is nothing to remove");
-    } else if !args.apply {
-        outln!("nothing was removed; --apply does it");
-    }
-    Ok(0)
+    each(&args.config, false, async |settings| {
+        let found = remove(settings, args).await.map_err(|error| vec![error])?;
+        if !found {
+            outln!("there is nothing to remove");
+        } else if !args.apply {
+            outln!("nothing was removed; --apply does it");
+        }
+        Ok((0, None))
+    })
+    .await
 }
 
 /// False when there is nothing of the pipeline at either side.
-async fn remove(settings: &Settings, apply: bool) -> Result<bool> {
+async fn remove(settings: &Settings, args: &TeardownArgs) -> Result<bool> {
+    let apply = args.apply;
     let source = Side::connect("source", &settings.source.url, &settings.name).await?;
     let target = Side::connect("target", &settings.target.url, &settings.name).await?;
     let name = &settings.name;
@@ -43,10 +46,14 @@ async fn remove(settings: &Settings, apply: bool) -> Result<bool> {
                 .remedy("stop the daemon first"));
         }
     }
-    let slot = slot(settings, &source, apply).await?;
-    let mut publication = false;
-    for name in publications(settings) {
-        publication |= self::publication(settings, &source, &name, apply).await?;
+    let (mut slot, mut publication) = (false, false);
+    if settings.is_shared() && args.config.target.is_some() {
+        outln!("leaving the slot and the publication, which the other targets use");
+    } else {
+        slot = self::slot(settings, &source, apply).await?;
+        for name in publications(settings) {
+            publication |= self::publication(settings, &source, &name, apply).await?;
+        }
     }
     let registered = PgLedger::registered(&target.client, &target.place, name).await?.is_some();
     if registered {

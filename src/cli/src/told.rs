@@ -3,7 +3,7 @@
 
 use regraft_core::Position;
 use regraft_core::contract::Phase;
-use regraft_pipeline::{HeldTable, LastError, Status, TableStatus, Verification};
+use regraft_pipeline::{Gets, HeldTable, LastError, Status, TableStatus, Verification};
 use regraft_postgres::sessions::Waiting;
 use serde::Serialize;
 
@@ -43,6 +43,8 @@ pub(crate) struct Told {
     pub(crate) waiting: Vec<Waiting>,
     /// Why the pipeline is not ready. Only the daemon knows; null there when it is.
     pub(crate) unready: Option<String>,
+    /// Of several targets, how this one gets at its changes. Only the daemon knows.
+    pub(crate) stream: Option<Gets>,
 }
 
 /// The daemon in a [`Told`].
@@ -102,6 +104,7 @@ impl Told {
         status: Status,
         waiting: Vec<Waiting>,
         unready: Option<String>,
+        stream: Option<Gets>,
     ) -> Self {
         Self {
             name: status.name,
@@ -121,6 +124,7 @@ impl Told {
             last_error: status.last_error,
             waiting,
             unready,
+            stream,
         }
     }
 }

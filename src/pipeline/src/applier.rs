@@ -6,7 +6,6 @@ use std::time::Duration;
 use regraft_core::contract::{Sink, Written};
 use regraft_core::segment::{ChunkDone, Commit};
 use regraft_core::{Position, Result};
-use regraft_telemetry::record;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 
@@ -134,7 +133,7 @@ impl<K: Sink> Applier<K> {
     fn written(&mut self, written: &[Written]) {
         let Some(segment) = self.under_way.pop_front() else { return };
         self.told.reporter.written(written);
-        record::batch(segment.rows, segment.bytes, segment.since.elapsed());
+        self.told.reporter.record().batch(segment.rows, segment.bytes, segment.since.elapsed());
         self.notes.extend(segment.notes);
         if let Some(commit) = &segment.commit {
             self.told.reached.send_modify(|reached| {

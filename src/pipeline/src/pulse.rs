@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use regraft_core::contract::{ChunkReader, Ledger, Phase, SourceState};
 use regraft_core::{Position, Result};
-use regraft_telemetry::record;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::time::Instant;
 
@@ -67,7 +66,7 @@ impl<R: ChunkReader, L: Ledger> Pulse<R, L> {
     fn measured(&mut self, source: &SourceState) -> bool {
         self.reporter.measured(source.end.clone());
         self.awaited.send_replace(source.synchronous);
-        record::wal_held(source.held_bytes);
+        self.reporter.record().wal_held(source.held_bytes);
         let reached = self.reached.borrow();
         self.measure.follows(&source.end, reached.as_ref().map(Reached::upto), Instant::now())
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use regraft_core::contract::{Pair, Phase, Sentinel, Source, Target};
 use regraft_core::{Code, Error, Kind, Result};
-use regraft_telemetry::record;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -114,7 +113,7 @@ async fn attempts<S: Source, T: Target, P: Pair>(
         *held = true;
         reporter.phase(Phase::Held);
         note(&mut ends.target, Some(&error), Phase::Held).await;
-        record::reconnect(&error);
+        reporter.record().reconnect(&error);
         tracing::warn!(
             wait_ms = wait.as_millis() as u64,
             "the pipeline stopped and is tried again: {error:#}"

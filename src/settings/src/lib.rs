@@ -24,7 +24,7 @@ pub use model::{
 pub use secret::{Secret, UrlSource};
 pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};
 
-use model::{SettingsFile, UrlKeys};
+use model::{SettingsFile, TargetFile, UrlKeys};
 use tree::{Fault, Tree};
 
 /// Name of the configuration file when none is given.
@@ -34,14 +34,19 @@ pub const DEFAULT_FILE: &str = "regraft.toml";
 pub const OBJECT_PREFIX: &str = "regraft_";
 
 /// Everything that a pipeline needs to know, complete and checked.
+///
+/// Where there are several targets, each has a pipeline of its own; [`Settings::legs`] has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Name of the pipeline: 1 to 40 characters of `a-z`, `0-9` and `_`, the first one a letter.
+    /// What the ledger and the sessions call the pipeline: its name, 1 to 40 characters of `a-z`, `0-9` and
+    /// `_`, the first one a letter; with a dot and the name of the target, where that has one.
     pub name: String,
     /// The database that is moved.
     pub source: Source,
     /// The database that it is moved to; it also holds the ledger.
     pub target: Target,
+    /// All databases that it is moved to, `target` among them.
+    pub targets: Vec<Target>,
     /// The statements.
     pub mapping: Mapping,
     /// The HTTP server of the daemon.
@@ -74,12 +79,16 @@ pub struct Source {
 /// The database that the source is moved to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// `NAME` of `[targets.NAME]`; `None` for `[target]`.
+    pub name: Option<String>,
     /// Connection string.
     pub url: UrlSource,
     /// Whether foreign keys are checked for each row.
     pub foreign_keys: ForeignKeys,
     /// Sessions that write batches side by side.
     pub sessions: usize,
+    /// Once another target is so many bytes of log ahead of this one, the source keeps it no longer for it.
+    pub keep_log: Option<usize>,
 }
 
 /// The statements.
@@ -168,12 +177,37 @@ impl Settings {
 
     /// Whether regraft makes objects of this name for the pipeline: its slot, its publication.
     pub fn makes(&self, object: &str) -> bool {
-        object.strip_prefix(OBJECT_PREFIX) == Some(&self.name)
+        object.strip_prefix(OBJECT_PREFIX) == Some(self.pipeline())
+    }
+
+    /// The name in the file, which all targets share.
+    pub fn pipeline(&self) -> &str {
+        self.name.split_once('.').map_or(&self.name, |(pipeline, _)| pipeline)
+    }
+
+    /// There is more than one target: they share the slot and the publication.
+    pub fn is_shared(&self) -> bool {
+        self.targets.len() > 1
+    }
+
+    /// The pipeline of each target. What the process may use is divided among them.
+    pub fn legs(&self) -> Vec<Settings> {
+        let leg = |target: &Target| {
+            let name = match &target.name {
+                Some(name) => format!("{}.{name}", self.pipeline()),
+                None => self.pipeline().to_owned(),
+            };
+            let mut leg = Settings { name, target: target.clone(), ..self.clone() };
+            leg.limits.memory /= self.targets.len();
+            leg
+        };
+        self.targets.iter().map(leg).collect()
     }
 
     fn unreadable_files(&self) -> Vec<Error> {
-        let urls = [self.source.url.read().err(), self.target.url.read().err()];
-        urls.into_iter().chain([self.read_mapping().err()]).flatten().collect()
+        let targets = self.targets.iter().map(|target| &target.url);
+        let urls = [&self.source.url].into_iter().chain(targets);
+        urls.filter_map(|url| url.read().err()).chain(self.read_mapping().err()).collect()
     }
 
     /// Fills in what has a default. What is missing gets a stand-in, so that the rest can still be
@@ -181,7 +215,11 @@ impl Settings {
     fn resolve(file: SettingsFile, folder: &Path, tree: &mut Tree<'_>) -> Self {
         let name = tree.required("name", file.name).unwrap_or_else(|| "missing".to_owned());
         let source = file.source.unwrap_or_default();
-        let target = file.target.unwrap_or_default();
+        // A file without any is told that it lacks the plain one.
+        let plain = file.target.or_else(|| file.targets.is_empty().then(TargetFile::default));
+        let named = file.targets.into_iter().map(|(name, target)| (Some(name), target));
+        let targets = plain.map(|target| (None, target)).into_iter().chain(named);
+        let targets: Vec<_> = targets.map(|named| Target::of(named, folder, tree)).collect();
         let mapping = tree.required("mapping.file", file.mapping.unwrap_or_default().file);
         let object = format!("{OBJECT_PREFIX}{name}");
         Self {
@@ -191,11 +229,8 @@ impl Settings {
                 slot: source.slot.unwrap_or_else(|| object.clone()),
                 publication: source.publication.unwrap_or(object),
             },
-            target: Target {
-                foreign_keys: target.foreign_keys,
-                sessions: target.sessions.unwrap_or(model::DEFAULT_SESSIONS),
-                url: url_source("target", target.urls(), folder, tree),
-            },
+            target: targets[0].clone(),
+            targets,
             mapping: Mapping { file: folder.join(mapping.unwrap_or_default()) },
             http: file.http,
             backfill: file.backfill,
@@ -205,6 +240,25 @@ impl Settings {
             drift: file.drift,
             log: file.log,
         }
+    }
+}
+
+impl Target {
+    fn of((name, file): (Option<String>, TargetFile), folder: &Path, tree: &mut Tree<'_>) -> Self {
+        let mut target = Target {
+            name,
+            foreign_keys: file.foreign_keys,
+            sessions: file.sessions.unwrap_or(model::DEFAULT_SESSIONS),
+            keep_log: file.keep_log,
+            url: UrlSource::File(PathBuf::new()),
+        };
+        target.url = url_source(&target.table(), file.urls(), folder, tree);
+        target
+    }
+
+    /// Its table in the file: `target`, `targets.replica`.
+    pub fn table(&self) -> String {
+        self.name.as_ref().map_or_else(|| "target".to_owned(), |name| format!("targets.{name}"))
     }
 }
 

@@ -4,6 +4,7 @@
 //! Schema, `schemas/config.schema.json`. After a change write it anew with
 //! `REGRAFT_BLESS=1 cargo test -p regraft-settings`.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -90,16 +91,20 @@ pub const LOCK: RangeInclusive<Duration> =
 /// Leaves room for the prefix of slots and publications, whose names have at most 63 bytes.
 pub const NAME_LENGTH: RangeInclusive<usize> = 1..=40;
 
+/// With the name of the pipeline and a dot it is that of a ledger, and of sessions, which have at most 63 bytes.
+pub const TARGET_NAME_LENGTH: RangeInclusive<usize> = 1..=14;
+
 /// Where a connection string stands: `url`, `url_file`.
 pub(crate) type UrlKeys = (Option<String>, Option<PathBuf>);
 
-/// Configuration of a regraft pipeline (`regraft.toml`).
+/// Configuration of a regraft pipeline (`regraft.toml`). It has a `[target]`, or `[targets.NAME]`, or both.
 ///
 /// Every text may hold `${VAR}`, which is replaced by the environment variable; write `$${` for a
 /// literal `${`.
 // No Debug: the URLs are not yet secrets here.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{"required": ["target"]}, {"required": ["targets"]}]))]
 pub(crate) struct SettingsFile {
     /// Name of the pipeline: 1 to 40 characters of a-z, 0-9 and _, the first one a letter. Slot,
     /// publication and ledger rows carry it.
@@ -109,8 +114,13 @@ pub(crate) struct SettingsFile {
     #[schemars(required)]
     pub(crate) source: Option<SourceFile>,
     /// The database that it is moved to. It also holds the ledger, in the schema `regraft`.
-    #[schemars(required)]
+    #[serde(default)]
+    #[schemars(with = "TargetFile")]
     pub(crate) target: Option<TargetFile>,
+    /// Further databases, each with a name, by which statements say that they fill a table of it: `INSERT INTO
+    /// replica.orders` is about `[targets.replica]`. All are fed by one stream, and each keeps its own ledger.
+    #[serde(default)]
+    pub(crate) targets: BTreeMap<String, TargetFile>,
     /// The statements.
     #[schemars(required)]
     pub(crate) mapping: Option<MappingFile>,
@@ -178,6 +188,12 @@ pub(crate) struct TargetFile {
     /// it. One is used where batches cannot be told apart by their source rows.
     #[schemars(range(min = *SESSIONS.start(), max = *SESSIONS.end()))]
     pub(crate) sessions: Option<usize>,
+    /// Of several targets: once another one is further ahead of this one than so much of the source's log, the
+    /// source keeps it no longer for this one, whose rows then have to be brought in line by `--resync all`. No
+    /// limit by default: the log is kept, until the source's disk is full.
+    #[serde(default, deserialize_with = "units::optional_bytes::deserialize")]
+    #[schemars(schema_with = "units::bytes::schema")]
+    pub(crate) keep_log: Option<usize>,
 }
 
 /// Whether the target's foreign keys are checked for each row.

@@ -106,7 +106,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
     assert_eq!(
         unknown.remedy_text(),
         Some(
-            "the keys of the file are backfill, deadlines, drift, http, limits, log, mapping, name, source, target, verify"
+            "the keys of the file are backfill, deadlines, drift, http, limits, log, mapping, name, source, target, targets, verify"
         )
     );
     // What was misspelt is not missing as well.
@@ -336,13 +336,17 @@ fn the_json_schema_in_the_repository_is_the_one_of_the_structs() {
 #[test]
 fn the_json_schema_describes_every_key_and_gives_the_defaults() {
     fn each(node: &serde_json::Value, path: &str, count: &mut usize) {
+        if node["additionalProperties"].is_object() {
+            // Its keys are names.
+            return each(&node["additionalProperties"], path, count);
+        }
         assert_eq!(node["additionalProperties"], false, "{path}");
         for (key, child) in node["properties"].as_object().unwrap() {
             let description = child["description"].as_str().expect(key);
             assert!(!description.contains('\n'), "{path}{key}: {description}");
             assert!(child["type"].is_string() || child["oneOf"].is_array(), "{path}{key}");
             *count += 1;
-            if child["properties"].is_object() {
+            if child["type"] == "object" {
                 each(child, &format!("{path}{key}."), count);
             }
         }
@@ -350,11 +354,76 @@ fn the_json_schema_describes_every_key_and_gives_the_defaults() {
     let schema = json_schema();
     let mut count = 0;
     each(&schema, "", &mut count);
-    assert_eq!(count, 50);
-    let required = serde_json::json!(["name", "source", "target", "mapping"]);
+    assert_eq!(count, 57);
+    let required = serde_json::json!(["name", "source", "mapping"]);
     assert_eq!(schema["required"], required);
     let limits = &schema["properties"]["limits"]["properties"];
     assert_eq!(limits["memory"]["default"], "256MiB");
     assert_eq!(limits["batch_age"]["default"], "100ms");
     assert_eq!(schema["properties"]["backfill"]["properties"]["readers"]["maximum"], 32);
+}
+
+#[test]
+fn several_targets_are_pipelines_that_share_the_source() {
+    let text = r#"
+name = "ai"
+[source]
+url = "postgres://host/legacy"
+[target]
+url = "postgres://host/modern"
+[targets.replica2]
+url = "postgres://host/replica"
+sessions = 4
+keep_log = "20GB"
+[mapping]
+file = "mapping.sql"
+"#;
+    let settings = read(text).unwrap();
+    assert!(settings.is_shared() && settings.makes("regraft_ai"));
+    let legs = settings.legs();
+    let names: Vec<_> = legs.iter().map(|leg| (leg.name.as_str(), leg.target.sessions)).collect();
+    assert_eq!(names, [("ai", 2), ("ai.replica2", 4)]);
+    for leg in &legs {
+        assert!(leg.makes("regraft_ai"), "{}", leg.name);
+        assert_eq!((leg.pipeline(), leg.limits.memory), ("ai", 128 << 20));
+    }
+    assert_eq!(legs[1].target.keep_log, Some(20_000_000_000));
+    assert_eq!(read(DOCUMENTED).unwrap().legs(), [read(DOCUMENTED).unwrap()]);
+}
+
+#[test]
+fn faults_of_a_named_target_have_its_table() {
+    let faulty = |more: &str| {
+        let text = format!(
+            "name = \"ai\"\n[source]\nurl = \"postgres://host/a\"\n[mapping]\nfile = \"m.sql\"\n{more}"
+        );
+        errors(&text)
+    };
+    let cases = [
+        ("", "regraft.toml: target.url is missing"),
+        ("[targets.b]\n", "regraft.toml:6:2: targets.b.url is missing"),
+        (
+            "[targets.b]\nurl = \"mysql://x\"\n",
+            "regraft.toml:7:1: targets.b.url is not a postgres:// URL",
+        ),
+        (
+            "[targets.B]\nurl = \"postgres://x/y\"\n",
+            "regraft.toml:6:10: \"B\" is not a valid name of a target",
+        ),
+        (
+            "[targets.b]\nurl = \"postgres://x/y\"\nsession = 2\n",
+            "regraft.toml:8:1: unknown key \"session\" in [targets.b]; did you mean \"sessions\"?",
+        ),
+        (
+            "[targets.b]\nurl = \"postgres://x/y\"\nsessions = 99\n",
+            "regraft.toml:8:1: targets.b.sessions is 99, out of range",
+        ),
+        (
+            "[targets.b]\nurl = \"postgres://x/y\"\nkeep_log = \"much\"\n",
+            "regraft.toml:8:12: targets.b.keep_log must be a size such as \"500MB\" or \"20GiB\"",
+        ),
+    ];
+    for (more, fault) in cases {
+        assert_eq!(faulty(more), [fault], "{more}");
+    }
 }

@@ -140,7 +140,7 @@ impl<'i> Tree<'i> {
 
     /// Whether the file has the key or its table, faulty or misspelt.
     pub(crate) fn was_given(&self, key: &str) -> bool {
-        let table = key.split_once('.').map(|(table, _)| table);
+        let table = key.rsplit_once('.').map(|(table, _)| table);
         let mut faults = self.faults.iter();
         self.places.contains_key(key)
             || faults.any(|fault| match (&fault.meant, table) {
@@ -195,7 +195,7 @@ impl<'i> Tree<'i> {
             message = message.replace(secret.as_str(), "…");
         }
         let Some(path) = path else { return message };
-        let node = path.split('.').try_fold(&self.schema, |node, key| node["properties"].get(key));
+        let node = path.split('.').try_fold(&self.schema, below);
         match node {
             Some(node) if json_type(node) == Some("integer") => {
                 format!("{path} must be {}", expected(node))
@@ -317,7 +317,7 @@ fn check(table: &mut DeTable<'_>, node: &Value, root: &Value, path: &str, faults
     for (key, value) in table.iter_mut() {
         let name = key.get_ref().as_ref();
         let path_here = join(path, name);
-        let Some(node_here) = node["properties"].get(name) else {
+        let Some(node_here) = below(node, name) else {
             faults.push(unknown_key(name, path, node, root).offset(key.span().start));
             faulty.push(name.to_owned());
             continue;
@@ -349,6 +349,12 @@ fn check(table: &mut DeTable<'_>, node: &Value, root: &Value, path: &str, faults
     for key in faulty {
         table.remove(key.as_str());
     }
+}
+
+/// What the schema says of a key: one that is known, or any, where a table's keys are names.
+fn below<'a>(node: &'a Value, key: &str) -> Option<&'a Value> {
+    let named = || node.get("additionalProperties").filter(|named| named.is_object());
+    node["properties"].get(key).or_else(named)
 }
 
 /// The JSON type that a value must have; `None` when the schema does not say.

@@ -124,6 +124,19 @@ text_format!(
     "^[0-9]+ *(B|kB|MB|GB|KiB|MiB|GiB)$"
 );
 
+/// A size that may be left out.
+pub(crate) mod optional_bytes {
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<usize>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let wrong = || D::Error::custom("must be a size such as \"500MB\" or \"20GiB\"");
+        super::parse_bytes(&text).map(Some).ok_or_else(wrong)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

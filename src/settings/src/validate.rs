@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::model::{
     ANSWER, BATCH_AGE, BATCH_ROWS, BYTES_MIN, CHUNK_ROWS, LOCK, MEMORY_MIN, NAME_LENGTH, PERCENT,
-    READERS, READY_LAG, SESSIONS, STATEMENT,
+    READERS, READY_LAG, SESSIONS, STATEMENT, TARGET_NAME_LENGTH,
 };
 use crate::secret::is_postgres_url;
 use crate::tree::Fault;
@@ -20,12 +20,13 @@ impl Settings {
     pub(crate) fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         self.check_names(&mut faults);
-        for (key, url) in [("source.url", &self.source.url), ("target.url", &self.target.url)] {
+        let targets = self.targets.iter().map(|target| (target.table() + ".url", &target.url));
+        for (key, url) in [("source.url".to_owned(), &self.source.url)].into_iter().chain(targets) {
             if let UrlSource::Inline(secret) = url
                 && !is_postgres_url(secret.expose())
             {
                 faults.push(
-                    Fault::new(key, format!("{key} is not a postgres:// URL"))
+                    Fault::new(&key, format!("{key} is not a postgres:// URL"))
                         .remedy("write postgres://user:password@host:5432/database"),
                 );
             }
@@ -39,7 +40,15 @@ impl Settings {
         let word = |text: &str| {
             text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         };
-        let name = &self.name;
+        for (target, name) in self.targets.iter().filter_map(|t| Some((t, t.name.as_ref()?))) {
+            let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+            if !starts_well || !word(name) || !TARGET_NAME_LENGTH.contains(&name.len()) {
+                let what = format!("{name:?} is not a valid name of a target");
+                let remedy = "use 1 to 14 characters of a-z, 0-9 and _, the first one a letter";
+                faults.push(Fault::new(&target.table(), what).remedy(remedy));
+            }
+        }
+        let name = self.pipeline();
         let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
         if !starts_well || !word(name) || !NAME_LENGTH.contains(&name.len()) {
             let remedy = "use 1 to 40 characters of a-z, 0-9 and _, the first one a letter: \
@@ -66,7 +75,10 @@ impl Settings {
 
     fn check_ranges(&self, faults: &mut Vec<Fault>) {
         let (backfill, limits) = (&self.backfill, &self.limits);
-        faults.extend(range("target.sessions", &self.target.sessions, SESSIONS, plain));
+        for target in &self.targets {
+            let key = format!("{}.sessions", target.table());
+            faults.extend(range(&key, &target.sessions, SESSIONS, plain));
+        }
         faults.extend(range("backfill.readers", &backfill.readers, READERS, plain));
         faults.extend(range("backfill.chunk_rows", &backfill.chunk_rows, CHUNK_ROWS, plain));
         let percent = &self.verify.source_percent;

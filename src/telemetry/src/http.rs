@@ -220,7 +220,7 @@ mod tests {
     #[tokio::test]
     async fn metrics_are_text_for_prometheus() {
         let (address, ..) = start(WELL).await;
-        metrics::record::batch(10, 1000, Duration::from_millis(5));
+        metrics::Recorder::default().batch(10, 1000, Duration::from_millis(5));
         let (head, body) = get(address, "/metrics").await;
         assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
         assert_eq!(head.matches("content-type").count(), 1, "{head}");

@@ -5,8 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use std::time::Duration;
+
+use ::metrics::{
+    Label, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use regraft_core::contract::Phase;
+use regraft_core::verify::Recorded;
 use regraft_core::{Code, Error, Result, TableName};
 
 /// At most so many tables have a label value of their own; the others share [`OTHER`]. Each label
@@ -107,6 +114,10 @@ metrics! {
         "For how long a server has owed an answer; 0 as long as it answers within seconds.";
     HELD_TABLES = "regraft_held_tables", Kind::Gauge, Count,
         "Source tables that are held while the others go on.";
+    DETACHED = "regraft_detached", Kind::Gauge, Count,
+        "Of several targets: 1 while this one goes by a stream of its own, until it has caught up with the others.";
+    GIVEN_UP = "regraft_given_up", Kind::Gauge, Count,
+        "Of several targets: 1 while the source keeps its log no longer for this one.";
     ERRORS_TOTAL = "regraft_errors_total", Kind::Counter, Count,
         "Errors that ended an attempt, by code.";
     VERIFIED_ROWS_TOTAL = "regraft_verified_rows_total", Kind::Counter, Count,
@@ -164,7 +175,7 @@ fn describe() {
             Kind::Histogram(_) => describe_histogram!(*name, *unit, *help),
         }
     }
-    record::transactions(0);
+    Recorder::default().transactions(0);
     counter!(CHUNK_REREADS_TOTAL).absolute(0);
     for server in ["source", "target"] {
         counter!(RECONNECTS_TOTAL, "server" => server).absolute(0);
@@ -202,11 +213,14 @@ fn server(error: &Error) -> &'static str {
     }
 }
 
+/// A table of a target, where there are several.
+type OfTarget = (Option<SharedString>, TableName);
+
 /// The tables that have a label value of their own, and the chunks of those that have not.
 struct Labels {
     max: usize,
     known: Mutex<BTreeSet<TableName>>,
-    others: Mutex<BTreeMap<TableName, (u64, u64)>>,
+    others: Mutex<BTreeMap<OfTarget, (u64, u64)>>,
 }
 
 static TABLES: Labels = Labels::new(TABLES_MAX);
@@ -225,66 +239,83 @@ impl Labels {
         if self.has(table) { table.to_string() } else { OTHER.to_owned() }
     }
 
-    /// Label and figures: those of the tables that share a label are added up.
-    fn chunks(&self, table: &TableName, done: u64, planned: u64) -> (String, u64, u64) {
+    /// Label and figures: those of the tables of a target that share a label are added up.
+    fn chunks(
+        &self,
+        target: Option<&SharedString>,
+        table: &TableName,
+        (done, planned): (u64, u64),
+    ) -> (String, u64, u64) {
         if self.has(table) {
             return (table.to_string(), done, planned);
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.insert(table.clone(), (done, planned));
-        let (done, planned) = others.values().fold((0, 0), |sum, (d, p)| (sum.0 + d, sum.1 + p));
+        others.insert((target.cloned(), table.clone()), (done, planned));
+        let of_target = others.iter().filter(|((of, _), _)| of.as_ref() == target);
+        let (done, planned) = of_target.fold((0, 0), |sum, (_, (d, p))| (sum.0 + d, sum.1 + p));
         (OTHER.to_owned(), done, planned)
     }
 }
 
-/// One function per event. They are cheap enough for every batch, not for every row.
-pub mod record {
-    use std::time::Duration;
+/// The phases, each a series.
+const PHASES: [Phase; 6] = [
+    Phase::Starting,
+    Phase::Backfill,
+    Phase::CatchingUp,
+    Phase::Streaming,
+    Phase::Held,
+    Phase::Stopped,
+];
 
-    use ::metrics::{counter, gauge, histogram};
-    use regraft_core::contract::Phase;
-    use regraft_core::verify::Recorded;
-    use regraft_core::{Code, Error, TableName};
+/// One function per event, of one pipeline. They are cheap enough for every batch, not for every row.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder {
+    /// Label of all its series: the name of the target, where there are several.
+    target: Option<SharedString>,
+}
 
-    use super::{ChangeOperation, TABLES};
+impl Recorder {
+    /// Of a pipeline, which is called after its target where that has a name: `orders.replica`.
+    pub fn of(pipeline: &str) -> Self {
+        let target = pipeline.split_once('.').map(|(_, target)| target.to_owned().into());
+        Self { target }
+    }
 
-    /// The phases, each a series.
-    const PHASES: [Phase; 6] = [
-        Phase::Starting,
-        Phase::Backfill,
-        Phase::CatchingUp,
-        Phase::Streaming,
-        Phase::Held,
-        Phase::Stopped,
-    ];
+    fn labels<const N: usize>(&self, own: [(&'static str, SharedString); N]) -> Vec<Label> {
+        let target = self.target.iter().map(|target| Label::new("target", target.clone()));
+        target.chain(own.map(|(key, value)| Label::new(key, value))).collect()
+    }
 
     /// The target is behind by so many bytes of WAL, and by so many seconds.
-    pub fn lag(bytes: u64, seconds: f64) {
-        gauge!(super::LAG_BYTES).set(bytes as f64);
-        gauge!(super::LAG_SECONDS).set(seconds);
+    pub fn lag(&self, bytes: u64, seconds: f64) {
+        gauge!(LAG_BYTES, self.labels([])).set(bytes as f64);
+        gauge!(LAG_SECONDS, self.labels([])).set(seconds);
     }
 
     /// The source keeps so many bytes of WAL for the slot.
-    pub fn wal_held(bytes: u64) {
-        gauge!(super::WAL_HELD_BYTES).set(bytes as f64);
+    pub fn wal_held(&self, bytes: u64) {
+        gauge!(WAL_HELD_BYTES, self.labels([])).set(bytes as f64);
     }
 
     /// A source transaction was committed at the target, this long after its own commit.
-    pub fn apply_lag(time: Duration) {
-        histogram!(super::APPLY_LAG_SECONDS).record(time);
+    pub fn apply_lag(&self, time: Duration) {
+        histogram!(APPLY_LAG_SECONDS, self.labels([])).record(time);
     }
 
     /// Rows of a target table were inserted or updated, and deleted.
-    pub fn rows(table: &TableName, upserted: u64, deleted: u64) {
+    pub fn rows(&self, table: &TableName, upserted: u64, deleted: u64) {
         let table = TABLES.of(table);
         for (operation, rows) in [("upsert", upserted), ("delete", deleted)] {
-            counter!(super::ROWS_TOTAL, "table" => table.clone(), "operation" => operation)
-                .increment(rows);
+            counter!(
+                ROWS_TOTAL,
+                self.labels([("table", table.clone().into()), ("operation", operation.into())])
+            )
+            .increment(rows);
         }
     }
 
     /// Changes of a source table came in the stream.
-    pub fn changes(table: &TableName, operation: ChangeOperation, changes: u64) {
+    pub fn changes(&self, table: &TableName, operation: ChangeOperation, changes: u64) {
         let operation = match operation {
             ChangeOperation::Insert => "insert",
             ChangeOperation::Update => "update",
@@ -292,89 +323,94 @@ pub mod record {
             ChangeOperation::Truncate => "truncate",
         };
         let table = TABLES.of(table);
-        counter!(super::CHANGES_TOTAL, "table" => table, "operation" => operation)
-            .increment(changes);
+        counter!(
+            CHANGES_TOTAL,
+            self.labels([("table", table.into()), ("operation", operation.into())])
+        )
+        .increment(changes);
     }
 
     /// Source transactions were applied.
-    pub fn transactions(transactions: u64) {
-        counter!(super::TRANSACTIONS_TOTAL).increment(transactions);
+    pub fn transactions(&self, transactions: u64) {
+        counter!(TRANSACTIONS_TOTAL, self.labels([])).increment(transactions);
     }
 
     /// A batch was committed at the target; `time` is from its first statement to its commit.
-    pub fn batch(rows: usize, bytes: usize, time: Duration) {
-        histogram!(super::BATCH_ROWS).record(rows as f64);
-        histogram!(super::BATCH_BYTES).record(bytes as f64);
-        histogram!(super::BATCH_SECONDS).record(time);
+    pub fn batch(&self, rows: usize, bytes: usize, time: Duration) {
+        histogram!(BATCH_ROWS, self.labels([])).record(rows as f64);
+        histogram!(BATCH_BYTES, self.labels([])).record(bytes as f64);
+        histogram!(BATCH_SECONDS, self.labels([])).record(time);
     }
 
     /// The backfill of a source table stands so.
-    pub fn chunks(table: &TableName, done: u64, planned: u64) {
-        let (label, done, planned) = TABLES.chunks(table, done, planned);
-        gauge!(super::CHUNKS_DONE, "table" => label.clone()).set(done as f64);
-        gauge!(super::CHUNKS_PLANNED, "table" => label).set(planned as f64);
+    pub fn chunks(&self, table: &TableName, done: u64, planned: u64) {
+        let (label, done, planned) = TABLES.chunks(self.target.as_ref(), table, (done, planned));
+        gauge!(CHUNKS_DONE, self.labels([("table", label.clone().into())])).set(done as f64);
+        gauge!(CHUNKS_PLANNED, self.labels([("table", label.into())])).set(planned as f64);
     }
 
     /// A chunk has to be read again.
-    pub fn chunk_reread() {
-        counter!(super::CHUNK_REREADS_TOTAL).increment(1);
+    pub fn chunk_reread(&self) {
+        counter!(CHUNK_REREADS_TOTAL, self.labels([])).increment(1);
     }
 
     /// The pipeline starts anew after this error.
-    pub fn reconnect(error: &Error) {
-        counter!(super::RECONNECTS_TOTAL, "server" => super::server(error)).increment(1);
+    pub fn reconnect(&self, error: &Error) {
+        counter!(RECONNECTS_TOTAL, self.labels([("server", server(error).into())])).increment(1);
     }
 
     /// The pipeline is in this phase.
-    pub fn phase(phase: Phase) {
+    pub fn phase(&self, phase: Phase) {
         for each in PHASES {
             let value = if each == phase { 1.0 } else { 0.0 };
-            gauge!(super::PHASE, "phase" => each.as_str()).set(value);
+            gauge!(PHASE, self.labels([("phase", each.as_str().into())])).set(value);
         }
     }
 
     /// The source, or the target, has owed an answer for so many seconds.
-    pub fn waiting(server: &'static str, seconds: f64) {
-        gauge!(super::WAITING_SECONDS, "server" => server).set(seconds);
+    pub fn waiting(&self, server: &'static str, seconds: f64) {
+        gauge!(WAITING_SECONDS, self.labels([("server", server.into())])).set(seconds);
     }
 
     /// So many source tables are held while the others go on.
-    pub fn held_tables(count: usize) {
-        gauge!(super::HELD_TABLES).set(count as f64);
+    pub fn held_tables(&self, count: usize) {
+        gauge!(HELD_TABLES, self.labels([])).set(count as f64);
+    }
+
+    /// Of several targets: whether this one goes by a stream of its own, and whether it is given up.
+    pub fn detached(&self, detached: bool, given_up: bool) {
+        gauge!(DETACHED, self.labels([])).set(f64::from(u8::from(detached)));
+        gauge!(GIVEN_UP, self.labels([])).set(f64::from(u8::from(given_up)));
     }
 
     /// Rows of a target table were equal.
-    pub fn verified(table: &TableName, rows: u64) {
-        counter!(super::VERIFIED_ROWS_TOTAL, "table" => TABLES.of(table)).increment(rows);
+    pub fn verified(&self, table: &TableName, rows: u64) {
+        counter!(VERIFIED_ROWS_TOTAL, self.labels([("table", TABLES.of(table).into())]))
+            .increment(rows);
     }
 
     /// Every row was compared at most this long ago.
-    pub fn unverified(age: Duration) {
-        gauge!(super::UNVERIFIED_SECONDS).set(age.as_secs_f64());
+    pub fn unverified(&self, age: Duration) {
+        gauge!(UNVERIFIED_SECONDS, self.labels([])).set(age.as_secs_f64());
     }
 
     /// Findings were recorded.
-    pub fn findings(recorded: &Recorded) {
+    pub fn findings(&self, recorded: &Recorded) {
         let Recorded { new, gone, repaired, open } = *recorded;
         for (event, count) in [("found", new), ("gone", gone), ("repaired", repaired)] {
-            counter!(super::FINDINGS_TOTAL, "event" => event).increment(count);
+            counter!(FINDINGS_TOTAL, self.labels([("event", event.into())])).increment(count);
         }
-        gauge!(super::FINDINGS_OPEN).set(open as f64);
+        gauge!(FINDINGS_OPEN, self.labels([])).set(open as f64);
     }
 
     /// An error ended an attempt.
-    pub fn error(code: Code) {
-        counter!(super::ERRORS_TOTAL, "code" => code.as_str()).increment(1);
+    pub fn error(&self, code: Code) {
+        counter!(ERRORS_TOTAL, self.labels([("code", code.as_str().into())])).increment(1);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use regraft_core::contract::Phase;
-    use regraft_core::verify::Recorded;
-
     use super::*;
 
     /// What is scraped after `events`, and nothing else, happened.
@@ -388,27 +424,29 @@ mod tests {
     }
 
     fn every_event() {
+        let record = Recorder::default();
         let table = TableName::new("public", "to\"dos");
-        record::lag(1024, 1.5);
-        record::wal_held(4096);
-        record::apply_lag(Duration::from_millis(20));
-        record::rows(&table, 5, 2);
-        record::changes(&table, ChangeOperation::Insert, 3);
-        record::changes(&table, ChangeOperation::Update, 4);
-        record::changes(&table, ChangeOperation::Delete, 5);
-        record::changes(&table, ChangeOperation::Truncate, 1);
-        record::transactions(7);
-        record::batch(4000, 1 << 20, Duration::from_millis(30));
-        record::chunks(&table, 3, 9);
-        record::chunk_reread();
-        record::reconnect(&Error::new(Code::Unreachable, "gone").at("target (host:5432)"));
-        record::phase(Phase::CatchingUp);
-        record::held_tables(1);
-        record::waiting("source", 3.5);
-        record::error(Code::SlotMissing);
-        record::verified(&table, 11);
-        record::unverified(Duration::from_secs(90));
-        record::findings(&Recorded { new: 3, gone: 1, repaired: 2, open: 4 });
+        record.lag(1024, 1.5);
+        record.wal_held(4096);
+        record.apply_lag(Duration::from_millis(20));
+        record.rows(&table, 5, 2);
+        record.changes(&table, ChangeOperation::Insert, 3);
+        record.changes(&table, ChangeOperation::Update, 4);
+        record.changes(&table, ChangeOperation::Delete, 5);
+        record.changes(&table, ChangeOperation::Truncate, 1);
+        record.transactions(7);
+        record.batch(4000, 1 << 20, Duration::from_millis(30));
+        record.chunks(&table, 3, 9);
+        record.chunk_reread();
+        record.reconnect(&Error::new(Code::Unreachable, "gone").at("target (host:5432)"));
+        record.phase(Phase::CatchingUp);
+        record.held_tables(1);
+        record.detached(true, false);
+        record.waiting("source", 3.5);
+        record.error(Code::SlotMissing);
+        record.verified(&table, 11);
+        record.unverified(Duration::from_secs(90));
+        record.findings(&Recorded { new: 3, gone: 1, repaired: 2, open: 4 });
     }
 
     /// Name and labels, and the value, of a line that is no comment.
@@ -480,6 +518,25 @@ mod tests {
     }
 
     #[test]
+    fn one_of_several_targets_is_a_label() {
+        let text = scraped(|| {
+            let record = Recorder::of("orders.replica");
+            record.lag(5, 1.0);
+            record.rows(&TableName::new("s", "t"), 3, 0);
+            record.chunks(&TableName::new("s", "t"), 1, 2);
+            Recorder::of("orders").lag(7, 1.0);
+        });
+        for line in [
+            "regraft_lag_bytes{target=\"replica\"} 5",
+            "regraft_lag_bytes 7",
+            "regraft_rows_total{target=\"replica\",table=\"s.t\",operation=\"upsert\"} 3",
+            "regraft_chunks_done{target=\"replica\",table=\"s.t\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
     fn known_series_start_at_zero() {
         let text = scraped(|| ());
         for line in ["regraft_transactions_total 0", "regraft_chunk_rereads_total 0"] {
@@ -499,7 +556,7 @@ mod tests {
     #[test]
     fn chunks_of_tables_that_share_a_label_are_added_up() {
         let labels = Labels::new(1);
-        let chunks = |name: &str, done| labels.chunks(&TableName::new("s", name), done, 10);
+        let chunks = |name: &str, done| labels.chunks(None, &TableName::new("s", name), (done, 10));
         assert_eq!(chunks("a", 1), ("s.a".to_owned(), 1, 10));
         assert_eq!(chunks("b", 2), ("other".to_owned(), 2, 10));
         assert_eq!(chunks("c", 3), ("other".to_owned(), 5, 20));
@@ -517,7 +574,7 @@ mod tests {
     fn installing_twice_gives_the_same_metrics() {
         let first = install().unwrap();
         let second = install().unwrap();
-        record::error(Code::LedgerNewer);
+        Recorder::default().error(Code::LedgerNewer);
         let line = "regraft_errors_total{code=\"RG5001\"} 1";
         assert!(first.render().contains(line) && second.render().contains(line));
     }

@@ -201,9 +201,12 @@ pub struct Resolved {
     pub asked: Arc<Asked>,
     /// What it stood on when it was resolved.
     pub standing: Standing,
+    /// Source tables that statements of other targets read.
+    pub elsewhere: Vec<TableName>,
 }
 
 /// What came of resolving.
+#[derive(Default)]
 pub struct Resolution {
     /// One entry per statement.
     pub statements: Vec<StatementReport>,
@@ -237,6 +240,18 @@ impl Resolution {
     /// True when some finding keeps the pipeline from running.
     pub fn has_errors(&self) -> bool {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+
+    /// With that of another target; what is true of both is told once.
+    pub(crate) fn add(&mut self, more: Resolution) {
+        self.statements.extend(more.statements);
+        for finding in more.findings {
+            if !self.findings.contains(&finding) {
+                self.findings.push(finding);
+            }
+        }
+        self.missing_targets.extend(more.missing_targets);
+        self.refused.extend(more.refused);
     }
 }
 
@@ -392,17 +407,13 @@ pub async fn resolve(
             format!("it may hold a password: chmod 600 {}", file.display()),
         )
     }));
-    let mut resolution = Resolution {
-        statements: Vec::new(),
-        findings,
-        missing_targets: Vec::new(),
-        refused: Vec::new(),
-        resolved: None,
-    };
+    let mut resolution = Resolution { findings, ..Resolution::default() };
     let text = settings.read_mapping()?;
     let file = settings.mapping.file.display().to_string();
-    let (statements, errors) = regraft_mapping::parse_each(&file, &text);
+    let (statements, mut errors) = regraft_mapping::parse_each(&file, &text);
+    let (statements, others) = of_target(settings, statements, &mut errors);
     resolution.findings.extend(errors.iter().map(Finding::from));
+    let elsewhere = names::read(source, &others).await?;
     let names = names::meant(source, target, &statements).await?;
     let statements = statements.into_iter().zip(names);
     let is_of = |(statement, names): &(Statement, Names)| {
@@ -419,7 +430,8 @@ pub async fn resolve(
     let prepared = source.prepare_all(&statements).await?;
     let fingerprints: Vec<_> = statements.iter().map(Statement::fingerprint).collect();
     let all = statements.into_iter().zip(prepared);
-    let all = all.map(|statement| one((source, target, trusted), mappers, &own, statement));
+    let known = (mappers, &own, settings.target.name.as_deref());
+    let all = all.map(|statement| one((source, target, trusted), known, statement));
     let (mut routes, mut compiled) = (Vec::new(), Vec::new());
     let all = join_all(all).await.into_iter().zip(fingerprints).zip(names);
     for ((One { mut report, findings, missing, found }, fingerprint), names) in all {
@@ -455,6 +467,7 @@ pub async fn resolve(
         let related = foreign_keys::related(settings, target, &routes).await?;
         let mut resolved = assemble(&settings.name, compiled, routes, &targets, sides, &related);
         resolved.standing = standing::take(source, target, &asked).await?;
+        resolved.elsewhere = elsewhere;
         resolved.asked = Arc::new(asked);
         let refused = standing::fixed(source, &resolved, &mut resolution.findings).await?;
         if !refused {
@@ -462,6 +475,46 @@ pub async fn resolve(
         }
     }
     Ok(resolution)
+}
+
+/// The statements that fill tables of the target, and those of others. What the name of a target is taken for is
+/// the same for all of them.
+fn of_target(
+    settings: &Settings,
+    statements: Vec<Statement>,
+    errors: &mut Vec<Error>,
+) -> (Vec<Statement>, Vec<Statement>) {
+    let names: Vec<_> =
+        settings.targets.iter().filter_map(|target| target.name.as_deref()).collect();
+    let is_whole = errors.is_empty();
+    let (mut own, mut others) = (Vec::new(), Vec::new());
+    for mut statement in statements {
+        match statement.take_database(&names) {
+            Ok(database) if database == settings.target.name => own.push(statement),
+            Ok(None) if settings.targets.iter().all(|target| target.name.is_some()) => {
+                let what = "the statement does not say which target it is about";
+                errors.push(Error::new(Code::MappingInvalid, what).at(statement.place()).remedy(
+                    format!(
+                        "write the name of a target before that of the table: INSERT INTO {}.{}",
+                        names.first().unwrap_or(&""),
+                        written(statement.target())
+                    ),
+                ));
+            }
+            Ok(_) => others.push(statement),
+            Err(error) => errors.push(error),
+        }
+    }
+    if own.is_empty() && is_whole && errors.is_empty() {
+        let table = settings.target.table();
+        let what = format!("the mapping has no statement about [{table}]");
+        errors.push(
+            Error::new(Code::MappingInvalid, what)
+                .at(settings.mapping.file.display().to_string())
+                .remedy(format!("write one, or leave [{table}] out")),
+        );
+    }
+    (own, others)
 }
 
 fn written((schema, name): (Option<&str>, &str)) -> String {
@@ -491,12 +544,15 @@ struct One {
 
 async fn one(
     (source, target, trusted): (&Side, &Side, bool),
-    mappers: &Mappers,
-    own: &Overloads,
+    (mappers, own, database): (&Mappers, &Overloads, Option<&str>),
     (statement, prepared): (Statement, Prepared),
 ) -> One {
+    let of_target = |table: String| match database {
+        Some(database) => format!("{database}.{table}"),
+        None => table,
+    };
     let mut report = StatementReport {
-        target: written(statement.target()),
+        target: of_target(written(statement.target())),
         source: source::written_sources(&statement),
         file: statement.file().to_owned(),
         line: statement.line(),
@@ -512,7 +568,7 @@ async fn one(
         report.source = compiled.source.name.to_string();
         match target::route((source, target), &compiled, trusted, &mut findings).await {
             Ok(route) => {
-                report.target = route.target.to_string();
+                report.target = of_target(route.target.to_string());
                 PgSink::TAKES.fits(&route)?;
                 Ok((compiled, route))
             }
@@ -634,6 +690,7 @@ fn assemble(
         shapes,
         asked: Arc::default(),
         standing: Standing::default(),
+        elsewhere: Vec::new(),
     }
 }
 

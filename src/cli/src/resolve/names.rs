@@ -75,6 +75,14 @@ pub(super) async fn meant(
     Ok(names.map(|(source, target)| Names { source, target }).collect())
 }
 
+/// The source tables that statements read; those that do not exist are left out.
+pub(super) async fn read(source: &Side, statements: &[Statement]) -> Result<Vec<TableName>> {
+    let tables = statements.iter().flat_map(Statement::source_tables);
+    let names = tables.map(|table| Name { schema: table.schema.clone(), name: table.name.clone() });
+    let names = in_schemas(source, names.collect()).await?;
+    Ok(names.into_iter().filter_map(|name| Some(TableName::new(name.schema?, name.name))).collect())
+}
+
 async fn in_schemas(side: &Side, mut names: Vec<Name>) -> Result<Vec<Name>> {
     let bare: Vec<_> =
         names.iter().filter(|n| n.schema.is_none()).map(|n| n.name.as_str()).collect();

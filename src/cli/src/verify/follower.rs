@@ -14,7 +14,7 @@ use super::fail;
 use crate::board::Board;
 use crate::mappers::Mappers;
 use crate::resolve::Side;
-use crate::run::{Patience, prepare, run_args};
+use crate::run::{Patience, Share, prepare, run_args};
 use crate::setup::{lock, unlock};
 
 /// Servers that went away are waited for.
@@ -55,8 +55,10 @@ impl Follower {
             // What drifts meanwhile is for the daemon to answer.
             settings.drift.held = HeldOnDrift::All;
             let (args, board) = (run_args(config.to_owned()), Board::new(&settings));
+            let share = Share::alone(&settings);
             let patience = Patience::For(PATIENCE);
-            let pipeline = prepare(&settings, &args, mappers, &board, patience).await?;
+            let pipeline =
+                prepare(&settings, &args, mappers, (&board, share.as_ref()), patience).await?;
             let cancel = cancel.clone();
             let run = async move { pipeline.run(&settings, false, cancel).await };
             here = Some(AbortOnDropHandle::new(tokio::spawn(run)));

@@ -25,6 +25,7 @@ use regraft_settings::{ForeignKeys, Settings};
 use serde_json::{Value, json};
 
 use crate::args::VerifyArgs;
+use crate::legs::{Report, each};
 use crate::load;
 use crate::mappers::Mappers;
 use crate::out::{out, outln};
@@ -47,45 +48,52 @@ const REPORTED: i64 = 10_000;
 /// # Errors
 /// When the request cannot be carried out, or a server cannot be asked.
 pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
-    let settings = load(&args.config)?;
-    crate::init_logging(&settings.log);
+    crate::init_logging(&load(&args.config)?.log);
+    each(&args.config, args.json, async |settings| verify_one(settings, args, mappers).await).await
+}
+
+async fn verify_one(
+    settings: &Settings,
+    args: &VerifyArgs,
+    mappers: &Mappers,
+) -> Result<Report, Vec<Error>> {
     let one = |error| vec![error];
-    let target = ledger(&settings).await.map_err(one)?;
+    let target = ledger(settings).await.map_err(one)?;
     let keys = keys(&args.keys).map_err(one)?;
     let tables = known_tables(&target, &settings.name, &args.tables).await.map_err(one)?;
     let args = &VerifyArgs { tables, ..args.clone() };
     let sample = args.sample.map(f64::from);
     let request = Request { tables: args.tables.clone(), keys, sample, repair: false };
     let asked = Asked::read(args)?;
-    let mut follower = Follower::start((&settings, mappers), &target, &args.config.config).await?;
+    let mut follower = Follower::start((settings, mappers), &target, &args.config.config).await?;
     let (mut outcomes, mut open) = (Vec::new(), Vec::new());
     if !args.without_rows {
         let until = Until::Verified(ask(&target, &settings.name, &request).await.map_err(one)?);
         let bar = (on_terminal() && !args.json).then(bar);
         outcomes = wait(&mut follower, &target, &settings.name, until, bar).await.map_err(one)?;
         let limit = if args.json { REPORTED } else { PRINTED };
-        open = findings(&target, &settings, &args.tables, limit).await.map_err(one)?;
+        open = findings(&target, settings, &args.tables, limit).await.map_err(one)?;
     }
-    let audited = asked.carry_out((&settings, mappers), args, &target, &mut follower).await?;
+    let audited = asked.carry_out((settings, mappers), args, &target, &mut follower).await?;
     follower.stop().await;
     let held = match args.tables.is_empty() {
         true => held_targets(&target, &settings.name).await.map_err(one)?,
         false => Vec::new(),
     };
+    let differ = outcomes.iter().any(|o| o.missing + o.surplus + o.different > 0);
+    let status = u8::from(differ || audited.differs() || !held.is_empty());
     if args.json {
         let mut report = report(&outcomes, &open);
         report["held"] = held.iter().map(HeldTarget::json).collect();
         audited.add_to(&mut report);
-        out!("{report:#}\n");
-    } else {
-        if !args.without_rows {
-            print(&outcomes, &open);
-        }
-        audited.print();
-        held.iter().for_each(|held| outln!("\nnot compared: {held}"));
+        return Ok((status, Some(report)));
     }
-    let differ = outcomes.iter().any(|o| o.missing + o.surplus + o.different > 0);
-    Ok(u8::from(differ || audited.differs() || !held.is_empty()))
+    if !args.without_rows {
+        print(&outcomes, &open);
+    }
+    audited.print();
+    held.iter().for_each(|held| outln!("\nnot compared: {held}"));
+    Ok((status, None))
 }
 
 /// Asks the pipeline for a comparison; gives its id.

@@ -14,6 +14,9 @@ use crate::front::trace::{Orders, TraceComment, orders};
 /// How restrictions of a [wrapped SELECT](Statement::wrapped_select) refer to it.
 pub const WRAPPED: &str = "\"regraft source\"";
 
+/// A target's name has a schema, and before it the name of a database in the configuration.
+const NAME_PARTS: usize = 3;
+
 const SHAPE: &str = "write INSERT INTO target [(columns)] SELECT … FROM source;";
 
 /// A table as it was written; names without quotes are in lower case, as PostgreSQL folds them.
@@ -32,7 +35,8 @@ pub struct TableRef {
 pub struct Statement {
     file: Arc<str>,
     text: Arc<str>,
-    target: (Option<String>, String),
+    /// Parts of the target's name, one to three.
+    target: Vec<String>,
     columns: Option<Vec<String>>,
     /// Offset of INSERT.
     start: usize,
@@ -161,25 +165,26 @@ fn statement(
     })
 }
 
-type Name = (Option<String>, String);
-
-/// A name of one or two parts from token `at`, and the token after it.
-fn table_name(tokens: &[Token], at: usize, end: usize) -> Result<(Name, usize), Stop> {
-    let part = |i: usize| match tokens.get(i) {
-        Some(token) if token.is_identifier() => Ok(token.text.clone()),
-        Some(token) => Err(Stop::new(token.start, "the name of the target table is missing")),
-        None => Err(Stop::new(end, "the name of the target table is missing")),
-    };
-    let dot = |i: usize| tokens.get(i).is_some_and(|token| token.is_mark("."));
-    let first = part(at)?;
-    if !dot(at + 1) {
-        return Ok(((None, first), at + 1));
+/// A name of up to three parts from token `at`, and the token after it.
+fn table_name(tokens: &[Token], at: usize, end: usize) -> Result<(Vec<String>, usize), Stop> {
+    let (mut parts, mut next) = (Vec::new(), at);
+    loop {
+        match tokens.get(next) {
+            Some(token) if token.is_identifier() => parts.push(token.text.clone()),
+            other => {
+                let at = other.map_or(end, |token| token.start);
+                return Err(Stop::new(at, "the name of the target table is missing"));
+            }
+        }
+        next += 1;
+        if !tokens.get(next).is_some_and(|token| token.is_mark(".")) {
+            return Ok((parts, next));
+        }
+        if parts.len() == NAME_PARTS {
+            return Err(Stop::new(tokens[at].start, "a target has at most a schema and a name"));
+        }
+        next += 1;
     }
-    let second = part(at + 2)?;
-    if dot(at + 3) {
-        return Err(Stop::new(tokens[at].start, "a target has at most a schema and a name"));
-    }
-    Ok(((Some(first), second), at + 3))
 }
 
 fn column_list(tokens: &[Token], mut at: usize, end: usize) -> Result<(Vec<String>, usize), Stop> {
@@ -434,7 +439,38 @@ struct Anatomy {
 impl Statement {
     /// Schema, if it was written, and name of the target.
     pub fn target(&self) -> (Option<&str>, &str) {
-        (self.target.0.as_deref(), &self.target.1)
+        match self.target.as_slice() {
+            [.., schema, name] => (Some(schema), name),
+            [name] => (None, name),
+            [] => (None, ""),
+        }
+    }
+
+    /// Takes the name of a database off the target's name: of one of several that rows go to. `None` when it
+    /// names none of them.
+    ///
+    /// # Errors
+    /// [`Code::MappingInvalid`] when a name of three parts begins with another one.
+    pub fn take_database(&mut self, databases: &[&str]) -> Result<Option<String>> {
+        let first = self.target.first().filter(|_| self.target.len() > 1);
+        if first.is_some_and(|first| databases.contains(&first.as_str())) {
+            return Ok(Some(self.target.remove(0)));
+        }
+        let Some(first) = first.filter(|_| self.target.len() == NAME_PARTS) else {
+            return Ok(None);
+        };
+        let (what, remedy) = match databases {
+            [] => ("a target has at most a schema and a name".to_owned(), SHAPE.to_owned()),
+            _ => (
+                format!("{} is no target of the configuration", quote(first)),
+                format!("name one of {}, or leave it out for [target]", databases.join(", ")),
+            ),
+        };
+        // After INSERT INTO.
+        let start = self.tokens.get(2).map_or(self.start, |token| token.start);
+        let (line, column) = line_and_column(&self.text, start);
+        let place = format!("{}:{line}:{column}", self.file);
+        Err(Error::new(Code::MappingInvalid, what).at(place).remedy(remedy))
     }
 
     /// The listed target columns; `None` when there is no list.

@@ -131,6 +131,10 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.state().main, Main::None)
+    }
+
     pub(super) fn gets(&self, leg: usize) -> Gets {
         let leg = &self.state().legs[leg];
         match &leg.queue {
@@ -239,9 +243,16 @@ impl Hub {
     /// Whether a leg that has everything before `done` has nothing to do but to take what is in its queue, which
     /// it does from then on. `None` when there is no queue any more.
     pub(super) fn has_joined(&self, leg: usize, done: &Position) -> Option<bool> {
-        let state = &mut *self.state();
-        let queue = state.legs[leg].queue.as_mut().filter(|queue| queue.end.is_none())?;
+        let leg = &mut self.state().legs[leg];
+        let queue = leg.queue.as_mut().filter(|queue| queue.end.is_none())?;
         queue.live = queue.since.as_ref().is_some_and(|since| done.covers(since));
+        if queue.live {
+            tracing::info!(
+                target_name = leg.name,
+                position = %done,
+                "the target has caught up with the stream that all share"
+            );
+        }
         Some(queue.live)
     }
 

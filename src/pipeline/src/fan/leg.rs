@@ -2,12 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use regraft_core::contract::{ChangeStream, Opened, Past, Source};
 use regraft_core::{Change, Code, Error, Event, Oid, Position, Relation, Result, Transaction};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::hub::{Hub, Join, Opening, Taken};
+
+/// A leg that goes by itself, though there is no other, has found the slot in use: it is tried again after this.
+const APART: Duration = Duration::from_secs(10);
 
 /// How a leg gets at what it shares.
 pub(super) struct Port<S> {
@@ -21,19 +26,21 @@ impl<S: Source + Clone> Port<S> {
     pub(super) async fn open(&self, past: &Past) -> Result<Opened<Option<S::Stream>>> {
         self.hub.closed().await;
         let mut source = self.source.clone();
-        let opened = match Opening::begin(&self.hub) {
-            Some(opening) => {
-                let Opened { stream, history } = source.stream(past).await?;
-                opening.opened(stream, &past.position, self.leg);
-                Opened { stream: None, history }
+        if let Some(opening) = Opening::begin(&self.hub) {
+            match source.stream(past).await {
+                Ok(Opened { stream, history }) => {
+                    opening.opened(stream, &past.position, self.leg);
+                    self.hub.arrived(self.leg);
+                    return Ok(Opened { stream: None, history });
+                }
+                // Another daemon has it, with the other targets.
+                Err(error) if error.code() == Code::SlotInUse => tracing::info!("{error:#}"),
+                Err(error) => return Err(error),
             }
-            None => {
-                let Opened { stream, history } = source.beside(past).await?;
-                Opened { stream: Some(stream), history }
-            }
-        };
+        }
+        let Opened { stream, history } = source.beside(past).await?;
         self.hub.arrived(self.leg);
-        Ok(opened)
+        Ok(Opened { stream: Some(stream), history })
     }
 }
 
@@ -51,6 +58,8 @@ struct Shared<S: Source> {
     from: From<S>,
     given: Given,
     port: Arc<Port<S>>,
+    /// Since when it has a stream of its own.
+    apart: Instant,
     /// Leaves the hub when the stream is dropped.
     _present: Present,
 }
@@ -91,6 +100,7 @@ impl<S: Source> LegStream<S> {
             given: Given::until(past),
             _present: Present(Arc::clone(&port.hub), port.leg),
             port: Arc::new(port),
+            apart: Instant::now(),
         }))
     }
 }
@@ -178,6 +188,7 @@ impl<S: Source + Clone + Sync + 'static> Shared<S> {
                         return Err(Error::new(Code::Unreachable, what).at("source"));
                     }
                     self.from = From::opened(opened.stream);
+                    self.apart = Instant::now();
                     self.given.goes_on();
                     continue;
                 }
@@ -194,10 +205,6 @@ impl<S: Source + Clone + Sync + 'static> Shared<S> {
                         joined
                     })?;
                     if joined {
-                        tracing::info!(
-                            leg,
-                            "the target has caught up with the stream that all share"
-                        );
                         self.from = From::Queue;
                     } else if !*waits {
                         self.join();
@@ -221,7 +228,7 @@ impl<S: Source + Clone + Sync + 'static> Shared<S> {
         match hub.join(*leg) {
             Join::Waits => *waits = true,
             // Between two transactions nothing of it comes again.
-            Join::None if self.given.open.is_none() => self.open(),
+            Join::None if self.given.open.is_none() && self.apart.elapsed() >= APART => self.open(),
             Join::None | Join::Later => {}
         }
     }

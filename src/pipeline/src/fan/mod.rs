@@ -63,6 +63,11 @@ impl Fan {
         Self(Arc::new(Hub::new(legs, room)))
     }
 
+    /// A leg has the slot, or is about to.
+    pub fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
     /// How the leg with this index gets at its changes.
     pub fn gets(&self, leg: usize) -> Gets {
         self.0.gets(leg)

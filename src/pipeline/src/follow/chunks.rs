@@ -4,7 +4,6 @@ use regraft_core::chunk::{ChunkData, ChunkScope, StatementRows};
 use regraft_core::contract::{ChangeStream, PlannedChunk};
 use regraft_core::segment::{ChunkDone, Commit, KeysToRead, TableWrites};
 use regraft_core::{Key, Mark, Position, Result, Segment, Snapshot, Token, fail_point};
-use regraft_telemetry::record;
 use tokio::sync::oneshot;
 
 use super::{CopyMessage, Follower};
@@ -146,7 +145,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         let touched = match self.windows.close(token, &data.snapshot) {
             Some(Closed::Join(touched)) => touched,
             Some(Closed::Stale) | None => {
-                record::chunk_reread();
+                self.reporter.record().chunk_reread();
                 outcome.send(Joined::Stale).ok();
                 return Ok(true);
             }

@@ -25,7 +25,6 @@ use regraft_core::contract::ChangeStream;
 use regraft_core::segment::ChunkDone;
 use regraft_core::{Change, Code, Error, Keyless, Result, Rows, Snapshot, Token, Tuple};
 use regraft_telemetry::metrics::ChangeOperation;
-use regraft_telemetry::record;
 use tokio::sync::oneshot;
 
 use super::{Follower, Joined};
@@ -117,7 +116,7 @@ impl<S: ChangeStream> Follower<'_, S> {
             skipped.len() < SKIPPED_MAX && skipped.iter().all(|&xid| snapshot.sees(xid))
         });
         if !joins || !sees_all {
-            record::chunk_reread();
+            self.reporter.record().chunk_reread();
             return false;
         }
         copying.snapshot = Some(snapshot);

@@ -26,7 +26,6 @@ use regraft_core::{
     Transaction, Watermarks, fail_point,
 };
 use regraft_telemetry::metrics::ChangeOperation;
-use regraft_telemetry::record;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -427,7 +426,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             for operation in ChangeOperation::ALL {
                 let count = std::mem::take(&mut state.changes[operation as usize]);
                 if count > 0 {
-                    record::changes(&planned.table, operation, count);
+                    self.reporter.record().changes(&planned.table, operation, count);
                 }
             }
         }

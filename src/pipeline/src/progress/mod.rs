@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use regraft_core::TableName;
 use regraft_core::contract::Phase;
-use regraft_telemetry::record;
+use regraft_telemetry::Recorder;
 use tokio::time::Instant;
 
 use self::latency::LagHistogram;
@@ -28,6 +28,7 @@ pub struct Progress(Arc<Shared>);
 
 struct Shared {
     name: String,
+    recorder: Recorder,
     targets: Vec<TableName>,
     sources: Vec<TableName>,
     source_of: Vec<usize>,
@@ -71,7 +72,8 @@ impl Shared {
 impl Progress {
     /// Of a plan that has not started, and leaves out these tables. It goes on from the plan `before`.
     pub fn new(plan: &Plan, held: Vec<HeldTable>, before: Option<&Progress>) -> Self {
-        record::held_tables(held.len());
+        let recorder = Recorder::of(&plan.name);
+        recorder.held_tables(held.len());
         let sources: Vec<_> = plan.tables.iter().map(|table| table.table.clone()).collect();
         let source_of = |route: &regraft_core::segment::Route| plan.table(&route.source);
         let mut state = State {
@@ -88,6 +90,7 @@ impl Progress {
         }
         Self(Arc::new(Shared {
             name: plan.name.clone(),
+            recorder,
             targets: plan.routes.iter().map(|route| route.target.clone()).collect(),
             source_of: plan.routes.iter().map(|r| source_of(r).unwrap_or(0)).collect(),
             sources,
@@ -133,10 +136,10 @@ impl Progress {
     pub fn record(&self) {
         let status = self.status();
         if let (Some(bytes), Some(seconds)) = (status.lag_bytes, status.lag_seconds) {
-            record::lag(bytes, seconds);
+            self.0.recorder.lag(bytes, seconds);
         }
         if let Some(seconds) = status.verification.oldest_seconds {
-            record::unverified(Duration::from_secs_f64(seconds));
+            self.0.recorder.unverified(Duration::from_secs_f64(seconds));
         }
     }
 

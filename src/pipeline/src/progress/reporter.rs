@@ -8,7 +8,7 @@ use regraft_core::segment::Commit;
 use regraft_core::verify::Recorded;
 use regraft_core::{Error, Position};
 use regraft_reconcile::Looks;
-use regraft_telemetry::record;
+use regraft_telemetry::Recorder;
 use tokio::time::Instant;
 
 use super::{LastError, Shared, Verification};
@@ -19,6 +19,11 @@ use crate::lag::Reached;
 pub struct Reporter(pub(super) Arc<Shared>);
 
 impl Reporter {
+    /// The pipeline's metrics.
+    pub(crate) fn record(&self) -> &Recorder {
+        &self.0.recorder
+    }
+
     /// An attempt begins with this. What the tasks of the one before said of themselves is over.
     pub(crate) fn begins(&self, ledger: &LedgerState) {
         let mut state = self.0.state();
@@ -32,13 +37,13 @@ impl Reporter {
     pub fn phase(&self, phase: Phase) {
         let mut state = self.0.state();
         if state.phase.replace(phase) != Some(phase) {
-            record::phase(phase);
+            self.0.recorder.phase(phase);
         }
     }
 
     /// An error holds the pipeline.
     pub fn failed(&self, error: &Error) {
-        record::error(error.code());
+        self.0.recorder.error(error.code());
         self.0.state().last_error = Some(LastError::of(error));
     }
 
@@ -54,7 +59,7 @@ impl Reporter {
         state.copying.get_or_insert_with(Instant::now);
         state.copied_before[table].get_or_insert(done);
         drop(state);
-        record::chunks(&self.0.sources[table], done, total);
+        self.0.recorder.chunks(&self.0.sources[table], done, total);
     }
 
     /// So many chunks of keys are to be read.
@@ -95,7 +100,7 @@ impl Reporter {
             let rows = &mut state.rows[w.statement];
             rows.0 += w.upserted;
             rows.1 += w.deleted;
-            record::rows(&self.0.targets[w.statement], w.upserted, w.deleted);
+            self.0.recorder.rows(&self.0.targets[w.statement], w.upserted, w.deleted);
         }
     }
 
@@ -106,7 +111,7 @@ impl Reporter {
         for time in &commit.commit_times {
             let lag = now.duration_since(*time).unwrap_or_default();
             state.lag.add(lag);
-            record::apply_lag(lag);
+            self.0.recorder.apply_lag(lag);
         }
         if let Some(reached) = &mut state.reached {
             reached.position = commit.position.clone();
@@ -118,7 +123,7 @@ impl Reporter {
             state.commit_time = Some(last.commit_time);
         }
         drop(state);
-        record::transactions(commit.commit_times.len() as u64);
+        self.0.recorder.transactions(commit.commit_times.len() as u64);
     }
 
     /// Every row was compared after `oldest`, and so often; these owners are still to be looked at.
@@ -148,7 +153,7 @@ impl Reporter {
 
     /// What became of findings.
     pub(crate) fn findings(&self, recorded: &Recorded) {
-        record::findings(recorded);
+        self.0.recorder.findings(recorded);
         let verification = &mut self.0.state().verification;
         verification.findings_open = recorded.open;
         verification.repaired += recorded.repaired;

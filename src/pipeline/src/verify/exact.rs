@@ -8,7 +8,6 @@ use regraft_core::contract::ChunkReader;
 use regraft_core::verify::{Compare, Difference, Digest, Finding, Seen, Settled, Verifier};
 use regraft_core::{Code, Key, Mark, Position, Result, Traced};
 use regraft_reconcile::{Comparison, Left, Look, Sum, row_digest};
-use regraft_telemetry::record;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -171,7 +170,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
     }
 
     pub(super) fn count(&self, statement: usize, rows: u64) {
-        record::verified(&self.statements[statement].target, rows);
+        self.reporter.record().verified(&self.statements[statement].target, rows);
         self.reporter.verified(rows);
     }
 

@@ -34,7 +34,6 @@ use regraft_core::contract::{ChunkReader, Phase};
 use regraft_core::verify::{Recorded, Sweep, Verifier};
 use regraft_core::{Code, Error, Kind, Result, Watermarks};
 use regraft_reconcile::Looks;
-use regraft_telemetry::record;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -175,7 +174,7 @@ impl<V: Verifier, R: ChunkReader> Verify<V, R> {
             // What cannot be verified must not keep the target from following the source: neither does a
             // connection that was lost, or could not be had, as long as the others are there.
             tracing::warn!("verification stopped for a while: {error:#}");
-            record::error(error.code());
+            self.reporter.record().error(error.code());
             let pass = state.take().and_then(|state: State| state.pass);
             let wait = async {
                 self.verifier.give_up().await?;
