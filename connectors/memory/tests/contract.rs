@@ -30,6 +30,10 @@ enum Fault {
     LosesEvents,
     /// What was given is forgotten.
     AcknowledgesWhatItGives,
+    /// What one target has is forgotten for all, by a stream beside the one that acknowledges.
+    BesideAcknowledges,
+    /// The same, when the stream is opened.
+    OpeningAcknowledges,
     MarksTwice,
     /// Ranges leave out their last row.
     ShortRanges,
@@ -185,11 +189,19 @@ impl Source for FaultySource {
     type Reader = FaultyReader;
 
     async fn stream(&mut self, past: &Past) -> Result<Opened<FaultyStream>> {
-        self.inner.stream(past).await.map(|opened| self.with_faults(opened))
+        let opened = self.inner.stream(past).await?;
+        if self.fault == Fault::OpeningAcknowledges {
+            opened.stream.acknowledge(past.position.clone());
+        }
+        Ok(self.with_faults(opened))
     }
 
     async fn beside(&mut self, past: &Past) -> Result<Opened<FaultyStream>> {
-        self.inner.beside(past).await.map(|opened| self.with_faults(opened))
+        let opened = match self.fault {
+            Fault::BesideAcknowledges => self.inner.stream(past).await?,
+            _ => self.inner.beside(past).await?,
+        };
+        Ok(self.with_faults(opened))
     }
 
     fn reader(&mut self) -> FaultyReader {
@@ -487,6 +499,8 @@ async fn each_fault_breaks_its_rule() {
         (Fault::SkipsOne, Rule::Restart),
         (Fault::LosesEvents, Rule::CancelledNext),
         (Fault::AcknowledgesWhatItGives, Rule::Acknowledged),
+        (Fault::BesideAcknowledges, Rule::Beside),
+        (Fault::OpeningAcknowledges, Rule::Beside),
         (Fault::MarksTwice, Rule::Watermark),
         (Fault::ShortRanges, Rule::Chunk),
         (Fault::NoTransaction, Rule::OneCommit),

@@ -175,6 +175,11 @@ impl PgLedger {
         fingerprints: &[String],
     ) -> Result<Self> {
         let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
+        // What it notes is to be on the disk, and with it what other sessions had committed before, whatever the
+        // role is used to.
+        let durable = "SELECT set_config('synchronous_commit', 'local', false) \
+                       WHERE current_setting('synchronous_commit') = 'off'";
+        client.batch_execute(durable).await.map_err(fail)?;
         Self::lock(&client, place, name).await?;
         fail_point!("ledger.locked");
         let registered = Self::registered(&client, place, name).await?;

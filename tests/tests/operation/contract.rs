@@ -8,6 +8,7 @@ use regraft::board::Board;
 use regraft::run::{Patience, prepare, run_args};
 use regraft_conformance::connectors::{Bench, Outcome, Rule, check};
 use regraft_core::TableName;
+use regraft_pipeline::Tap;
 use regraft_postgres::source::PgSource;
 use regraft_postgres::target::PgTarget;
 use regraft_testkit::{Cluster, ClusterOptions, StopMode, connect};
@@ -35,15 +36,16 @@ impl<'a> Postgres<'a> {
 }
 
 impl Bench for Postgres<'_> {
-    type Source = PgSource;
+    type Source = Tap<PgSource>;
     type Target = PgTarget;
 
-    async fn ends(&mut self) -> (PgSource, PgTarget) {
+    async fn ends(&mut self) -> (Tap<PgSource>, PgTarget) {
         let config = self.case.installation.path("regraft.toml");
-        let settings = regraft::load(&ConfigArgs { config: config.clone() }).unwrap();
+        let settings = regraft::load(&ConfigArgs { config: config.clone(), target: None }).unwrap();
         let (board, patience) = (Board::new(&settings), Patience::For(Duration::from_secs(60)));
         let mappers = regraft::Mappers::new();
-        let pipeline = prepare(&settings, &run_args(config), &mappers, &board, patience).await;
+        let args = run_args(config);
+        let pipeline = prepare(&settings, &args, &mappers, (&board, None), patience).await;
         let ends = pipeline.unwrap_or_else(|errors| panic!("{errors:?}")).ends;
         (ends.source, ends.target)
     }

@@ -20,6 +20,8 @@ pub enum Rule {
     CancelledNext,
     /// What was not acknowledged comes again; what was is there, or refused.
     Acknowledged,
+    /// A stream beside another one gives the same, and lets the source forget nothing.
+    Beside,
     /// A watermark stands in the stream once, behind what was committed before it.
     Watermark,
     /// Chunks cover each row once, as of a snapshot.
@@ -44,10 +46,11 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 13] = [
+    pub const ALL: [Rule; 14] = [
         Rule::Restart,
         Rule::CancelledNext,
         Rule::Acknowledged,
+        Rule::Beside,
         Rule::Watermark,
         Rule::Chunk,
         Rule::Snapshot,
@@ -108,6 +111,7 @@ pub async fn check<B: Bench>(rule: Rule, mut bench: B) -> Outcome {
         Rule::Restart => source::restart(bench).await,
         Rule::CancelledNext => source::cancelled_next(bench).await,
         Rule::Acknowledged => source::acknowledged(bench).await,
+        Rule::Beside => source::beside(bench).await,
         Rule::Watermark => source::watermark(bench).await,
         Rule::Chunk => source::chunk(bench).await,
         Rule::Snapshot => source::snapshot(bench).await,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use regraft_core::contract::{ChangeStream, ChunkReader, Source};
+use regraft_core::contract::{ChangeStream, ChunkReader, Past, Source};
 use regraft_core::{ChunkScope, Code, Key, Kind, Mark, Position, Row, Watermarks};
 use tokio::time::Instant;
 
@@ -122,6 +122,38 @@ pub(super) async fn acknowledged(bench: &mut impl Bench) -> Held {
     let from = third.state.past.position.clone();
     let rest = beyond(&from, &third.collect(&from, 2).await?.seen);
     that(rest == all[4..], || format!("after {from} come {rest:?}"))
+}
+
+pub(super) async fn beside(bench: &mut impl Bench) -> Held {
+    drop(open(bench).await?);
+    changes(bench).await;
+    let mut first = open(bench).await?;
+    let past = first.state.past.clone();
+    let from = &past.position;
+    let all = beyond(from, &first.collect(from, CHANGES).await?.seen);
+    // Another target has everything, and says so to a stream of its own, while the first one is there.
+    let ahead = Past { position: all[CHANGES - 1].end.clone(), ..past.clone() };
+    for past in [&past, &ahead] {
+        let mut opened =
+            patiently(bench.patience(), async || first.source.beside(past).await).await?;
+        let missing = beyond(&past.position, &all);
+        let wanted = (&past.position, missing.len());
+        let seen = collect(&mut opened.stream, wanted, bench.patience()).await?.seen;
+        that(beyond(&past.position, &seen) == missing, || {
+            "a stream beside another one gives something else".to_owned()
+        })?;
+        opened.stream.acknowledge(ahead.position.clone());
+        opened.stream.close().await?;
+    }
+    // And to the one that the source listens to nothing is said.
+    let Open { mut source, stream, ledger, sink, .. } = first;
+    stream.close().await?;
+    drop((ledger, sink));
+    let opened = patiently(bench.patience(), async || source.stream(&ahead).await).await?;
+    opened.stream.close().await?;
+    let mut again = open(bench).await?;
+    let seen = beyond(from, &again.collect(from, CHANGES).await?.seen);
+    that(seen == all, || "what another target has is forgotten for this one".to_owned())
 }
 
 pub(super) async fn watermark(bench: &mut impl Bench) -> Held {
