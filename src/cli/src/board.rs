@@ -32,7 +32,11 @@ struct Inner {
 
 /// Sessions of a pipeline at the source and at the target.
 pub fn needed(settings: &Settings) -> [Needed; 2] {
-    [Needed::at_source(settings.backfill.readers), Needed::at_target(settings.target.sessions)]
+    let targets = settings.targets.len();
+    [
+        Needed::at_source(settings.backfill.readers, targets),
+        Needed::at_target(settings.target.sessions),
+    ]
 }
 
 impl Board {

@@ -217,7 +217,8 @@ fn print(resolution: &Resolution, sampled: Option<&SampleReport>) {
 
 /// Whether both servers have room for the sessions of the pipeline.
 async fn room(settings: &Settings, sides: [&Side; 2], resolution: &mut Resolution) -> Result<()> {
-    let application = application(&settings.name);
+    // Of a pipeline that runs, whatever the target.
+    let application = application(settings.pipeline());
     for ((role, side), needed) in ["source", "target"].into_iter().zip(sides).zip(needed(settings))
     {
         let asked = (&side.client, side.place.as_str());
@@ -237,13 +238,17 @@ async fn slot_and_publication(
 ) -> Result<()> {
     let slot = Slot::find(&side.client, &side.place, &settings.source.slot).await?;
     let name = &settings.source.slot;
+    // A target that has to catch up goes by a copy of the slot.
+    let wanted = i64::from(slot.is_none()) + i64::from(settings.is_shared());
     let fit = match &slot {
-        Some(slot) => slot.fit(name, &side.place, &side.server.database, None),
-        None if side.server.free_slots <= 0 => {
-            Err(Error::new(Code::SlotsExhausted, "no replication slot is free")
+        _ if side.server.free_slots < wanted => {
+            let free = side.server.free_slots.max(0);
+            let what = format!("of replication slots {wanted} are needed, and {free} are free");
+            Err(Error::new(Code::SlotsExhausted, what)
                 .at(side.place.clone())
                 .remedy("raise max_replication_slots, or drop slots that nobody uses"))
         }
+        Some(slot) => slot.fit(name, &side.place, &side.server.database, None),
         None => Ok(()),
     };
     resolution.findings.extend(fit.err().iter().map(Finding::from));

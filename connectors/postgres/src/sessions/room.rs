@@ -19,10 +19,14 @@ pub struct Needed {
 impl Needed {
     /// At the source: the stream, which tells of the log; one that asks where the log ends and writes watermarks;
     /// one that looks after the catalogue; three that verify, of which one is not there while another plans
-    /// chunks; the readers of chunks; and one for a short time, when another is silent.
-    pub fn at_source(readers: usize) -> Self {
-        let formula = "backfill.readers + 7";
-        Self { sessions: readers + 7, formula, fewer: "backfill.readers" }
+    /// chunks; the readers of chunks; and one for a short time, when another is silent. For each of the targets
+    /// that share a slot.
+    pub fn at_source(readers: usize, targets: usize) -> Self {
+        let formula = match targets {
+            1 => "backfill.readers + 7",
+            _ => "backfill.readers + 7 for each target",
+        };
+        Self { sessions: (readers + 7) * targets, formula, fewer: "backfill.readers" }
     }
 
     /// At the target: the ledger; those that write; one that looks after the catalogue; two that verify; and one
@@ -101,7 +105,7 @@ pub(super) fn is_full(error: &Error) -> bool {
 const ROOM: &str = "
 WITH s AS (
     SELECT usesysid, datid FROM pg_stat_activity
-    WHERE usesysid IS NOT NULL AND application_name <> $1
+    WHERE usesysid IS NOT NULL AND application_name <> $1 AND NOT starts_with(application_name, $1 || '.')
     AND coalesce(backend_type, 'client backend') = 'client backend')
 SELECT quote_ident(r.rolname), quote_ident(d.datname),
     current_setting('max_connections')::bigint - CASE WHEN r.rolsuper THEN 0 ELSE
