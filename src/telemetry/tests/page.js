@@ -1,8 +1,10 @@
 // Runs the script of the status page over a stand-in of a browser, and prints what a person would read.
-// Arguments: the page, a file with an array of answers of the daemon. Prints one JSON object per answer.
+// Arguments: the page, a file with an array of answers of the daemon, what the address ends with. Prints one JSON
+// object per answer.
 "use strict";
 const fs = require("node:fs");
-const [page, answers] = process.argv.slice(2).map(file => fs.readFileSync(file, "utf8"));
+const [page, answers] = process.argv.slice(2, 4).map(file => fs.readFileSync(file, "utf8"));
+const location = { search: process.argv[4] };
 
 class Element {
   constructor(tag) { Object.assign(this, { tag, children: [], dataset: {}, attributes: {}, hidden: false, text: "" }); }
@@ -42,7 +44,8 @@ const fetch = async path => {
 };
 const quiet = { warn: error => { if (!/500/.test(error)) throw error; } };
 process.on("unhandledRejection", error => { throw error; });
-new Function("document", "fetch", "setTimeout", "setInterval", "console", script)(document, fetch, timeout, interval, quiet);
+new Function("document", "location", "fetch", "setTimeout", "setInterval", "console", script)(
+  document, location, fetch, timeout, interval, quiet);
 
 (async () => {
   while (true) {

@@ -5,13 +5,13 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-/// What the page shows for each of these answers, by the ids of its elements.
-fn shown(answers: &Value) -> Vec<Value> {
+/// What the page at an address that ends so shows for each of these answers, by the ids of its elements.
+fn shown(answers: &Value, search: &str) -> Vec<Value> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page.js");
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/src/status.html");
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), answers.to_string()).expect("written");
-    let node = Command::new("node").args([folder, page]).arg(file.path()).output();
+    let node = Command::new("node").args([folder, page]).arg(file.path()).arg(search).output();
     let output = node.expect("node: ./setup node installs it");
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -52,7 +52,7 @@ fn the_page_says_in_words_what_the_status_has() {
     });
     // A daemon of another version, a failure, and one that is back.
     let answers = json!([starting, copying, following, { "name": "x" }, null, following]);
-    let shown = shown(&answers);
+    let shown = shown(&answers, "");
     assert_eq!(shown.len(), 6, "{shown:#?}");
     let says = |at: usize, id: &str, part: &str| {
         let text = shown[at][id].as_str().unwrap_or_else(|| panic!("{id}: {:#}", shown[at]));
@@ -104,4 +104,25 @@ fn the_page_says_in_words_what_the_status_has() {
     assert_eq!([4, 5].map(|at| shown[at]["lost"].is_null()), [false, true], "{shown:#?}");
     // Each age has the time itself beside it.
     assert_eq!([0, 1, 2].map(|at| shown[at]["times"].as_u64().unwrap()), [2, 4, 2], "{shown:#?}");
+}
+
+#[test]
+fn of_several_targets_the_page_shows_the_one_that_its_address_names() {
+    let target = |name: Option<&str>, stream: &str, phase: &str| {
+        json!({ "name": "shop", "target": name, "phase": phase, "stream": stream, "unready": phase,
+                "position": "0/1A", "tables": [], "held": [], "waiting": [] })
+    };
+    let targets =
+        [target(None, "shared", "streaming"), target(Some("b"), "detached", "catching_up")];
+    let answers = json!([{ "name": "shop", "targets": targets }]);
+    let said = |search: &str| {
+        let shown = shown(&answers, search).remove(0);
+        ["targets", "phase", "stream"].map(|id| shown[id].as_str().unwrap().to_owned())
+    };
+    let all = "target (streaming)b (catching up)";
+    let other = "its own, until it has caught up with the others";
+    assert_eq!(said("?target=b"), [all, "catching up", other]);
+    for search in ["", "?target=unknown"] {
+        assert_eq!(said(search), [all, "streaming", "the one that all targets share"]);
+    }
 }
