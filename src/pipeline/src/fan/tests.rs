@@ -1,7 +1,7 @@
 //! The fan over a log that a test writes.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use regraft_core::contract::ChangeStream;
@@ -171,7 +171,9 @@ async fn come(fan: &Fan, leg: usize, log: &Log, from: u64) -> Result<LegStream<L
 async fn take(stream: &mut LegStream<Log>, transactions: std::ops::Range<u64>) {
     let mut given = Vec::new();
     while !matches!(given.last(), Some(Event::Commit { end }) if *end == at(transactions.end)) {
-        given.extend(stream.next().await.unwrap());
+        // Time passes by itself where nothing happens.
+        let events = tokio::time::timeout(Duration::from_secs(60), stream.next()).await;
+        given.extend(events.expect("events").unwrap());
     }
     let mut given = given.into_iter();
     for transaction in transactions {
@@ -200,7 +202,7 @@ async fn settle() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_leg_that_takes_nothing_is_detached_and_comes_back_by_itself() {
     let (log, fan) = (Log::new(), fan(2, None));
     let mut fast = come(&fan, 0, &log, 0).await.unwrap();
@@ -230,7 +232,7 @@ async fn a_leg_that_takes_nothing_is_detached_and_comes_back_by_itself() {
     assert_eq!(log.seen(|seen| seen.open), [1, 0]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_leg_that_is_detached_within_a_transaction_goes_on_there() {
     let (log, fan) = (Log::new(), fan(2, None));
     let mut slow = come(&fan, 0, &log, 0).await.unwrap();
@@ -250,7 +252,7 @@ async fn a_leg_that_is_detached_within_a_transaction_goes_on_there() {
     assert_eq!(events.len() as u64, 201 * (MESSAGES + 2), "each event once");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_source_hears_the_least_once_all_have_told_where_they_are() {
     let (log, fan) = (Log::new(), fan(2, None));
     log.commit(10);
@@ -279,7 +281,7 @@ async fn the_source_hears_the_least_once_all_have_told_where_they_are() {
     assert_eq!(confirmed(), 15 * STEP);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_leg_beyond_its_limit_is_given_up_and_the_others_go_on() {
     let (log, fan) = (Log::new(), fan(2, Some(5 * STEP)));
     let mut first = come(&fan, 0, &log, 0).await.unwrap();
@@ -304,7 +306,7 @@ async fn a_leg_beyond_its_limit_is_given_up_and_the_others_go_on() {
     drop(second);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn when_all_are_behind_none_is_given_up() {
     let (log, fan) = (Log::new(), fan(2, Some(5 * STEP)));
     let mut first = come(&fan, 0, &log, 0).await.unwrap();
@@ -316,7 +318,7 @@ async fn when_all_are_behind_none_is_given_up() {
     drop((first, second));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_stream_ends_with_the_last_leg_and_is_opened_again() {
     let (log, fan) = (Log::new(), fan(2, None));
     let first = come(&fan, 0, &log, 0).await.unwrap();
@@ -332,7 +334,7 @@ async fn the_stream_ends_with_the_last_leg_and_is_opened_again() {
     drop(again);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_breaks_breaks_for_all_that_share_it() {
     let (log, fan) = (Log::new(), fan(2, None));
     let mut first = come(&fan, 0, &log, 0).await.unwrap();
