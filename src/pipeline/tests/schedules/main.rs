@@ -1,10 +1,11 @@
 //! The pipeline between two servers in memory, under schedules that a seed chooses: when calls answer and fail,
 //! when daemons are killed, when machines stop, and what the application does meanwhile. Time is that of the
 //! runtime and passes by itself, so that minutes take milliseconds. Each schedule has to end with the target
-//! equal to the source.
+//! equal to the source. A share of them takes a log in place of the net effect, which has to be in order and whole.
 //!
 //! `SCHEDULES=n` runs so many, `SCHEDULE=seed` only that one.
 
+mod history;
 mod load;
 mod world;
 
@@ -16,7 +17,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use regraft_core::row::put_value;
 use regraft_core::verify::Request;
-use regraft_core::{Error, Result, Row};
+use regraft_core::{Error, Form, Position, Result, Row, TableName};
 use regraft_memory::{Chances, Database, MemoryPair, MemorySource, MemoryTarget, Store, Weather};
 use regraft_pipeline::{Ending, Ends, Options, Progress, VerifyOptions, run};
 use tokio_util::sync::CancellationToken;
@@ -38,18 +39,21 @@ struct World {
     takes: regraft_core::Takes,
     counted: bool,
     options: Options,
+    /// Where the store began.
+    from: Position,
 }
 
 impl World {
     /// With rows in the source, and perhaps transactions that are open.
     fn of(rng: &mut SmallRng) -> (World, Load) {
-        let takes = takes(rng.random_range(0..4));
-        let counted = takes.counts;
+        let takes = takes(rng.random_range(0..4), rng.random_bool(0.4));
+        let counted = takes.transactions;
         let database = Database::new(tables(counted));
         let mut load = Load::of(database.clone(), counted, rng.random());
         (0..rng.random_range(0..12)).for_each(|_| load.step());
         let (plan, targets) = plan(counted);
-        let store = Store::new(plan.routes, targets, database.end());
+        let from = database.end();
+        let store = Store::new(plan.routes, targets, from.clone());
         let chances = Chances {
             before: rng.random_range(0..12),
             after: rng.random_range(0..12),
@@ -83,6 +87,7 @@ impl World {
             takes,
             counted,
             options,
+            from,
         };
         (world, load)
     }
@@ -129,11 +134,12 @@ impl World {
         }
     }
 
-    /// A source table is copied anew.
-    fn recopy(&self, rng: &mut SmallRng) {
+    /// A source table is copied anew from some position on.
+    fn recopy(&self, rng: &mut SmallRng) -> Anew {
         let tables = plan(self.counted).0.tables;
-        let table = &tables[rng.random_range(0..tables.len())].table;
-        self.store.begin_anew(table, self.database.end());
+        let (table, from) = (&tables[rng.random_range(0..tables.len())].table, self.database.end());
+        self.store.begin_anew(table, from.clone());
+        Anew { table: table.clone(), from }
     }
 
     /// Somebody changes rows of the target: takes one away, changes one, or puts one there that nothing gives.
@@ -155,6 +161,12 @@ impl World {
     }
 }
 
+/// A source table whose changes before a position do not count any more.
+struct Anew {
+    table: TableName,
+    from: Position,
+}
+
 /// One schedule. `Err` says what is wrong.
 async fn schedule(seed: u64) -> std::result::Result<(), String> {
     let mut rng = SmallRng::seed_from_u64(seed);
@@ -169,6 +181,7 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
         load.ends();
     });
     let failed = |error: Error| Err(format!("the daemon ended: {error:#}"));
+    let mut anew = Vec::new();
     for _ in 0..rng.random_range(0..5) {
         let lives = Duration::from_millis(rng.random_range(0..2000));
         let cancel = CancellationToken::new();
@@ -180,7 +193,7 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
             world.store.crash();
         }
         if rng.random_bool(0.1) {
-            world.recopy(&mut rng);
+            anew.push(world.recopy(&mut rng));
         }
         if world.options.verify.is_some() && rng.random_bool(0.5) {
             world.tamper(&mut rng);
@@ -212,7 +225,10 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
     }
     let (expected, rows) = (world.database.expected(), world.store.rows());
     let Some(at) = expected.iter().zip(&rows).position(|(expected, rows)| expected != rows) else {
-        return Ok(());
+        return match world.takes.form {
+            Form::Net => Ok(()),
+            Form::Log => history::check(&world, &anew),
+        };
     };
     let only = |of: &[Vec<u8>], others: &[Vec<u8>]| -> Vec<_> {
         let only = of.iter().filter(|row| !others.contains(row));
