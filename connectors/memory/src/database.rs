@@ -185,6 +185,12 @@ impl Database {
         self.state().end.into()
     }
 
+    /// All transactions so far, in the order of their commits: where each is, and what it did.
+    pub fn transactions(&self) -> Vec<(Position, Vec<Action>)> {
+        let state = self.state();
+        state.log.iter().map(|logged| (logged.at.into(), logged.actions.clone())).collect()
+    }
+
     /// Rows of a table by everything that is committed, in key order.
     pub fn rows(&self, table: usize) -> Vec<Tuple> {
         let state = self.state();
@@ -255,7 +261,7 @@ impl State {
 
 impl TableSpec {
     /// The key of a whole row; `None` where rows have none.
-    pub(crate) fn key(&self, row: &Tuple) -> Option<Key> {
+    pub fn key(&self, row: &Tuple) -> Option<Key> {
         if self.keyless.is_some() {
             return None;
         }

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use regraft_core::contract::{Phase, PlannedChunk, Written};
-use regraft_core::segment::{ChunkDone, Commit, KeysToRead, PatchGroup, Route, TableWrites};
+use regraft_core::segment::{
+    ChunkDone, Commit, KeysToRead, PatchGroup, Payload, Route, TableWrites,
+};
 use regraft_core::verify::{Outcome, Request, Sweep};
 use regraft_core::{
-    ChunkScope, Code, Error, Key, Position, Result, Row, Rows, Segment, TableName, Transaction,
+    ChunkScope, Code, Entry, EntryKind, Error, Key, Position, Result, Row, Rows, TableName,
+    Transaction,
 };
 
 /// What a table is for the rows of one statement.
@@ -40,6 +43,8 @@ pub(crate) struct State {
 #[derive(Clone)]
 pub(crate) struct Content {
     pub(crate) rows: Tables,
+    /// What came in the form of a log. Beside the rows, which are what it says.
+    pub(crate) log: Vec<Arc<Entry>>,
     pub(crate) ledger: LedgerRows,
 }
 
@@ -50,6 +55,14 @@ pub(crate) type Tables = Vec<BTreeMap<Vec<u8>, Counted>>;
 pub(crate) struct Counted {
     pub(crate) row: Vec<u8>,
     pub(crate) count: u64,
+    /// The source row that it is of, if it came in a log.
+    of: Option<Key>,
+}
+
+impl Counted {
+    fn once(row: &[u8]) -> Self {
+        Self { row: row.to_vec(), count: 1, of: None }
+    }
 }
 
 /// The ledger's tables.
@@ -97,6 +110,8 @@ pub(crate) struct LedgerTable {
     pub(crate) planned_upto: Option<Vec<String>>,
     pub(crate) fully_planned: bool,
     pub(crate) anew_from: Option<Position>,
+    /// Where the last chunk of it so far joined.
+    joined_at: Option<Position>,
 }
 
 #[derive(Clone)]
@@ -124,7 +139,8 @@ impl Store {
             findings: BTreeMap::new(),
             requests: Vec::new(),
         };
-        let committed = Content { rows: vec![BTreeMap::new(); routes.len()], ledger };
+        let rows = vec![BTreeMap::new(); routes.len()];
+        let committed = Content { rows, log: Vec::new(), ledger };
         let durable = committed.clone();
         let (owner, owners, next_chunk) = (None, 0, 1);
         let state = State {
@@ -173,6 +189,16 @@ impl Store {
             all
         };
         state.committed.rows.iter().map(of).collect()
+    }
+
+    /// Everything that came in the form of a log, in order.
+    pub fn log(&self) -> Vec<Arc<Entry>> {
+        self.state().committed.log.clone()
+    }
+
+    /// The position with which the last chunk of a table joined that is not one of keys; `None` before there is one.
+    pub fn joined_at(&self, table: &TableName) -> Option<Position> {
+        self.state().committed.ledger.tables.get(table)?.joined_at.clone()
     }
 
     /// The position that the rows have.
@@ -224,7 +250,7 @@ impl Store {
         state.tampered = true;
         let rows = &mut state.committed.rows[statement];
         match put {
-            true => drop(rows.insert(key, Counted { row: row.to_vec(), count: 1 })),
+            true => drop(rows.insert(key, Counted::once(row))),
             false => drop(rows.remove(&key)),
         }
         state.flush();
@@ -257,18 +283,31 @@ impl State {
         self.next_chunk
     }
 
-    /// Writes the rows of a segment into `tables`.
-    pub(crate) fn write(&self, tables: &mut Tables, segment: &Segment) -> Result<Vec<Written>> {
-        let mut written = Vec::new();
-        for writes in &segment.writes {
-            let statement = writes.statement;
-            let (route, table) = (&self.routes[statement], &self.tables[statement]);
-            let mut rows =
-                Writer { route, table, rows: &mut tables[statement], lenient: self.tampered };
-            let (upserted, deleted) = rows.write(writes)?;
-            written.push(Written { statement, upserted, deleted });
-        }
-        Ok(written)
+    /// Writes what a segment brings into `tables`.
+    pub(crate) fn write(&self, tables: &mut Tables, payload: &Payload) -> Result<Vec<Written>> {
+        let mut written = vec![(0, 0); tables.len()];
+        let mut write =
+            |statement: usize, write: &dyn Fn(&mut Writer<'_>) -> Result<(u64, u64)>| {
+                let (route, table) = (&self.routes[statement], &self.tables[statement]);
+                let (rows, lenient) = (&mut tables[statement], self.tampered);
+                let (upserted, deleted) = write(&mut Writer { route, table, rows, lenient })?;
+                written[statement].0 += upserted;
+                written[statement].1 += deleted;
+                Ok(())
+            };
+        match payload {
+            Payload::Net(all) => {
+                all.iter().try_for_each(|w| write(w.statement, &|rows| rows.write(w)))
+            }
+            Payload::Log(entries) => {
+                entries.iter().try_for_each(|e| write(e.statement, &|rows| rows.follow(e)))
+            }
+        }?;
+        let told = |(statement, (upserted, deleted)): (usize, (u64, u64))| {
+            let any = upserted > 0 || deleted > 0;
+            any.then_some(Written { statement, upserted, deleted })
+        };
+        Ok(written.into_iter().enumerate().filter_map(told).collect())
     }
 
     /// Notes that rows are still to be read.
@@ -299,8 +338,14 @@ impl LedgerRows {
         }
     }
 
-    pub(crate) fn record(&mut self, commit: &Commit) {
+    pub(crate) fn record(&mut self, commit: &Commit, chunks_done: &[ChunkDone]) {
         self.position = commit.position.clone();
+        for done in chunks_done {
+            let table = self.chunks.get(&done.id).map(|known| known.chunk.table.clone());
+            if let Some(known) = table.and_then(|table| self.tables.get_mut(&table)) {
+                known.joined_at = Some(commit.position.clone());
+            }
+        }
         if let Some(last) = &commit.last {
             self.last = Some(last.clone());
             self.commit_time = Some(last.commit_time);
@@ -342,7 +387,7 @@ impl Writer<'_> {
         self.take_away(&writes.uncounted)?;
         let deleted = before.saturating_sub(self.rows.len()) as u64;
         for row in writes.upserts.iter() {
-            self.rows.insert(self.key(row), Counted { row: row.0.to_vec(), count: 1 });
+            self.rows.insert(self.key(row), Counted::once(row.0));
         }
         for row in writes.fresh.iter() {
             self.bring(row)?;
@@ -353,11 +398,36 @@ impl Writer<'_> {
         Ok(((writes.upserts.len() + writes.fresh.len()) as u64, deleted))
     }
 
+    /// Does what an entry says.
+    fn follow(&mut self, entry: &Entry) -> Result<(u64, u64)> {
+        let before = self.rows.len();
+        if entry.kind == EntryKind::Cleared {
+            self.rows.clear();
+        } else if let Some(key) = &entry.key {
+            let owner = self.route.owner.as_ref();
+            // Somebody else's rows are not of an entry.
+            let owned = |row: &[u8]| owner.is_some_and(|at| *columns(Row(row), at) == *key.0);
+            self.rows.retain(|_, known| known.of.as_ref() != Some(key) && !owned(&known.row));
+        } else if let Some(gone) = &entry.before {
+            self.take_away(gone)?;
+        }
+        let deleted = before.saturating_sub(self.rows.len()) as u64;
+        for row in entry.after.iter() {
+            if entry.key.is_none() {
+                self.bring(row)?;
+            } else {
+                let known = Counted { of: entry.key.clone(), ..Counted::once(row.0) };
+                self.rows.insert(self.key(row), known);
+            }
+        }
+        Ok((entry.after.len() as u64, deleted))
+    }
+
     /// A row that is not there yet.
     fn bring(&mut self, row: Row<'_>) -> Result<()> {
         let key = self.key(row);
         let counted = self.table.key.is_none();
-        let known = self.rows.entry(key).or_insert(Counted { row: row.0.to_vec(), count: 0 });
+        let known = self.rows.entry(key).or_insert(Counted { count: 0, ..Counted::once(row.0) });
         if known.count > 0 && !counted && !self.lenient {
             return Err(self.wrong("a row that is new is there already"));
         }
@@ -396,7 +466,7 @@ impl Writer<'_> {
                     let changed = group.columns.iter().position(|column| *column == at);
                     regraft_core::row::put(&mut patched, changed.map_or(cell, |at| new[at]));
                 }
-                self.rows.insert(self.key(Row(&patched)), Counted { row: patched, count: 1 });
+                self.rows.insert(self.key(Row(&patched)), Counted::once(&patched));
             }
         }
         Ok(())

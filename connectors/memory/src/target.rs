@@ -1,12 +1,15 @@
 //! The store as a target: its ledger, and the sink that writes rows and position in one commit.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use regraft_core::contract::{
     Ledger, LedgerState, Past, Phase, PlannedChunk, Sink, TableProgress, Target, Written,
 };
-use regraft_core::segment::{ChunkDone, KeysToRead};
-use regraft_core::{ChunkScope, Code, Error, Position, Result, Segment, TableName, Takes};
+use regraft_core::segment::{ChunkDone, KeysToRead, Payload};
+use regraft_core::{
+    ChunkScope, Code, Entry, Error, Form, Position, Result, Segment, TableName, Takes,
+};
 
 use crate::store::{Content, LedgerChunk, Store, Tables};
 use crate::weather::Weather;
@@ -39,7 +42,7 @@ impl Target for MemoryTarget {
         let sink = MemorySink {
             store: self.store.clone(),
             weather: self.weather.clone(),
-            transactions: self.takes.transactions,
+            takes: self.takes,
             epoch: ledger.epoch,
             open: Open::default(),
             under_way: VecDeque::new(),
@@ -218,7 +221,7 @@ impl Ledger for MemoryLedger {
 pub struct MemorySink {
     store: Store,
     weather: Weather,
-    transactions: bool,
+    takes: Takes,
     epoch: u64,
     open: Open,
     under_way: VecDeque<Segment>,
@@ -229,6 +232,7 @@ pub struct MemorySink {
 struct Open {
     /// All rows as they are in it; `None` as long as nothing was written.
     rows: Option<Tables>,
+    log: Vec<Arc<Entry>>,
     to_read: Vec<KeysToRead>,
     anew: Vec<TableName>,
     chunks_done: Vec<ChunkDone>,
@@ -253,7 +257,12 @@ impl Sink for MemorySink {
         // Taken after the last wait, so that a future that is dropped loses nothing.
         let Some(segment) = self.under_way.pop_front() else { return Ok(None) };
         let committed = segment.commit.is_some();
-        let written = if self.transactions { self.inside(segment) } else { self.at_once(segment) }?;
+        match self.takes.form {
+            Form::Net => segment.net().map(drop),
+            Form::Log => segment.log().map(drop),
+        }?;
+        let written =
+            if self.takes.transactions { self.inside(segment) } else { self.at_once(segment) }?;
         if committed {
             self.weather.after("sink.commit")?;
         }
@@ -278,7 +287,8 @@ impl MemorySink {
         let mut state = self.store.state();
         let mut open = std::mem::take(&mut self.open);
         let mut rows = open.rows.take().unwrap_or_else(|| state.committed.rows.clone());
-        let written = state.write(&mut rows, &segment)?;
+        let written = state.write(&mut rows, &segment.payload)?;
+        open.log.extend(logged(segment.payload));
         open.to_read.extend(segment.to_read);
         open.anew.extend(segment.anew);
         open.chunks_done.extend(segment.chunks_done);
@@ -288,9 +298,10 @@ impl MemorySink {
         };
         state.fenced(self.epoch)?;
         state.committed.rows = rows;
+        state.committed.log.extend(open.log);
         state.note_to_read(&open.to_read);
         state.committed.ledger.note(&open.anew, &open.chunks_done);
-        state.committed.ledger.record(&commit);
+        state.committed.ledger.record(&commit, &open.chunks_done);
         Ok(written)
     }
 
@@ -300,16 +311,24 @@ impl MemorySink {
         state.fenced(self.epoch)?;
         state.note_to_read(&segment.to_read);
         let mut rows = state.committed.rows.clone();
-        let written = state.write(&mut rows, &segment)?;
+        let written = state.write(&mut rows, &segment.payload)?;
         state.committed.rows = rows;
+        state.committed.log.extend(logged(segment.payload));
         self.open.anew.extend(segment.anew);
         self.open.chunks_done.extend(segment.chunks_done);
         self.weather.after("sink.rows")?;
         if let Some(commit) = segment.commit {
             let open = std::mem::take(&mut self.open);
             state.committed.ledger.note(&open.anew, &open.chunks_done);
-            state.committed.ledger.record(&commit);
+            state.committed.ledger.record(&commit, &open.chunks_done);
         }
         Ok(written)
+    }
+}
+
+fn logged(payload: Payload) -> Vec<Arc<Entry>> {
+    match payload {
+        Payload::Log(entries) => entries.into_iter().map(Arc::new).collect(),
+        Payload::Net(_) => Vec::new(),
     }
 }

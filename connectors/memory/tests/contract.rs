@@ -437,7 +437,7 @@ impl FaultySink {
 
 impl Sink for FaultySink {
     async fn write(&mut self, mut segment: Segment) -> Result<Vec<Vec<Written>>> {
-        let rows = segment.writes.iter().flat_map(|writes| writes.upserts.iter());
+        let rows = segment.net()?.iter().flat_map(|writes| writes.upserts.iter());
         let rows: Vec<_> = rows.map(|row| row.0.to_vec()).collect();
         let put = |store: &Store| rows.iter().for_each(|row| store.tamper(0, row, true));
         match self.fault {

@@ -15,7 +15,7 @@ use std::ops::Range;
 pub const WIDE: usize = 8 << 20;
 
 /// Many rows in one buffer.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     data: Vec<u8>,
     ends: Vec<usize>,

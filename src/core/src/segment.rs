@@ -1,9 +1,12 @@
 //! What the batcher hands to a sink.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::change::Transaction;
 use crate::chunk::ChunkScope;
+use crate::error::{Code, Error, Result};
+use crate::key::Key;
 use crate::position::Position;
 use crate::relation::TableName;
 use crate::row::{Row, Rows};
@@ -82,20 +85,142 @@ pub struct RouteColumn {
 
 /// Writes for the target, to be made in one target transaction together with the segments that
 /// follow it, up to and including the first one with a [`Commit`].
-///
-/// Within a segment each source key occurs at most once per statement: it is a net effect.
 #[derive(Debug, Default)]
 pub struct Segment {
-    /// At most one entry per statement.
-    pub writes: Vec<TableWrites>,
+    /// In the form that the sink takes.
+    pub payload: Payload,
     /// Source tables whose copying anew starts with this commit.
     pub anew: Vec<TableName>,
-    /// Chunks whose rows are in `writes`, or in earlier segments of the same commit.
+    /// Chunks whose rows are in the payload, or in earlier segments of the same commit.
     pub chunks_done: Vec<ChunkDone>,
     /// Rows that could not be carried whole; the commit records that they are to be read.
     pub to_read: Vec<KeysToRead>,
     /// Present when the target transaction ends with this segment.
     pub commit: Option<Commit>,
+}
+
+impl Segment {
+    /// The net effect, for a sink that takes that form.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] for a log: written as a net effect it would be nothing at all.
+    pub fn net(&self) -> Result<&[TableWrites]> {
+        match &self.payload {
+            Payload::Net(writes) => Ok(writes),
+            Payload::Log(_) => Err(other_form("a log", "the net effect")),
+        }
+    }
+
+    /// The log, for a sink that takes that form.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] for a net effect, in which changes are missing.
+    pub fn log(&self) -> Result<&[Entry]> {
+        match &self.payload {
+            Payload::Log(entries) => Ok(entries),
+            Payload::Net(_) => Err(other_form("the net effect", "a log")),
+        }
+    }
+}
+
+fn other_form(given: &str, taken: &str) -> Error {
+    Error::new(Code::Internal, format!("{given} was given to a sink that takes {taken}"))
+}
+
+/// What came of the changes of a segment, in the form that the sink takes ([`crate::Takes::form`]).
+#[derive(Debug)]
+pub enum Payload {
+    /// For sinks that have rows: within a segment each source key occurs at most once per statement. At most one for
+    /// each statement.
+    Net(Vec<TableWrites>),
+    /// For sinks that have a history: nothing is netted away. In the order of the changes in the stream; rows that
+    /// were read stand where they joined it.
+    Log(Vec<Entry>),
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Payload::Net(Vec::new())
+    }
+}
+
+impl Payload {
+    /// Rows that it brings, those that are counted away included; of a log its entries.
+    pub fn rows(&self) -> usize {
+        match self {
+            Payload::Net(writes) => {
+                writes.iter().flat_map(TableWrites::brings).map(Rows::len).sum()
+            }
+            Payload::Log(entries) => entries.len(),
+        }
+    }
+
+    /// Bytes of them.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Payload::Net(writes) => {
+                writes.iter().flat_map(TableWrites::brings).map(Rows::size).sum()
+            }
+            Payload::Log(entries) => entries.iter().map(Entry::size).sum(),
+        }
+    }
+}
+
+/// One step of a log: what became of the contribution of one source row to one statement.
+///
+/// Whoever puts for each source key the rows of `after` in the place of those that it had, entry after entry, has
+/// what the statement gives: an entry is whole, and needs no search for the rows that it replaces. A change of a
+/// source key is two entries, in this order: the old key's rows go, the new key's come.
+///
+/// A change that the stream could not carry whole has no entry: its source key is read
+/// ([`Segment::to_read`]), which gives a later entry of the kind [`EntryKind::Read`]. Neither has a change of a row
+/// that is none of the statement: it is known to give no rows before it and after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Index of the statement in the mapping.
+    pub statement: usize,
+    /// Where it comes from.
+    pub kind: EntryKind,
+    /// The source row that it is of. `None` when rows of the source have no key: then the rows of `before` go, each
+    /// of them once, and those of `after` come; and of [`EntryKind::Cleared`].
+    pub key: Option<Key>,
+    /// The rows from before. `None` when they are not known: the stream did not carry the old row whole, or none was
+    /// there to be asked for it. Never filled from earlier changes: the same change says the same whenever it comes.
+    pub before: Option<Rows>,
+    /// The rows from now on; none when the source row went, or gives none.
+    pub after: Rows,
+    /// The change that it is of; `None` for what was read.
+    pub cause: Option<Cause>,
+}
+
+impl Entry {
+    /// Bytes of its rows and key.
+    pub fn size(&self) -> usize {
+        let key = self.key.as_ref().map_or(0, |key| key.0.len());
+        key + self.before.as_ref().map_or(0, Rows::size) + self.after.size()
+    }
+}
+
+/// Where an [`Entry`] comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// A change of the stream.
+    Change,
+    /// A row that was there before the stream began, from a chunk.
+    Copied,
+    /// A source row that the stream could not carry whole, as it is now; without rows when it is gone.
+    Read,
+    /// All rows of the statement went: by a TRUNCATE, which is its cause, or to be copied anew.
+    Cleared,
+}
+
+/// The change of the stream that an [`Entry`] is of. Where entries may come again, it tells one from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The source transaction.
+    pub transaction: Arc<Transaction>,
+    /// Changes that the stream gave of it before this one, of whichever tables.
+    pub number: u64,
 }
 
 /// The net effect of a segment on the rows of one statement, in the order in which it takes place.
@@ -124,6 +249,11 @@ pub struct TableWrites {
 }
 
 impl TableWrites {
+    /// What counts as the size of a batch.
+    fn brings(&self) -> [&Rows; 3] {
+        [&self.upserts, &self.fresh, &self.uncounted]
+    }
+
     /// Rows that are there after the segment: `upserts` and `fresh`.
     pub fn arriving(&self) -> impl Iterator<Item = Row<'_>> {
         self.upserts.iter().chain(self.fresh.iter())

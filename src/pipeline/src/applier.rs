@@ -109,16 +109,8 @@ impl<K: Sink> Applier<K> {
         let keys = (!segment.to_read.is_empty()).then_some(Landed::KeysToRead);
         self.under_way.push_back(UnderWay {
             commit: segment.commit.clone(),
-            rows: segment
-                .writes
-                .iter()
-                .map(|w| w.upserts.len() + w.fresh.len() + w.uncounted.len())
-                .sum(),
-            bytes: segment
-                .writes
-                .iter()
-                .map(|w| w.upserts.size() + w.fresh.size() + w.uncounted.size())
-                .sum(),
+            rows: segment.payload.rows(),
+            bytes: segment.payload.bytes(),
             since: Instant::now(),
             notes: chunks.chain(keys).collect(),
             _wide: wide,

@@ -14,7 +14,7 @@ use regraft_core::contract::{
 };
 use regraft_core::segment::Route;
 use regraft_core::verify::Verifier;
-use regraft_core::{Code, Error, Mark, Position, Result, Watermarks};
+use regraft_core::{Code, Error, Form, Mark, Position, Result, Watermarks};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinError;
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::applier::{self, Applier};
 use crate::backfill::Backfill;
 use crate::between::{Changes, Copied, Trouble};
+use crate::fold::log::Log;
+use crate::fold::net::Net;
 use crate::follow::{ChunkMessage, Followed, Follower, Ports, Start};
 use crate::lag::Reached;
 use crate::plan::{Options, Plan, VerifyOptions};
@@ -298,13 +300,24 @@ async fn follow<S: Source, T: Target, P: Pair>(
     let start = Start {
         ledger: &state,
         watermarks: &watermarks,
-        takes: ends.target.takes(),
         whole: before.whole,
         settle_below: connected.settle_below,
     };
-    let follower = Follower::new(plan, options, reporter.clone(), stream, ports, &start);
+    let (takes, tables, telling) = (ends.target.takes(), plan.tables.len(), reporter.clone());
+    let following = async {
+        match takes.form {
+            Form::Net => {
+                let fold = Net::new(tables, takes);
+                Follower::new(plan, options, telling, stream, ports, &start, fold).run().await
+            }
+            Form::Log => {
+                let fold = Log::new(tables, takes);
+                Follower::new(plan, options, telling, stream, ports, &start, fold).run().await
+            }
+        }
+    };
     let followed = tokio::select! {
-        followed = follower.run() => followed.map(Some),
+        followed = following => followed.map(Some),
         result = &mut backfill => Err(ended(result)),
         result = &mut verify => Err(ended(result)),
         result = &mut looks => Err(ended(result)),

@@ -133,7 +133,7 @@ mod tests {
     use regraft_core::{Code, Error};
 
     use super::*;
-    use crate::batch::tests::plan;
+    use crate::fold::net::tests::plan;
     use crate::progress::Progress;
 
     fn failed() -> Progress {

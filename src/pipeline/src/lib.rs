@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  ChangeStream ──events──▶ Follower ──segments──▶ applier ──▶ Sink
-//!       ▲                   (follow, batch.rs)     (applier.rs)  │
+//!       ▲                   (follow, fold)         (applier.rs)  │
 //!       └───── acknowledge, only what the sink made durable ◀────┘
 //!  ChunkReader ──chunks──▶ joins the Follower at its watermark   (backfill, windows.rs)
 //! ```
@@ -13,11 +13,10 @@
 mod applier;
 mod attempt;
 mod backfill;
-mod batch;
 mod between;
 mod copy;
-mod counts;
 mod fan;
+mod fold;
 mod follow;
 mod lag;
 mod plan;
@@ -30,7 +29,6 @@ mod verify;
 mod windows;
 
 pub use attempt::{Ending, Ends};
-pub use batch::Batch;
 pub use fan::{Fan, Gets, LegStream, Room, Tap};
 pub use plan::{Options, Plan, PlannedTable, Trace, VerifyOptions};
 pub use progress::{

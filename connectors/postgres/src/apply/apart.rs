@@ -57,15 +57,16 @@ impl Apart {
 
     /// Hashes of the source rows that a segment touches; `None` when it has to be written alone.
     pub(super) fn rows(&self, segment: &Segment) -> Option<HashSet<u64>> {
+        let all = segment.net().ok()?;
         let alone = segment.commit.is_none()
             || !segment.anew.is_empty()
             || !segment.to_read.is_empty()
-            || segment.writes.iter().any(|writes| writes.clear || !writes.withdrawn.is_empty());
+            || all.iter().any(|writes| writes.clear || !writes.withdrawn.is_empty());
         if alone {
             return None;
         }
         let mut hashes = HashSet::new();
-        for writes in &segment.writes {
+        for writes in all {
             let (source, owner) = self.owners[writes.statement].as_ref()?;
             let leading: Vec<_> = (0..owner.len()).collect();
             let mut add = |rows: &Rows, columns: &[usize]| {
@@ -127,7 +128,7 @@ fn owner_types(route: &Route) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use regraft_core::row::put_value;
-    use regraft_core::segment::{Commit, RouteColumn, TableWrites};
+    use regraft_core::segment::{Commit, Payload, RouteColumn, TableWrites};
     use regraft_core::{Lsn, Position, TableName};
 
     use super::*;
@@ -152,7 +153,7 @@ mod tests {
             changes: 1,
             awaited: false,
         };
-        Segment { writes: vec![writes], commit: Some(commit), ..Segment::default() }
+        Segment { payload: Payload::Net(vec![writes]), commit: Some(commit), ..Segment::default() }
     }
 
     #[test]

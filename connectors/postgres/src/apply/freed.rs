@@ -23,7 +23,7 @@ impl Lane {
             let mut add = |rows: &Rows, columns: &[usize]| {
                 picked(rows.iter(), columns).iter().for_each(|row| values.push(row));
             };
-            for writes in segment.writes.iter().filter(|writes| writes.statement == statement) {
+            for writes in segment.net()?.iter().filter(|writes| writes.statement == statement) {
                 add(&writes.withdrawn, &identity);
                 if route.owner.is_some() {
                     add(&writes.replaced, &leading(&identity));

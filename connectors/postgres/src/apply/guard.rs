@@ -47,7 +47,8 @@ impl Lane {
     /// The target transaction goes on, or changes keys in place after the rows have come.
     fn may_move_later(&self, at: usize, segment: &Segment) -> bool {
         let moves = |column: &usize| self.targets[at].key.contains(column);
-        let mut patches = segment.writes.iter().filter(|writes| writes.statement == at);
+        let writes = segment.net().into_iter().flatten();
+        let mut patches = writes.filter(|writes| writes.statement == at);
         segment.commit.is_none()
             || patches.any(|w| w.patches.iter().any(|group| group.columns.iter().any(moves)))
     }

@@ -29,7 +29,7 @@ impl Parking {
 impl Lane {
     /// Parks values of one constraint, for every statement of the segment that it concerns.
     pub(super) async fn park(&mut self, segment: &Segment, parking: &Parking) -> Result<()> {
-        for writes in &segment.writes {
+        for writes in segment.net()? {
             let target = &self.targets[writes.statement];
             let found = target
                 .unique

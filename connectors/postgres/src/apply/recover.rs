@@ -44,12 +44,13 @@ impl Lane {
     pub(super) async fn write_segment(&mut self, segment: &Segment) -> Result<()> {
         // In the middle of a transaction, a key may pass from one row to another one later.
         let midway = segment.commit.is_none();
-        let delicate = segment.writes.iter().any(|writes| {
+        let writes = segment.net()?;
+        let delicate = writes.iter().any(|writes| {
             let target = &self.targets[writes.statement];
             target.delicate || target.guarded && (midway || !writes.patches.is_empty())
         });
         self.singly = false;
-        let fresh = segment.writes.iter().any(|writes| !writes.fresh.is_empty());
+        let fresh = writes.iter().any(|writes| !writes.fresh.is_empty());
         if !delicate && !fresh {
             return self.write_in(segment, Order::RemoveFirst, &[]).await;
         }
@@ -88,7 +89,7 @@ impl Lane {
                 }
                 Objection::Unique(index) => {
                     let names = self.index_names(&index).await?;
-                    if !segment.writes.iter().any(|writes| self.parks(writes, &names)) {
+                    if !writes.iter().any(|writes| self.parks(writes, &names)) {
                         return Err(error);
                     }
                     match parking.iter_mut().find(|parking| parking.names == names) {

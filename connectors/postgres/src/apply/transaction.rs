@@ -43,7 +43,7 @@ impl Lane {
             Some(chunk) => error.in_chunk(chunk),
             None => error,
         };
-        self.touched.extend(segment.writes.iter().map(|writes| writes.statement));
+        self.touched.extend(segment.net()?.iter().map(|writes| writes.statement));
         self.write_segment(segment).await.map_err(in_chunk)?;
         fail_point!("batch.written");
         self.fence.note(&self.client, segment).await?;

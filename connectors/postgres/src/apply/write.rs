@@ -61,15 +61,15 @@ impl Lane {
         result
     }
 
-    fn ranked<'s>(&self, segment: &'s Segment) -> Vec<&'s TableWrites> {
-        let mut writes: Vec<_> = segment.writes.iter().collect();
+    fn ranked<'s>(&self, segment: &'s Segment) -> Result<Vec<&'s TableWrites>> {
+        let mut writes: Vec<_> = segment.net()?.iter().collect();
         writes.sort_by_key(|writes| self.targets[writes.statement].rank);
-        writes
+        Ok(writes)
     }
 
     /// Removals, children before parents.
     async fn remove(&mut self, segment: &Segment, order: Order) -> Result<()> {
-        for writes in self.ranked(segment).into_iter().rev() {
+        for writes in self.ranked(segment)?.into_iter().rev() {
             let at = writes.statement;
             if writes.clear {
                 let sql = statements::clear(&self.routes[at]);
@@ -169,7 +169,7 @@ impl Lane {
 
     /// Upserts, parents before children, and then patches.
     async fn arrive(&mut self, segment: &Segment, order: Order) -> Result<()> {
-        for writes in self.ranked(segment) {
+        for writes in self.ranked(segment)? {
             let at = writes.statement;
             if order == Order::InsertFresh || self.routes[at].keyless {
                 for part in parts(writes.upserts.iter(), ROWS_PER_STATEMENT) {
@@ -186,7 +186,7 @@ impl Lane {
                 }
             }
         }
-        for writes in self.ranked(segment) {
+        for writes in self.ranked(segment)? {
             for group in &writes.patches {
                 for part in parts(group.rows.iter(), ROWS_PER_STATEMENT) {
                     self.patch(writes.statement, group, part, None).await?;
@@ -199,7 +199,7 @@ impl Lane {
     /// The same, all of a table before what references it. Rows whose referenced values change come first:
     /// others may refer to them already.
     async fn arrive_by_table(&mut self, segment: &Segment) -> Result<()> {
-        for writes in self.ranked(segment) {
+        for writes in self.ranked(segment)? {
             let at = writes.statement;
             let mut moved = Vec::new();
             for group in &writes.patches {

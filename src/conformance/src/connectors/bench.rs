@@ -10,8 +10,8 @@ use regraft_core::contract::{ChangeStream, Ledger, LedgerState, Opened, Sink, So
 use regraft_core::row::put_value;
 use regraft_core::segment::Commit;
 use regraft_core::{
-    Cell, Change, Code, Error, Event, Kind, Position, Result, Segment, TableWrites, Transaction,
-    Tuple,
+    Cell, Change, Code, Error, Event, Kind, Payload, Position, Result, Segment, TableWrites,
+    Transaction, Tuple,
 };
 use tokio::time::Instant;
 
@@ -242,7 +242,7 @@ pub(crate) fn segment(rows: &[(i32, i32)], last: Option<&Seen>) -> Segment {
         changes: rows.len() as u64,
         awaited: false,
     });
-    Segment { writes: vec![writes], commit, ..Segment::default() }
+    Segment { payload: Payload::Net(vec![writes]), commit, ..Segment::default() }
 }
 
 /// Writes a segment, and waits until it is written.

@@ -10,11 +10,11 @@ use regraft_core::{
 use regraft_telemetry::metrics::ChangeOperation;
 
 use super::Follower;
-use crate::batch::Netting;
+use crate::fold::{Fold, Netting};
 use crate::plan::Options;
 use crate::traces::identifies;
 
-impl<S: ChangeStream> Follower<'_, S> {
+impl<S: ChangeStream, F: Fold> Follower<'_, S, F> {
     pub(super) async fn change(&mut self, change: &Change) -> Result<bool> {
         if self.some_unbound {
             self.bind(change)?;
@@ -94,7 +94,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         self.limited().await
     }
 
-    /// A transaction of any size passes through a fixed budget: what is netted so far goes into
+    /// A transaction of any size passes through a fixed budget: what is folded so far goes into
     /// the open target transaction. One that is nearly through is given some more, as a batch that
     /// is sent whole can be written beside others.
     async fn limited(&mut self) -> Result<bool> {
@@ -161,7 +161,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         })
     }
 
-    /// A table's shape from here on. What is netted so far was of the old shape.
+    /// A table's shape from here on. What is folded so far was of the old shape.
     pub(super) async fn relation(&mut self, relation: Arc<Relation>) -> Result<bool> {
         // The stream knows columns by name and type only; the catalog knows more.
         self.ports.reshaped.notify_one();

@@ -2,11 +2,12 @@
 
 use regraft_core::chunk::{ChunkData, ChunkScope, StatementRows};
 use regraft_core::contract::{ChangeStream, PlannedChunk};
-use regraft_core::segment::{ChunkDone, Commit, KeysToRead, TableWrites};
-use regraft_core::{Key, Mark, Position, Result, Segment, Snapshot, Token, fail_point};
+use regraft_core::segment::{ChunkDone, Commit, KeysToRead};
+use regraft_core::{Mark, Position, Result, Segment, Snapshot, Token, fail_point};
 use tokio::sync::oneshot;
 
 use super::{CopyMessage, Follower};
+use crate::fold::Fold;
 use crate::windows::{Closed, Touched, Watched};
 
 /// From the backfill to the follower.
@@ -40,7 +41,7 @@ pub(crate) enum Joined {
     Stale,
 }
 
-impl<S: ChangeStream> Follower<'_, S> {
+impl<S: ChangeStream, F: Fold> Follower<'_, S, F> {
     pub(super) fn chunk_message(&mut self, message: ChunkMessage) {
         match message {
             ChunkMessage::Open { token, table, opened } => self.open(token, table, opened),
@@ -173,49 +174,25 @@ impl<S: ChangeStream> Follower<'_, S> {
         Ok(sent)
     }
 
-    /// The writes of a chunk, without the rows that the stream carries.
+    /// What a chunk brings, without the rows that the stream carries.
     fn chunk_segment(&self, chunk: &PlannedChunk, data: ChunkData, touched: &Touched) -> Segment {
         let mut segment = Segment::default();
-        let mut to_read: Vec<Key> = Vec::new();
         let Some(table) = self.plan.table(&chunk.table) else { return segment };
-        let mut rows = 0;
-        for (&statement, read) in self.plan.tables[table].statements.iter().zip(data.statements) {
-            // Such a statement is streamed, from whole old and new rows: nothing of it is read by key.
-            let by_key = matches!(chunk.scope, ChunkScope::Keys(_));
-            if by_key && self.plan.routes[statement].owner.is_none() {
-                continue;
-            }
-            let mut writes = TableWrites { statement, ..TableWrites::default() };
-            if let ChunkScope::Keys(keys) = &chunk.scope {
-                let settled = keys.iter().filter(|key| !touched.covers(key));
-                settled.for_each(|key| writes.replaced.push(key.row()));
-            }
-            if read.keys.iter().any(|key| touched.covers(key)) {
-                for (key, row) in read.keys.iter().zip(read.rows.iter()) {
-                    if !touched.covers(key) {
-                        writes.upserts.push(row);
-                    } else if touched.incomplete.contains(key) && to_read.last() != Some(key) {
-                        to_read.push(key.clone());
-                    }
-                }
-            } else {
-                writes.upserts = read.rows;
-            }
-            rows += writes.upserts.len() as u64;
-            if !writes.upserts.is_empty() || !writes.replaced.is_empty() {
-                segment.writes.push(writes);
-            }
-        }
-        if let ChunkScope::Keys(keys) = &chunk.scope {
-            to_read.extend(keys.iter().filter(|key| touched.incomplete.contains(*key)).cloned());
-        }
-        to_read.extend(touched.arrived.intersection(&touched.incomplete).cloned());
+        let mut to_read: Vec<_> = touched.arrived.intersection(&touched.incomplete).collect();
+        let of_chunk: Vec<_> = match &chunk.scope {
+            ChunkScope::Keys(keys) => keys.iter().collect(),
+            _ if touched.incomplete.is_empty() => Vec::new(),
+            _ => data.statements.iter().flat_map(|read| &read.keys).collect(),
+        };
+        to_read.extend(of_chunk.into_iter().filter(|key| touched.incomplete.contains(*key)));
         to_read.sort_unstable();
         to_read.dedup();
         if !to_read.is_empty() {
-            let scope = ChunkScope::Keys(to_read);
+            let scope = ChunkScope::Keys(to_read.into_iter().cloned().collect());
             segment.to_read.push(KeysToRead { table: chunk.table.clone(), scope });
         }
+        let (payload, rows) = self.batch.join(self.plan, table, &chunk.scope, data, touched);
+        segment.payload = payload;
         segment.chunks_done.push(ChunkDone { id: chunk.id, rows });
         segment
     }

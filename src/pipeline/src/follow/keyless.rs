@@ -28,7 +28,7 @@ use regraft_telemetry::metrics::ChangeOperation;
 use tokio::sync::oneshot;
 
 use super::{Follower, Joined};
-use crate::counts::Counts;
+use crate::fold::Fold;
 use crate::windows::Closed;
 
 /// Transactions that are remembered while a snapshot is taken; with more it is taken again.
@@ -41,8 +41,6 @@ pub(super) struct Copying {
     snapshot: Option<Snapshot>,
     /// While a snapshot is taken: transactions whose changes were passed over.
     skipped: Option<Vec<u32>>,
-    /// Changes that wait until all rows are there that they may be about.
-    held: Counts,
     /// All rows were handed over.
     read: bool,
     /// A TRUNCATE that the copy does not see took its rows away.
@@ -72,7 +70,7 @@ pub(crate) enum CopyMessage {
     Read { token: Token, table: usize, done: ChunkDone, outcome: oneshot::Sender<Joined> },
 }
 
-impl<S: ChangeStream> Follower<'_, S> {
+impl<S: ChangeStream, F: Fold> Follower<'_, S, F> {
     pub(super) fn copy_message(&mut self, message: CopyMessage) {
         match message {
             CopyMessage::Begin { token, table, snapshot, accepted } => {
@@ -91,8 +89,7 @@ impl<S: ChangeStream> Follower<'_, S> {
             CopyMessage::Read { token, table, done, outcome } => {
                 let Some(copying) = &mut self.tables[table].copying else { return };
                 copying.read = true;
-                let held = std::mem::take(&mut copying.held);
-                self.batch.count_all(table, held);
+                self.batch.release(table);
                 self.stirred();
                 self.copied.insert(token, (table, done, outcome));
             }
@@ -121,7 +118,7 @@ impl<S: ChangeStream> Follower<'_, S> {
         }
         copying.snapshot = Some(snapshot);
         // Of a copy that was given up.
-        self.batch.truncate(table);
+        self.batch.clear(table);
         self.stirred();
         true
     }
@@ -138,8 +135,7 @@ impl<S: ChangeStream> Follower<'_, S> {
 
     /// More changes are held back than there is room for: the stream has to wait for a copy.
     pub(super) fn is_stalled(&self) -> bool {
-        let held = self.tables.iter().filter_map(|table| table.copying.as_ref());
-        held.map(|copying| copying.held.bytes()).sum::<usize>() > self.options.batch_bytes
+        self.batch.held_bytes() > self.options.batch_bytes
     }
 
     /// Sends what a copy has brought, where the batch does not close by itself. False when the applier is gone.
@@ -196,7 +192,6 @@ impl<S: ChangeStream> Follower<'_, S> {
         self.count(table, ChangeOperation::Truncate);
         self.batch.truncate(table);
         if let Some(copying) = &mut self.tables[table].copying {
-            copying.held = Counts::default();
             copying.void = true;
         }
     }
@@ -208,9 +203,9 @@ impl<S: ChangeStream> Follower<'_, S> {
     }
 
     fn add(&mut self, table: usize, keyless: Keyless, image: Tuple, by: i64) {
-        match &mut self.tables[table].copying {
+        match &self.tables[table].copying {
             Some(copying) if keyless == Keyless::Counted && !copying.read => {
-                copying.held.add(image, by);
+                self.batch.hold(table, image, by);
             }
             _ => self.batch.count(table, image, by),
         }

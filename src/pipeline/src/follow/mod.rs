@@ -1,4 +1,4 @@
-//! The follower: takes the stream's events in order, nets them, and closes batches.
+//! The follower: takes the stream's events in order, folds them, and closes batches.
 //!
 //! It is the only place that orders things: windows open, chunks join and batches close between two
 //! events. The invariants:
@@ -22,8 +22,8 @@ use regraft_core::chunk::{ChunkData, ChunkScope};
 use regraft_core::contract::{ChangeStream, LedgerState, PlannedChunk, WATERMARK_PREFIX};
 use regraft_core::segment::{ChunkDone, Commit};
 use regraft_core::{
-    Code, Error, Event, Oid, Position, Relation, Result, Segment, Snapshot, Takes, Token,
-    Transaction, Watermarks, fail_point,
+    Code, Error, Event, Oid, Position, Relation, Result, Segment, Snapshot, Token, Transaction,
+    Watermarks, fail_point,
 };
 use regraft_telemetry::metrics::ChangeOperation;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -33,8 +33,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::chunks::{ChunkMessage, Joined};
 pub(crate) use self::keyless::CopyMessage;
 use self::keyless::Copying;
-use crate::batch::Batch;
 use crate::between::{Changes, Copied};
+use crate::fold::Fold;
 use crate::lag::Reached;
 use crate::plan::{Options, Plan};
 use crate::progress::Reporter;
@@ -82,7 +82,7 @@ pub(crate) struct Ports {
 }
 
 /// See the module.
-pub(crate) struct Follower<'a, S> {
+pub(crate) struct Follower<'a, S, F> {
     plan: &'a mut Plan,
     options: &'a Options,
     reporter: Reporter,
@@ -91,7 +91,7 @@ pub(crate) struct Follower<'a, S> {
     /// Content prefix of this attempt's own watermarks.
     watermarks: Watermarks,
     windows: Windows,
-    batch: Batch,
+    batch: F,
     /// One segment with wide rows is under way.
     wide: Arc<Semaphore>,
     /// It is to be the next one.
@@ -165,7 +165,7 @@ struct Pending {
     recorded_at: Position,
 }
 
-impl<'a, S: ChangeStream> Follower<'a, S> {
+impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
     pub(crate) fn new(
         plan: &'a mut Plan,
         options: &'a Options,
@@ -173,6 +173,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         stream: S,
         ports: Ports,
         start: &Start<'_>,
+        batch: F,
     ) -> Self {
         let state = start.ledger;
         let tables = plan.tables.iter().map(|planned| {
@@ -195,7 +196,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         let mut follower = Self {
             traces: Traces::new(&plan.traces),
             traced: plan.traces.iter().map(|trace| plan.table(&trace.to)).collect(),
-            batch: Batch::new(tables.len(), start.takes),
+            batch,
             wide: Arc::new(Semaphore::new(1)),
             wide_is_next: None,
             tables,
@@ -300,11 +301,15 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
             Event::Begin(transaction) => {
                 self.skipping = self.pending.position.has(&transaction.at);
                 self.start_anew(|from| !from.has(&transaction.at));
+                self.batch.begins(&transaction);
                 self.transaction = Some(transaction);
                 self.inside_changes = 0;
                 Ok(true)
             }
-            Event::Change(change) if !self.skipping => self.change(&change).await,
+            Event::Change(change) if !self.skipping => {
+                self.batch.next_change();
+                self.change(&change).await
+            }
             // A shape is told once, whether or not the changes after it are wanted.
             Event::Relation(relation) => self.relation(relation).await,
             Event::Change(_) | Event::Type { .. } => Ok(true),
@@ -384,7 +389,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
                 self.tables[table].unbound = true;
                 self.some_unbound = true;
                 if !self.tables[table].keeps_rows {
-                    self.batch.truncate(table);
+                    self.batch.clear(table);
                 }
                 self.pending.anew.push(table);
                 self.pending.moved = true;
@@ -473,7 +478,7 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
         Ok(self.send(segment).await)
     }
 
-    /// Sends what is netted so far into the open target transaction.
+    /// Sends what is folded so far into the open target transaction.
     async fn flush(&mut self) -> Result<bool> {
         if self.batch.is_empty() && self.traces.values() == 0 {
             return Ok(true);
@@ -526,8 +531,6 @@ impl<'a, S: ChangeStream> Follower<'a, S> {
 pub(crate) struct Start<'a> {
     pub(crate) ledger: &'a LedgerState,
     pub(crate) watermarks: &'a Watermarks,
-    /// What the sink takes.
-    pub(crate) takes: Takes,
     /// Everything up to the start of this attempt is one batch.
     pub(crate) whole: bool,
     /// Every transaction that was assigned an id before this daemon opened the stream is below.

@@ -6,10 +6,11 @@ use regraft_core::change::OldImage;
 use regraft_core::chunk::StatementRows;
 use regraft_core::contract::Past;
 use regraft_core::segment::KeysToRead;
-use regraft_core::{Change, Column, Key, Lsn, Mark, ReplicaIdentity, Rows, TableName};
+use regraft_core::{Change, Column, Key, Lsn, Mark, ReplicaIdentity, Rows, TableName, Takes};
 
 use super::*;
-use crate::batch::tests::{image, key, plan, without_items};
+use crate::fold::net::Net;
+use crate::fold::net::tests::{image, key, plan, without_items};
 use crate::progress::Progress;
 
 /// Where the ledger stands.
@@ -125,14 +126,9 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
     let ports =
         Ports { segments, durable, chunks, reached, copied, awaited, changes, reshaped, cancel };
     let watermarks = Watermarks::of_attempt("test");
-    let start = Start {
-        ledger: &ledger,
-        watermarks: &watermarks,
-        takes: Takes::EVERYTHING,
-        whole: false,
-        settle_below: 0,
-    };
-    let follower = Follower::new(&mut plan, &options, reporter, stream, ports, &start);
+    let batch = Net::new(1, Takes::EVERYTHING);
+    let start = Start { ledger: &ledger, watermarks: &watermarks, whole: false, settle_below: 0 };
+    let follower = Follower::new(&mut plan, &options, reporter, stream, ports, &start, batch);
     let ends = Ends {
         events: events_tx,
         segments: segments_rx,
@@ -184,7 +180,7 @@ fn commit(end: u64) -> Event {
 
 /// The keys of the rows that come with a segment.
 fn rows(segment: &Segment) -> Vec<Vec<u8>> {
-    let rows = segment.writes.iter().flat_map(|writes| writes.arriving());
+    let rows = segment.net().unwrap().iter().flat_map(|writes| writes.arriving());
     let mut keys: Vec<_> =
         rows.map(|row| row.cell(0).flatten().unwrap_or_default().to_vec()).collect();
     keys.sort();
@@ -303,7 +299,7 @@ async fn a_row_that_a_chunk_left_to_be_read_is_not_patched() {
             scope: ChunkScope::Keys(vec![key(2)]),
         };
         assert_eq!(segment.to_read, [moved]);
-        assert!(segment.writes.iter().all(|writes| writes.patches.is_empty()));
+        assert!(segment.net().unwrap().iter().all(|writes| writes.patches.is_empty()));
     })
     .await;
 }

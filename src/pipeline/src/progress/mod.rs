@@ -216,7 +216,7 @@ mod tests {
     use regraft_core::{Code, Error, Lsn};
 
     use super::*;
-    use crate::batch::tests::plan;
+    use crate::fold::net::tests::plan;
 
     #[test]
     fn the_rest_of_a_copy_takes_as_long_as_what_was_copied() {

@@ -1,10 +1,11 @@
 //! The pipeline between two servers in memory, under schedules that a seed chooses: when calls answer and fail,
 //! when daemons are killed, when machines stop, and what the application does meanwhile. Time is that of the
 //! runtime and passes by itself, so that minutes take milliseconds. Each schedule has to end with the target
-//! equal to the source.
+//! equal to the source. A share of them takes a log in place of the net effect, which has to be in order and whole.
 //!
 //! `SCHEDULES=n` runs so many, `SCHEDULE=seed` only that one.
 
+mod history;
 mod load;
 mod world;
 
@@ -16,7 +17,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use regraft_core::row::put_value;
 use regraft_core::verify::Request;
-use regraft_core::{Error, Result, Row, Takes};
+use regraft_core::{Error, Form, Position, Result, Row, TableName, Takes};
 use regraft_memory::{Chances, Database, MemoryPair, MemorySource, MemoryTarget, Store, Weather};
 use regraft_pipeline::{Ending, Ends, Fan, Options, Progress, Room, Tap, VerifyOptions, run};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,8 @@ struct World {
     room: Room,
     counted: bool,
     options: Options,
+    /// Where the store began.
+    from: Position,
 }
 
 /// One target.
@@ -53,11 +56,13 @@ impl World {
     /// With rows in the source, and perhaps transactions that are open.
     fn of(rng: &mut SmallRng) -> (World, Load) {
         let count = [1, 1, 1, 1, 2, 3][rng.random_range(0..6)];
-        let kinds: Vec<_> = (0..count).map(|_| takes(rng.random_range(0..4))).collect();
-        let counted = kinds.iter().all(|takes| takes.counts);
+        let mut kind = || takes(rng.random_range(0..4), rng.random_bool(0.4));
+        let kinds: Vec<_> = (0..count).map(|_| kind()).collect();
+        let counted = kinds.iter().all(|takes| takes.transactions);
         let database = Database::new(tables(counted));
         let mut load = Load::of(database.clone(), counted, rng.random());
         (0..rng.random_range(0..12)).for_each(|_| load.step());
+        let from = database.end();
         let chances = Chances {
             before: rng.random_range(0..12),
             after: rng.random_range(0..12),
@@ -67,7 +72,7 @@ impl World {
             let (plan, targets) = plan(counted);
             let turns = if count > 1 { rng.random_range(0..6) } else { 0 };
             Leg {
-                store: Store::new(plan.routes, targets, database.end()),
+                store: Store::new(plan.routes, targets, from.clone()),
                 weather: Weather::of_seed(rng.random(), chances),
                 takes,
                 lives: (0..turns)
@@ -105,6 +110,7 @@ impl World {
             room,
             counted,
             options,
+            from,
         };
         (world, load)
     }
@@ -165,12 +171,13 @@ impl World {
         }
     }
 
-    /// A source table is copied anew.
-    fn recopy(&self, rng: &mut SmallRng) {
+    /// A source table is copied anew from some position on.
+    fn recopy(&self, rng: &mut SmallRng) -> Anew {
         let tables = plan(self.counted).0.tables;
-        let table = &tables[rng.random_range(0..tables.len())].table;
-        let leg = &self.legs[rng.random_range(0..self.legs.len())];
-        leg.store.begin_anew(table, self.database.end());
+        let (table, from) = (&tables[rng.random_range(0..tables.len())].table, self.database.end());
+        let leg = rng.random_range(0..self.legs.len());
+        self.legs[leg].store.begin_anew(table, from.clone());
+        Anew { leg, table: table.clone(), from }
     }
 
     /// Somebody changes rows of the target: takes one away, changes one, or puts one there that nothing gives.
@@ -193,6 +200,13 @@ impl World {
     }
 }
 
+/// A source table whose changes before a position do not count any more.
+struct Anew {
+    leg: usize,
+    table: TableName,
+    from: Position,
+}
+
 /// One schedule. `Err` says what is wrong.
 async fn schedule(seed: u64) -> std::result::Result<(), String> {
     let mut rng = SmallRng::seed_from_u64(seed);
@@ -207,6 +221,7 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
         load.ends();
     });
     let failed = |error: Error| Err(format!("the daemon ended: {error:#}"));
+    let mut anew = Vec::new();
     for _ in 0..rng.random_range(0..5) {
         let lives = Duration::from_millis(rng.random_range(0..2000));
         let cancel = CancellationToken::new();
@@ -220,7 +235,7 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
             }
         }
         if rng.random_bool(0.1) {
-            world.recopy(&mut rng);
+            anew.push(world.recopy(&mut rng));
         }
         if world.options.verify.is_some() && rng.random_bool(0.5) {
             world.tamper(&mut rng);
@@ -250,18 +265,20 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
         }
     }
     world.legs.iter().enumerate().try_for_each(|(at, leg)| {
-        compared(&world.database, leg).map_err(|wrong| format!("target {at}: {wrong}"))
+        let anew: Vec<_> = anew.iter().filter(|anew| anew.leg == at).collect();
+        compared(&world, leg, &anew).map_err(|wrong| format!("target {at}: {wrong}"))
     })
 }
 
 /// That a target is equal to the source.
-fn compared(
-    database: &Database,
-    Leg { store, takes, .. }: &Leg,
-) -> std::result::Result<(), String> {
-    let (expected, rows) = (database.expected(), store.rows());
+fn compared(world: &World, leg: &Leg, anew: &[&Anew]) -> std::result::Result<(), String> {
+    let Leg { store, takes, .. } = leg;
+    let (expected, rows) = (world.database.expected(), store.rows());
     let Some(at) = expected.iter().zip(&rows).position(|(expected, rows)| expected != rows) else {
-        return Ok(());
+        return match takes.form {
+            Form::Net => Ok(()),
+            Form::Log => history::check(world, leg, anew),
+        };
     };
     let only = |of: &[Vec<u8>], others: &[Vec<u8>]| -> Vec<_> {
         let only = of.iter().filter(|row| !others.contains(row));

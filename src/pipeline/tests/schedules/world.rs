@@ -15,8 +15,8 @@ use regraft_core::mapper::{Count, Input, Output, Patch};
 use regraft_core::row::put_value;
 use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::{
-    Cell, Column, Declaration, Keyless, Mapped, Mapper, Relation, ReplicaIdentity, Result, Rows,
-    TableName, Takes, Tuple, TupleBuilder, oid,
+    Cell, Column, Declaration, Form, Keyless, Mapped, Mapper, Relation, ReplicaIdentity, Result,
+    Rows, TableName, Takes, Tuple, TupleBuilder, oid,
 };
 use regraft_memory::{Copies, Select, TableSpec, TargetTable, mapped};
 use regraft_pipeline::{Plan, PlannedTable, Trace};
@@ -178,13 +178,16 @@ fn route(source: &str, target: &str, columns: &[&str]) -> Route {
     }
 }
 
-/// What a sink may not take, by a number below 4.
-pub(crate) fn takes(kind: u64) -> Takes {
-    match kind {
+/// What a sink takes, by a number below 4, and whether it takes a log.
+pub(crate) fn takes(kind: u64, log: bool) -> Takes {
+    let of = match kind {
         1 => Takes { patches: false, ..Takes::EVERYTHING },
         2 => Takes { transactions: false, counts: false, ..Takes::EVERYTHING },
         _ => Takes::EVERYTHING,
-    }
+    };
+    // Nothing of what only rows need.
+    let rows = Takes { patches: false, removal_by_owner: false, counts: false, ..of };
+    if log { Takes { form: Form::Log, ..rows } } else { of }
 }
 
 fn declared(reads: &[&str], outputs: &[(&str, &str)], rows: Count) -> Declaration {

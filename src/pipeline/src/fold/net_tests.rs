@@ -1,4 +1,4 @@
-//! The batcher against a model that replays every change, one by one, on a map.
+//! The net effect against a model that replays every change, one by one, on a map.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ pub(crate) fn plan(owner: bool, rewrite: bool) -> Plan {
 pub(crate) type Value = (Vec<u8>, Option<u8>);
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(crate) enum Op {
     Upsert(u8, Value),
     /// An update that leaves the items as they are, without carrying them.
     Note(u8, Option<u8>),
@@ -115,7 +115,7 @@ enum Op {
     Drain,
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(crate) fn op() -> impl Strategy<Value = Op> {
     let key = 0..6_u8;
     let items = prop::collection::btree_set(0..4_u8, 0..4).prop_map(|s| s.into_iter().collect());
     let value = (items, prop::option::of(0..3_u8));
@@ -166,7 +166,7 @@ struct Target(BTreeMap<TargetKey, Option<Vec<u8>>>);
 
 impl Target {
     fn apply(&mut self, segment: &Segment) {
-        for writes in &segment.writes {
+        for writes in segment.net().unwrap() {
             if writes.clear {
                 self.0.clear();
             }
@@ -216,7 +216,7 @@ impl Target {
 /// Replays operations on a map, and on a batch that is drained now and then.
 fn replay(ops: &[Op], full_identity: bool, rewrite: bool) {
     let plan = plan(!full_identity, rewrite);
-    let mut batch = Batch::new(1, Takes::EVERYTHING);
+    let mut batch = Net::new(1, Takes::EVERYTHING);
     let mut model: BTreeMap<u8, Value> = BTreeMap::new();
     let mut target = Target::default();
     let old_image =
@@ -304,18 +304,18 @@ proptest! {
 #[test]
 fn a_row_that_comes_and_goes_within_a_batch_leaves_nothing_to_write() {
     let plan = plan(true, false);
-    let mut batch = Batch::new(1, Takes::EVERYTHING);
+    let mut batch = Net::new(1, Takes::EVERYTHING);
     let row = image(1, &(vec![1], None));
     batch.insert(0, key(1), &row);
     batch.delete(0, key(1), &OldImage::Key(row));
     let segment = batch.drain(&plan, &[true]).unwrap();
-    assert!(segment.writes.is_empty());
+    assert!(segment.net().unwrap().is_empty());
 }
 
 #[test]
 fn a_value_that_the_stream_did_not_carry_is_asked_for() {
     let plan = plan(true, false);
-    let mut batch = Batch::new(1, Takes::EVERYTHING);
+    let mut batch = Net::new(1, Takes::EVERYTHING);
     let mut builder = TupleBuilder::with_capacity(3, 8);
     builder.push(Cell::Binary(&[1]));
     builder.push(Cell::Binary(&[1]));
@@ -326,13 +326,13 @@ fn a_value_that_the_stream_did_not_carry_is_asked_for() {
     assert_eq!(segment.to_read.len(), 1);
     let read = &segment.to_read[0];
     assert_eq!((&read.table, &read.scope), (&*table, &ChunkScope::Keys(vec![key(1)])));
-    assert!(segment.writes.is_empty());
+    assert!(segment.net().unwrap().is_empty());
 }
 
 #[test]
 fn the_batch_counts_rows_and_bytes_down_to_zero() {
     let plan = plan(true, false);
-    let mut batch = Batch::new(1, Takes::EVERYTHING);
+    let mut batch = Net::new(1, Takes::EVERYTHING);
     assert_eq!((batch.rows(), batch.bytes()), (0, 0));
     let mut cells = Vec::new();
     put_null(&mut cells);

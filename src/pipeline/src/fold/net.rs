@@ -1,4 +1,4 @@
-//! The batcher: the net effect of source transactions, per source row key.
+//! The net effect of source transactions, per source row key.
 //!
 //! Changes are netted on the *source* row before anything is evaluated, so that a row that changes a
 //! hundred times in a batch is mapped once. What is kept per key is whether the target may hold
@@ -13,7 +13,7 @@
 //!   truncate          → all keys forgotten; nothing was there before from now on
 //! ```
 //!
-//! [`Batch::drain`] maps the surviving images, which gives a [`Segment`]. A batch may be drained in
+//! [`Net::drain`] maps the surviving images, which gives a [`Segment`]. It may be drained in
 //! the middle of a source transaction: the sink keeps the target transaction open until the segment
 //! with the commit.
 
@@ -21,19 +21,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 use regraft_core::change::OldImage;
-use regraft_core::segment::{KeysToRead, PatchGroup, Route, Segment, TableWrites};
-use regraft_core::{ChunkScope, Code, Error, Key, Mapped, Mapper, Result, Rows, Takes, Tuple};
+use regraft_core::segment::{KeysToRead, PatchGroup, Payload, Route, Segment, TableWrites};
+use regraft_core::{
+    ChunkData, ChunkScope, Code, Error, Key, Mapped, Mapper, Result, Rows, Takes, Tuple,
+};
 
-use crate::counts::{Counted, Counts};
+use super::counts::{Counted, Counts};
+use super::{Fold, Netting, full, locate};
 use crate::plan::Plan;
+use crate::windows::Touched;
 
 /// Bookkeeping per key, roughly: two keys, the entry, the hash slot.
 const ENTRY_BYTES: usize = 160;
 
 /// Net changes since the last drain.
-pub struct Batch {
+pub(crate) struct Net {
     takes: Takes,
     tables: Vec<TableBatch>,
+    /// Of tables whose rows have no key: what waits until their copy is read. It outlives a drain.
+    held: Vec<Counts>,
     bytes: usize,
     rows: usize,
 }
@@ -58,89 +64,12 @@ struct Entry {
     moved_from: Option<Key>,
 }
 
-/// Whether the batch has to be drained before and after a change that nothing may be netted with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Netting {
-    /// The change was netted with the rest.
-    Netted,
-    /// The change stands alone: drain now, before the next change.
-    DrainNow,
-}
-
-impl Batch {
-    /// An empty batch for a plan of `tables` source tables, and a sink that takes this.
-    pub fn new(tables: usize, takes: Takes) -> Self {
+impl Net {
+    /// Nothing yet, for a plan of `tables` source tables, and a sink that takes this.
+    pub(crate) fn new(tables: usize, takes: Takes) -> Self {
+        let held = (0..tables).map(|_| Counts::default()).collect();
         let tables = (0..tables).map(|_| TableBatch::default()).collect();
-        Self { takes, tables, bytes: 0, rows: 0 }
-    }
-
-    /// True when there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.rows == 0 && self.tables.iter().all(|table| !table.cleared)
-    }
-
-    /// Source rows held.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Memory held, roughly.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// A new row.
-    pub fn insert(&mut self, table: usize, key: Key, new: &Tuple) {
-        self.set(table, key, None, Some(new.detach()), false);
-    }
-
-    /// A changed row whose key is as before.
-    pub fn update(&mut self, table: usize, key: Key, old: Option<&OldImage>, new: &Tuple) {
-        let image = self.filled(table, &key, new);
-        self.set(table, key, full(old), Some(image), true);
-    }
-
-    /// True when a row that changes its key would be incomplete: the caller drains before it calls
-    /// [`Batch::rekey`], and after.
-    pub fn rekey_is_incomplete(&self, table: usize, old: &Key, new: &Tuple) -> bool {
-        new.has_unchanged() && self.filled(table, old, new).has_unchanged()
-    }
-
-    /// A changed row with a new key.
-    pub fn rekey(
-        &mut self,
-        table: usize,
-        old_key: Key,
-        new_key: Key,
-        old: Option<&OldImage>,
-        new: &Tuple,
-    ) -> Netting {
-        let image = self.filled(table, &old_key, new);
-        if image.has_unchanged() {
-            self.set(table, new_key.clone(), None, Some(image), true);
-            if let Some(entry) = self.entry(table, &new_key) {
-                entry.moved_from = Some(old_key);
-            }
-            return Netting::DrainNow;
-        }
-        self.set(table, old_key, full(old), None, true);
-        self.set(table, new_key, None, Some(image), false);
-        Netting::Netted
-    }
-
-    /// A deleted row.
-    pub fn delete(&mut self, table: usize, key: Key, old: &OldImage) {
-        self.set(table, key, full(Some(old)), None, true);
-    }
-
-    /// So many rows more of a table whose rows have no key, or fewer.
-    pub(crate) fn count(&mut self, table: usize, image: Tuple, by: i64) {
-        self.counting(table, |counted| counted.counts.add(image, by));
-    }
-
-    /// The same for many rows.
-    pub(crate) fn count_all(&mut self, table: usize, counts: Counts) {
-        self.counting(table, |counted| counted.counts.take_in(counts));
+        Self { takes, tables, held, bytes: 0, rows: 0 }
     }
 
     fn counting(&mut self, table: usize, count: impl FnOnce(&mut Counted)) {
@@ -149,21 +78,6 @@ impl Batch {
         count(counted);
         self.rows += counted.counts.changes() - before.0;
         self.bytes += counted.counts.bytes() - before.1;
-    }
-
-    /// Rows of the copy of such a table, as they go to the target.
-    pub(crate) fn bring(&mut self, table: usize, statement: usize, rows: &Rows) {
-        let copied = self.tables[table].counted.copied.entry(statement).or_default();
-        rows.iter().for_each(|row| copied.push(row));
-        self.rows += rows.len();
-        self.bytes += rows.size();
-    }
-
-    /// All rows of the table are gone.
-    pub fn truncate(&mut self, table: usize) {
-        let batch = &mut self.tables[table];
-        self.rows -= batch.entries.len() + batch.counted.len();
-        *batch = TableBatch { cleared: true, ..TableBatch::default() };
     }
 
     fn entry(&mut self, table: usize, key: &Key) -> Option<&mut Entry> {
@@ -206,15 +120,98 @@ impl Batch {
         let existed = (there_before || !self.takes.transactions) && !batch.cleared;
         batch.entries.push(Entry { key, existed, before, now, moved_from: None });
     }
+}
 
-    /// Maps what is left and empties the batch. `complete` says for each source table whether all its
-    /// rows are in the target.
-    ///
-    /// # Errors
-    /// When an expression fails for a row; the place is the statement's, and names the key columns.
-    /// [`Code::TargetCannotTake`] when all rows of a table went, and the sink does not take that.
-    pub fn drain(&mut self, plan: &Plan, complete: &[bool]) -> Result<Segment> {
+impl Fold for Net {
+    fn is_empty(&self) -> bool {
+        self.rows == 0 && self.tables.iter().all(|table| !table.cleared)
+    }
+
+    /// Source rows.
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn insert(&mut self, table: usize, key: Key, new: &Tuple) {
+        self.set(table, key, None, Some(new.detach()), false);
+    }
+
+    fn update(&mut self, table: usize, key: Key, old: Option<&OldImage>, new: &Tuple) {
+        let image = self.filled(table, &key, new);
+        self.set(table, key, full(old), Some(image), true);
+    }
+
+    fn rekey_is_incomplete(&self, table: usize, old: &Key, new: &Tuple) -> bool {
+        new.has_unchanged() && self.filled(table, old, new).has_unchanged()
+    }
+
+    fn rekey(
+        &mut self,
+        table: usize,
+        old_key: Key,
+        new_key: Key,
+        old: Option<&OldImage>,
+        new: &Tuple,
+    ) -> Netting {
+        let image = self.filled(table, &old_key, new);
+        if image.has_unchanged() {
+            self.set(table, new_key.clone(), None, Some(image), true);
+            if let Some(entry) = self.entry(table, &new_key) {
+                entry.moved_from = Some(old_key);
+            }
+            return Netting::DrainNow;
+        }
+        self.set(table, old_key, full(old), None, true);
+        self.set(table, new_key, None, Some(image), false);
+        Netting::Netted
+    }
+
+    fn delete(&mut self, table: usize, key: Key, old: &OldImage) {
+        self.set(table, key, full(Some(old)), None, true);
+    }
+
+    fn count(&mut self, table: usize, image: Tuple, by: i64) {
+        self.counting(table, |counted| counted.counts.add(image, by));
+    }
+
+    fn hold(&mut self, table: usize, image: Tuple, by: i64) {
+        self.held[table].add(image, by);
+    }
+
+    fn release(&mut self, table: usize) {
+        let held = std::mem::take(&mut self.held[table]);
+        self.counting(table, |counted| counted.counts.take_in(held));
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held.iter().map(Counts::bytes).sum()
+    }
+
+    fn bring(&mut self, table: usize, statement: usize, rows: &Rows) {
+        let copied = self.tables[table].counted.copied.entry(statement).or_default();
+        rows.iter().for_each(|row| copied.push(row));
+        self.rows += rows.len();
+        self.bytes += rows.size();
+    }
+
+    fn truncate(&mut self, table: usize) {
+        self.clear(table);
+    }
+
+    fn clear(&mut self, table: usize) {
+        let batch = &mut self.tables[table];
+        self.rows -= batch.entries.len() + batch.counted.len();
+        *batch = TableBatch { cleared: true, ..TableBatch::default() };
+        self.held[table] = Counts::default();
+    }
+
+    fn drain(&mut self, plan: &Plan, complete: &[bool]) -> Result<Segment> {
         let mut segment = Segment::default();
+        let mut all = Vec::new();
         for (at, planned) in plan.tables.iter().enumerate() {
             let batch = std::mem::take(&mut self.tables[at]);
             if batch.entries.is_empty() && batch.counted.is_empty() && !batch.cleared {
@@ -225,7 +222,7 @@ impl Batch {
                 statements.try_for_each(|&statement| self.takes.clears(&plan.routes[statement]))?;
             }
             if planned.keyless.is_some() {
-                batch.counted.drain(plan, planned, batch.cleared, &mut segment)?;
+                batch.counted.drain(plan, planned, batch.cleared, &mut all)?;
                 continue;
             }
             let mut to_read = BTreeSet::new();
@@ -249,7 +246,7 @@ impl Batch {
                     }
                 }
                 let writers = writers.into_iter().filter(Writer::has_writes);
-                segment.writes.extend(writers.map(Writer::finish));
+                all.extend(writers.map(Writer::finish));
             }
             if !to_read.is_empty() {
                 let keys = to_read.into_iter().collect();
@@ -259,26 +256,46 @@ impl Batch {
         }
         self.bytes = 0;
         self.rows = 0;
+        segment.payload = Payload::Net(all);
         Ok(segment)
     }
-}
 
-fn full(old: Option<&OldImage>) -> Option<Tuple> {
-    match old {
-        Some(OldImage::Full(tuple)) => Some(tuple.detach()),
-        _ => None,
+    fn join(
+        &self,
+        plan: &Plan,
+        table: usize,
+        scope: &ChunkScope,
+        data: ChunkData,
+        touched: &Touched,
+    ) -> (Payload, u64) {
+        let (mut all, mut rows) = (Vec::new(), 0);
+        for (&statement, read) in plan.tables[table].statements.iter().zip(data.statements) {
+            // Such a statement is streamed, from whole old and new rows: nothing of it is read by key.
+            let by_key = matches!(scope, ChunkScope::Keys(_));
+            if by_key && plan.routes[statement].owner.is_none() {
+                continue;
+            }
+            let mut writes = TableWrites { statement, ..TableWrites::default() };
+            if let ChunkScope::Keys(keys) = scope {
+                let settled = keys.iter().filter(|key| !touched.covers(key));
+                settled.for_each(|key| writes.replaced.push(key.row()));
+            }
+            if read.keys.iter().any(|key| touched.covers(key)) {
+                for (key, row) in read.keys.iter().zip(read.rows.iter()) {
+                    if !touched.covers(key) {
+                        writes.upserts.push(row);
+                    }
+                }
+            } else {
+                writes.upserts = read.rows;
+            }
+            rows += writes.upserts.len() as u64;
+            if !writes.upserts.is_empty() || !writes.replaced.is_empty() {
+                all.push(writes);
+            }
+        }
+        (Payload::Net(all), rows)
     }
-}
-
-pub(crate) fn locate(error: Error, route: &Route, key: &[String]) -> Error {
-    if error.place().is_some() {
-        return error;
-    }
-    let key = match key {
-        [] => String::new(),
-        key => format!(" (key {})", key.join(", ")),
-    };
-    error.at(format!("{}, a row of {}{key}", route.place, route.source))
 }
 
 /// Writes what a source row gives for each of the statements; what is to be read, for one is for all.
@@ -446,5 +463,5 @@ fn incomplete_without_owner() -> Error {
 }
 
 #[cfg(test)]
-#[path = "batch_tests.rs"]
+#[path = "net_tests.rs"]
 pub(crate) mod tests;

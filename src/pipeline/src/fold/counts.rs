@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use regraft_core::segment::{Segment, TableWrites};
+use regraft_core::segment::TableWrites;
 use regraft_core::{Code, Error, Mapped, Result, Rows, Tuple};
 
-use crate::batch::locate;
+use super::locate;
 use crate::plan::{Plan, PlannedTable};
 
 /// Bookkeeping per row, roughly.
@@ -92,7 +92,7 @@ impl Counted {
         plan: &Plan,
         planned: &PlannedTable,
         cleared: bool,
-        segment: &mut Segment,
+        all: &mut Vec<TableWrites>,
     ) -> Result<()> {
         for &statement in &planned.statements {
             let (route, mapper) = (&plan.routes[statement], &plan.mappers[statement]);
@@ -109,14 +109,15 @@ impl Counted {
                 }
             }
             if writes.clear || !writes.fresh.is_empty() || !writes.uncounted.is_empty() {
-                segment.writes.push(writes);
+                all.push(writes);
             }
         }
         Ok(())
     }
 }
 
-fn undecided() -> Error {
+/// A row without a key cannot be read from the source.
+pub(super) fn undecided() -> Error {
     let what = "an expression that only the source can evaluate for this row, which has no key to be read by";
     Error::new(Code::ExpressionFailed, what).remedy(
         "write the expression otherwise, and start with `regraft run --recopy TABLE`; or give the source table a key",
