@@ -58,10 +58,19 @@ impl Board {
 
     /// The set-up failed, and is tried again.
     pub fn failed(&self, error: &Error) {
+        self.is(error, Phase::Held);
+    }
+
+    /// The pipeline has ended, while those of other targets go on.
+    pub(crate) fn ended(&self, error: &Error) {
+        self.is(error, Phase::Stopped);
+    }
+
+    fn is(&self, error: &Error, phase: Phase) {
         if let Some(progress) = self.progress() {
             let reporter = progress.reporter();
             reporter.failed(error);
-            reporter.phase(Phase::Held);
+            reporter.phase(phase);
         }
         let mut last = self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(LastError::of(error));

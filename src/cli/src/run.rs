@@ -102,7 +102,7 @@ impl Shared {
     fn of(legs: &[Settings]) -> Self {
         let names = legs.iter().map(|leg| {
             let limit = leg.target.keep_log.and_then(|limit| u64::try_from(limit).ok());
-            (leg.target.table(), limit)
+            (leg.target.name.clone(), limit)
         });
         // Of what each may use; batches and chunks have the rest.
         let memory = legs.first().map_or(0, |leg| leg.limits.memory);
@@ -190,7 +190,7 @@ impl Daemon<'_> {
     /// The other targets go on: that this one does not is told once, and stays in the status.
     fn given_up(&self, errors: Vec<Error>) -> Vec<Error> {
         for error in &errors {
-            self.board.failed(error);
+            self.board.ended(error);
             tracing::error!("this target is given up until the daemon is started again: {error:#}");
         }
         errors

@@ -137,7 +137,12 @@ async fn a_target_that_is_too_far_behind_is_given_up_and_brought_in_line() {
     second.start_again().await.unwrap();
     // It is told, and nothing is passed over.
     fanned
-        .until(&daemon, 1, "the gap to be told", |told| told["last_error"]["code"] == "RG2011")
+        .until(&daemon, 1, "the gap to be told", |told| {
+            let remedy = "`regraft run --target b --resync all`";
+            told["last_error"]["code"] == "RG2011"
+                && told["last_error"]["remedy"].as_str().is_some_and(|text| text.contains(remedy))
+                && told["phase"] == "stopped"
+        })
         .await;
     fanned.assert_exact(0).await;
     stop_with(daemon, 4).await;
@@ -147,6 +152,8 @@ async fn a_target_that_is_too_far_behind_is_given_up_and_brought_in_line() {
         .until(&daemon, 1, "the gap to be told", |told| told["last_error"]["code"] == "RG2011")
         .await;
     stop_with(daemon, 4).await;
+    // What is to be brought in line is behind for a while.
+    fanned.configure(&fanned.targets, "", SMALL);
     daemon = fanned.installation.start(&["run", "--target", "b", "--resync", "all"]);
     ready(&mut daemon).await;
     write_much(&fanned).await;

@@ -53,7 +53,8 @@ enum Main {
 type Closed = oneshot::Sender<Result<()>>;
 
 struct Leg {
-    name: String,
+    /// Of the target; one has none.
+    name: Option<String>,
     /// So many bytes of log are kept for it alone.
     limit: Option<u64>,
     /// Everything before it is durable in its target, as far as it has told.
@@ -104,7 +105,10 @@ pub(super) enum Join {
 }
 
 impl Hub {
-    pub(super) fn new(legs: impl IntoIterator<Item = (String, Option<u64>)>, room: Room) -> Self {
+    pub(super) fn new(
+        legs: impl IntoIterator<Item = (Option<String>, Option<u64>)>,
+        room: Room,
+    ) -> Self {
         let leg = |(name, limit)| Leg {
             name,
             limit,
@@ -156,7 +160,7 @@ impl Hub {
             return Err(leg.lost());
         }
         if std::mem::take(&mut leg.given_up) {
-            tracing::warn!(target_name = leg.name, %position, "the target goes on: the source still has its log");
+            tracing::warn!(target_name = leg.name(), %position, "the target goes on: the source still has its log");
         }
         leg.position = Some(position.clone());
         state.begun.get_or_insert_with(|| position.clone());
@@ -246,14 +250,15 @@ impl Hub {
         let leg = &mut self.state().legs[leg];
         let queue = leg.queue.as_mut().filter(|queue| queue.end.is_none())?;
         queue.live = queue.since.as_ref().is_some_and(|since| done.covers(since));
-        if queue.live {
+        let joined = queue.live;
+        if joined {
             tracing::info!(
-                target_name = leg.name,
+                target_name = leg.name(),
                 position = %done,
                 "the target has caught up with the stream that all share"
             );
         }
-        Some(queue.live)
+        Some(joined)
     }
 
     /// A leg needs its queue no more. When no other needs the stream either, it is closed; what that comes to
@@ -410,7 +415,7 @@ impl State {
             if behind > limit {
                 leg.given_up = true;
                 tracing::error!(
-                    target_name = leg.name,
+                    target_name = leg.name(),
                     behind_bytes = behind,
                     limit_bytes = limit,
                     "the target is given up: the source keeps its log no longer for it, and the others go on"
@@ -421,7 +426,10 @@ impl State {
 
     /// Detaches legs for which too much waits, while less waits for another one.
     fn detach_slow(&mut self, room: usize) {
-        let waiting = self.legs.iter_mut().filter_map(|leg| Some((&leg.name, leg.queue.as_mut()?)));
+        let waiting = self.legs.iter_mut().filter_map(|leg| {
+            let name = leg.name();
+            Some((name, leg.queue.as_mut()?))
+        });
         let mut waiting: Vec<_> = waiting.filter(|(_, queue)| queue.end.is_none()).collect();
         let least = waiting.iter().map(|(_, queue)| queue.bytes).min().unwrap_or(0);
         for (name, queue) in &mut waiting {
@@ -444,16 +452,22 @@ impl State {
 
 impl Leg {
     fn lost(&self) -> Error {
+        let (name, of) = (self.name(), self.name.as_ref());
+        let of = of.map_or_else(String::new, |name| format!(" --target {name}"));
         let known = self.position.as_ref().map(ToString::to_string);
+        let known = known.as_deref().unwrap_or("its position");
         let what = format!(
-            "the source keeps its log no longer for the target {}, from {} on: it was given up, or put back",
-            self.name,
-            known.as_deref().unwrap_or("its position"),
+            "the source keeps its log no longer for {name}, from {known} on: it was given up, or put back"
         );
         Error::new(Code::PositionGap, what).at("source").remedy(format!(
-            "`regraft run --target {0} --resync all` brings its rows in line, and `--recopy all` copies them anew",
-            self.name
+            "`regraft run{of} --resync all` brings its rows in line, and `regraft run{of} --recopy all` copies \
+             them anew"
         ))
+    }
+
+    /// As it is called in the configuration.
+    fn name(&self) -> String {
+        self.name.as_ref().map_or_else(|| "[target]".to_owned(), |name| format!("[targets.{name}]"))
     }
 }
 

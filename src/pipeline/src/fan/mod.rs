@@ -57,9 +57,9 @@ pub enum Gets {
 }
 
 impl Fan {
-    /// Of legs with these names, and the bytes of log that the source keeps for each alone. Nothing is
-    /// acknowledged before all of them have told where they are.
-    pub fn new(legs: impl IntoIterator<Item = (String, Option<u64>)>, room: Room) -> Self {
+    /// Of legs whose targets have these names, and the bytes of log that the source keeps for each alone.
+    /// Nothing is acknowledged before all of them have told where they are.
+    pub fn new(legs: impl IntoIterator<Item = (Option<String>, Option<u64>)>, room: Room) -> Self {
         Self(Arc::new(Hub::new(legs, room)))
     }
 

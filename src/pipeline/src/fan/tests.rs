@@ -157,7 +157,7 @@ fn at(transactions: u64) -> Position {
 
 fn fan(legs: usize, limit: Option<u64>) -> Fan {
     let room = Room { fastest: 1_000, slower: 4_000 };
-    Fan::new((0..legs).map(|leg| (format!("leg{leg}"), limit)), room)
+    Fan::new((0..legs).map(|leg| (Some(format!("leg{leg}")), limit)), room)
 }
 
 async fn come(fan: &Fan, leg: usize, log: &Log, from: u64) -> Result<LegStream<Log>> {

@@ -117,7 +117,7 @@ impl World {
 
     /// A daemon, until it is told to stop, or an error ends one of its pipelines.
     async fn daemon(&self, cancel: &CancellationToken) -> Result<Ending> {
-        let names = (0..self.legs.len()).map(|leg| (leg.to_string(), None));
+        let names = (0..self.legs.len()).map(|leg| (Some(leg.to_string()), None));
         let fan = Fan::new(names, self.room);
         let legs = (0..self.legs.len()).map(|leg| Box::pin(self.pipeline(leg, &fan, cancel)));
         futures_util::future::select_all(legs).await.0
