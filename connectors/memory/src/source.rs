@@ -10,8 +10,9 @@ use regraft_core::contract::{
     ChangeStream, ChunkReader, Opened, Past, Source, SourceState, WATERMARK_PREFIX,
 };
 use regraft_core::{
-    Cell, Change, ChunkData, ChunkScope, Code, Error, Event, Key, Lsn, Position, ReplicaIdentity,
-    Result, Rows, Snapshot, TableName, Traced, Transaction, Tuple, TupleBuilder, Watermark,
+    Cell, Change, ChunkData, ChunkScope, Code, Error, Event, Gives, Key, Lsn, Position,
+    ReplicaIdentity, Result, Rows, Snapshot, TableName, Traced, Transaction, Tuple, TupleBuilder,
+    Watermark,
 };
 
 use crate::database::{Action, Database, Logged, State, TableSpec};
@@ -27,6 +28,8 @@ pub struct MemorySource {
     pub database: Database,
     /// What happens to its calls.
     pub weather: Weather,
+    /// What it gives.
+    pub gives: Gives,
 }
 
 impl Source for MemorySource {
@@ -41,9 +44,13 @@ impl Source for MemorySource {
         self.open(past, false).await
     }
 
-    fn reader(&mut self) -> MemoryReader {
+    fn gives(&self) -> Gives {
+        self.gives
+    }
+
+    fn reader(&mut self) -> Option<MemoryReader> {
         let (database, weather) = (self.database.clone(), self.weather.clone());
-        MemoryReader { database, weather, copy: VecDeque::new() }
+        self.gives.reads.then(|| MemoryReader { database, weather, copy: VecDeque::new() })
     }
 }
 

@@ -122,7 +122,7 @@ impl Bench for Memory {
     async fn ends(&mut self) -> (FaultySource, FaultyTarget) {
         self.opened += 1;
         let (database, weather) = (self.database.clone(), self.weather.clone());
-        let source = MemorySource { database, weather };
+        let source = MemorySource { database, weather, gives: regraft_core::Gives::EVERYTHING };
         let (store, weather) = (self.store.clone(), self.weather.clone());
         let target = MemoryTarget { store, weather, takes: Takes::EVERYTHING };
         let again = self.opened > 2;
@@ -204,8 +204,12 @@ impl Source for FaultySource {
         Ok(self.with_faults(opened))
     }
 
-    fn reader(&mut self) -> FaultyReader {
-        FaultyReader(self.inner.reader(), self.fault)
+    fn gives(&self) -> regraft_core::Gives {
+        self.inner.gives()
+    }
+
+    fn reader(&mut self) -> Option<FaultyReader> {
+        self.inner.reader().map(|reader| FaultyReader(reader, self.fault))
     }
 }
 

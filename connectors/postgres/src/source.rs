@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regraft_core::contract::{Opened, Past, Source};
 use regraft_core::sql::literal;
-use regraft_core::{Code, Error, Lsn, Result, fail_point};
+use regraft_core::{Code, Error, Gives, Lsn, Result, fail_point};
 use tokio::sync::Semaphore;
 use tokio_postgres::Client;
 
@@ -53,14 +53,22 @@ impl Source for PgSource {
         self.open(past, true).await
     }
 
-    fn reader(&mut self) -> PgReader {
+    fn gives(&self) -> Gives {
+        Self::GIVES
+    }
+
+    fn reader(&mut self) -> Option<PgReader> {
         let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
         let (source, wide) = (Arc::clone(&self.address), Wide::new(Arc::clone(&self.wide)));
-        PgReader::new(source, self.application.clone(), &self.slot, tables, traces, wide)
+        let application = self.application.clone();
+        Some(PgReader::new(source, application, &self.slot, tables, traces, wide))
     }
 }
 
 impl PgSource {
+    /// What it gives, wherever it is.
+    pub const GIVES: Gives = Gives::EVERYTHING;
+
     /// From the slot, or from a copy of it that lives as long as the connection.
     async fn open(&self, past: &Past, beside: bool) -> Result<Opened<PgStream>> {
         let (endpoint, from) = ((self.address)()?, lsn(&past.position)?);

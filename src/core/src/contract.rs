@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use crate::chunk::{ChunkData, ChunkScope, Snapshot, Traced};
 use crate::error::Result;
+use crate::gives::Gives;
 use crate::key::Key;
 use crate::position::Position;
 use crate::relation::TableName;
@@ -21,7 +22,8 @@ use crate::{Error, Event, Transaction};
 
 /// A change stream, opened at a position.
 pub trait ChangeStream: Send {
-    /// The next events in stream order, at least one. Waits while there are none.
+    /// The next events in stream order. Waits while there are none; there may be none of what
+    /// [`ChangeStream::ready`] told of, when it was given before by another stream.
     ///
     /// Cancel-safe: events are not lost when the future is dropped. The connection is kept alive by
     /// the connector whether or not this is called.
@@ -239,8 +241,11 @@ pub trait Source: Send {
     /// source forget nothing that [`Source::stream`] would still give.
     fn beside(&mut self, past: &Past) -> impl Future<Output = Result<Opened<Self::Stream>>> + Send;
 
-    /// One reader. It connects when something is asked of it.
-    fn reader(&mut self) -> Self::Reader;
+    /// What a statement over the source may be; known without a connection.
+    fn gives(&self) -> Gives;
+
+    /// One reader, where [`Gives::reads`]. It connects when something is asked of it.
+    fn reader(&mut self) -> Option<Self::Reader>;
 }
 
 /// A stream that was opened.

@@ -157,6 +157,8 @@ codes! {
     StandsOnOther = "RG3018", Refused;
     /// A statement needs what its target does not take.
     TargetCannotTake = "RG3019", Usage;
+    /// A statement needs what its source does not give.
+    SourceCannotGive = "RG3020", Usage;
 
     /// The target refused a row.
     RowRefused = "RG4001", Refused;

@@ -117,11 +117,11 @@ impl Takes {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::relation::TableName;
 
-    fn route() -> Route {
+    pub(crate) fn route() -> Route {
         Route {
             source: TableName::new("public", "s"),
             target: TableName::new("public", "t"),

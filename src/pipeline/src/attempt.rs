@@ -123,16 +123,39 @@ struct Connected<S: Source, T: Target, P: Pair> {
     state: LedgerState,
     stream: S::Stream,
     watermarks: Watermarks,
+    /// `None`: the source cannot be asked.
+    asked: Option<Asked<S::Reader, P::Verifier>>,
+    sentinel: P::Sentinel,
+}
+
+/// On what a source is asked.
+struct Asked<R, V> {
     /// Every transaction that was assigned an id before the stream was opened is below.
     settle_below: u64,
     /// On it nothing is asked that takes long.
-    marker: S::Reader,
-    planner: S::Reader,
+    marker: R,
+    planner: R,
     /// Of verification.
-    compared: S::Reader,
-    readers: Vec<S::Reader>,
-    verifier: Option<(P::Verifier, VerifyOptions)>,
-    sentinel: P::Sentinel,
+    compared: R,
+    readers: Vec<R>,
+    verifier: Option<(V, VerifyOptions)>,
+}
+
+impl<R: ChunkReader, V> Asked<R, V> {
+    fn of<S: Source<Reader = R>>(
+        source: &mut S,
+        options: &Options,
+        verifier: Option<(V, VerifyOptions)>,
+    ) -> Option<Self> {
+        Some(Self {
+            settle_below: 0,
+            marker: source.reader()?,
+            planner: source.reader()?,
+            compared: source.reader()?,
+            readers: (0..options.readers).filter_map(|_| source.reader()).collect(),
+            verifier,
+        })
+    }
 }
 
 /// Connects, in the order in which a mistake is cheapest.
@@ -146,12 +169,11 @@ async fn connect<S: Source, T: Target, P: Pair>(
     guarded?;
     let (mut ledger, sink) = opened?;
     let mut state = ledger.load().await?;
-    let (mut marker, planner, compared) = (source.reader(), source.reader(), source.reader());
-    let readers = (0..options.readers).map(|_| source.reader()).collect();
-    let verifier = match options.verify {
+    let verifier = match options.verify.filter(|_| source.gives().reads) {
         Some(verify) => Some((pair.verifier().await?, verify)),
         None => None,
     };
+    let mut asked = Asked::of(source, options, verifier);
     let Opened { stream, history } = source.stream(&state.past).await?;
     // On the target's disk since the ledger was opened.
     stream.acknowledge(state.past.position.clone());
@@ -159,23 +181,12 @@ async fn connect<S: Source, T: Target, P: Pair>(
         ledger.note_history(&history).await?;
     }
     let watermarks = Watermarks::of_attempt(pipeline);
-    let settle_below = marker.mark(&watermarks.write(Mark::Start)).await?;
+    if let Some(asked) = &mut asked {
+        asked.settle_below = asked.marker.mark(&watermarks.write(Mark::Start)).await?;
+    }
     // Before a row moves.
     state.mending.extend(sentinel.look().await?);
-    Ok(Connected {
-        ledger,
-        sink,
-        state,
-        stream,
-        watermarks,
-        settle_below,
-        marker,
-        planner,
-        compared,
-        readers,
-        verifier,
-        sentinel,
-    })
+    Ok(Connected { ledger, sink, state, stream, watermarks, asked, sentinel })
 }
 
 async fn follow<S: Source, T: Target, P: Pair>(
@@ -190,7 +201,7 @@ async fn follow<S: Source, T: Target, P: Pair>(
         () = cancel.cancelled() => return Ok(Ending::Stopped),
         connected = connect(ends, &plan.name, options) => connected?,
     };
-    let Connected { mut ledger, state, stream, watermarks, marker, .. } = connected;
+    let Connected { mut ledger, sink, state, stream, watermarks, asked, sentinel } = connected;
     reporter.begins(&state);
     if !before.held {
         // Of an earlier daemon.
@@ -209,11 +220,14 @@ async fn follow<S: Source, T: Target, P: Pair>(
     let (reached, copied, phase) =
         (told.reached.subscribe(), told.copied.subscribe(), told.phase.subscribe());
     let (awaited_tx, awaited) = watch::channel(false);
+    let (heard_tx, heard) = watch::channel(None);
+    let heard_tx = asked.is_none().then_some(heard_tx);
     let changes = Arc::new(Changes::new(plan.tables.len()));
     let resumed = Arc::new(Notify::new());
     let ledger = Arc::new(Mutex::new(ledger));
     let pulse = Pulse {
-        source: marker.beside(),
+        source: asked.as_ref().map(|asked| asked.marker.beside()),
+        heard,
         ledger: Arc::clone(&ledger),
         follower: follower_tx.clone(),
         reporter: reporter.clone(),
@@ -226,7 +240,7 @@ async fn follow<S: Source, T: Target, P: Pair>(
         measure: Measure::default(),
     };
     let applier = Applier::new(
-        connected.sink,
+        sink,
         applier::Told {
             durable: durable_tx,
             reached: told.reached.clone(),
@@ -236,52 +250,54 @@ async fn follow<S: Source, T: Target, P: Pair>(
         },
     );
     let applier = tokio::spawn(applier.run(segments_rx));
-    let backfill = Backfill {
-        ledger,
-        planner: Some(connected.planner),
-        marker,
-        readers: connected.readers,
-        follower: follower_tx,
-        committed,
-        options: options.clone(),
-        reporter: reporter.clone(),
-        copied: told.copied,
-        trouble,
-        refusals: before.refusals.clone(),
-        watermarks: watermarks.clone(),
-        cancel: attempt_over.clone(),
-    };
-    let beside = backfill.marker.beside();
-    let verify = connected.verifier.map(|(verifier, options)| Verify {
-        statements: watches(plan, &verifier),
-        verifier,
-        marker: beside,
-        reader: connected.compared,
-        follower: backfill.follower.clone(),
-        options,
-        reporter: reporter.clone(),
-        reached,
-        copied: copied.clone(),
-        phase,
-        changes: Arc::clone(&changes),
-        findings_open: 0,
-        traces: plan.traces.clone(),
-        watermarks: watermarks.clone(),
-        cancel: attempt_over.clone(),
-        range_limits: Default::default(),
-        told: None,
-    });
-    let mut verify = AbortOnDropHandle::new(tokio::spawn(async move {
-        match verify {
-            Some(verify) => verify.run().await,
-            None => std::future::pending().await,
-        }
-    }));
     let reshaped = Arc::new(Notify::new());
-    let looking = look(connected.sentinel, Arc::clone(&reshaped), backfill.follower.clone());
+    let looking = look(sentinel, Arc::clone(&reshaped), follower_tx.clone());
     let mut looks = AbortOnDropHandle::new(tokio::spawn(looking));
-    let begun = backfill.begin(&plan.tables, &state);
-    let mut backfill = AbortOnDropHandle::new(tokio::spawn(backfill.run(begun)));
+    let gives = ends.source.gives();
+    let settle_below = asked.as_ref().map_or(0, |asked| asked.settle_below);
+    let (backfill, verify) = match asked {
+        None => (None, None),
+        Some(Asked { marker, planner, compared, readers, verifier, .. }) => {
+            let verify = verifier.map(|(verifier, options)| Verify {
+                statements: watches(plan, &verifier),
+                verifier,
+                marker: marker.beside(),
+                reader: compared,
+                follower: follower_tx.clone(),
+                options,
+                reporter: reporter.clone(),
+                reached,
+                copied: copied.clone(),
+                phase,
+                changes: Arc::clone(&changes),
+                findings_open: 0,
+                traces: plan.traces.clone(),
+                watermarks: watermarks.clone(),
+                cancel: attempt_over.clone(),
+                range_limits: Default::default(),
+                told: None,
+            });
+            let backfill = Backfill {
+                ledger,
+                planner: Some(planner),
+                marker,
+                readers,
+                follower: follower_tx,
+                committed,
+                options: options.clone(),
+                reporter: reporter.clone(),
+                copied: told.copied,
+                trouble,
+                refusals: before.refusals.clone(),
+                watermarks: watermarks.clone(),
+                cancel: attempt_over.clone(),
+            };
+            let begun = backfill.begin(&plan.tables, &state);
+            (Some(backfill.run(begun)), verify.map(Verify::run))
+        }
+    };
+    let mut backfill = AbortOnDropHandle::new(tokio::spawn(or_nothing(backfill)));
+    let mut verify = AbortOnDropHandle::new(tokio::spawn(or_nothing(verify)));
     let mut pulse = AbortOnDropHandle::new(tokio::spawn(pulse.run()));
     let mut applier = AbortOnDropHandle::new(applier);
     // Follow. The first of the tasks that ends, ends the attempt.
@@ -295,14 +311,11 @@ async fn follow<S: Source, T: Target, P: Pair>(
         awaited,
         changes,
         reshaped,
+        heard: heard_tx,
         cancel: cancel_follower,
     };
-    let start = Start {
-        ledger: &state,
-        watermarks: &watermarks,
-        whole: before.whole,
-        settle_below: connected.settle_below,
-    };
+    let start =
+        Start { ledger: &state, watermarks: &watermarks, whole: before.whole, settle_below, gives };
     let (takes, tables, telling) = (ends.target.takes(), plan.tables.len(), reporter.clone());
     let following = async {
         match takes.form {
@@ -351,6 +364,14 @@ async fn follow<S: Source, T: Target, P: Pair>(
             close(stream, &durable).await?;
             Ok(Ending::CaughtUp)
         }
+    }
+}
+
+/// A task that is not needed does not end.
+async fn or_nothing(task: Option<impl Future<Output = Result<()>>>) -> Result<()> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -25,8 +25,10 @@ const STREAMING_LAG: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(crate) struct Pulse<R, L> {
-    /// On it nothing else is asked that takes long.
-    pub(crate) source: R,
+    /// On it nothing else is asked that takes long. A source that cannot be asked tells by its stream.
+    pub(crate) source: Option<R>,
+    /// The end of the source's log, as the stream has told.
+    pub(crate) heard: watch::Receiver<Option<Position>>,
     pub(crate) ledger: Arc<Mutex<L>>,
     pub(crate) follower: mpsc::Sender<ChunkMessage>,
     pub(crate) reporter: Reporter,
@@ -48,27 +50,41 @@ impl<R: ChunkReader, L: Ledger> Pulse<R, L> {
         let mut ticks: u64 = 0;
         loop {
             tick.tick().await;
-            let source = self.source.state().await?;
-            let follows = self.measured(&source);
+            let source = match &mut self.source {
+                Some(source) => Some(source.state().await?),
+                None => None,
+            };
+            let end = match &source {
+                Some(source) => Some(self.measured(source)),
+                None => self.heard.borrow().clone(),
+            };
+            let follows = end.is_some_and(|end| self.follows(end));
             self.tell_phase(follows).await?;
             if ticks.is_multiple_of(BEAT_TICKS) && self.ledger.lock().await.beat().await? {
                 self.resumed.notify_one();
             }
             ticks += 1;
-            if ticks.is_multiple_of(SNAPSHOT_TICKS) {
+            if let Some(source) = source.filter(|_| ticks.is_multiple_of(SNAPSHOT_TICKS)) {
                 // When the follower is busy, the next one will do.
                 drop(self.follower.try_send(ChunkMessage::Snapshot(source.snapshot)));
             }
         }
     }
 
-    /// True when the target follows.
-    fn measured(&mut self, source: &SourceState) -> bool {
-        self.reporter.measured(source.end.clone());
+    /// The end of the source's log.
+    fn measured(&self, source: &SourceState) -> Position {
         self.awaited.send_replace(source.synchronous);
         self.reporter.record().wal_held(source.held_bytes);
+        source.end.clone()
+    }
+
+    /// True when the target follows.
+    fn follows(&mut self, end: Position) -> bool {
         let reached = self.reached.borrow();
-        self.measure.follows(&source.end, reached.as_ref().map(Reached::upto), Instant::now())
+        let follows =
+            self.measure.follows(&end, reached.as_ref().map(Reached::upto), Instant::now());
+        self.reporter.measured(end);
+        follows
     }
 
     async fn tell_phase(&mut self, follows: bool) -> Result<()> {

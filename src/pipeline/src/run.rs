@@ -38,7 +38,12 @@ pub async fn run<S: Source, T: Target, P: Pair>(
     cancel: &CancellationToken,
 ) -> Result<Ending> {
     let takes = ends.target.takes();
-    plan.routes.iter().try_for_each(|route| takes.fits(route))?;
+    let gives = ends.source.gives();
+    for route in &plan.routes {
+        takes.fits(route)?;
+        let led_to = plan.traces.iter().any(|trace| trace.to == route.source);
+        gives.fits(route, !led_to)?;
+    }
     let mut held = false;
     let ending = attempts(ends, plan, options, reporter, cancel, &mut held).await;
     // A daemon that ran gives its lock back, and that says it; one that waited has none.

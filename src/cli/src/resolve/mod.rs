@@ -37,6 +37,7 @@ use regraft_postgres::endpoint::{AS_REGRAFT, AS_ROLE};
 use regraft_postgres::known::{Known, Named};
 use regraft_postgres::ledger::Shape;
 use regraft_postgres::slot::Server;
+use regraft_postgres::source::PgSource;
 use regraft_postgres::standing::{Asked, Held, Standing};
 use regraft_postgres::verify::VerifyStatement;
 use regraft_postgres::{Endpoint, classify};
@@ -570,6 +571,8 @@ async fn one(
             Ok(route) => {
                 report.target = of_target(route.target.to_string());
                 PgSink::TAKES.fits(&route)?;
+                let streamed = !matches!(compiled.evaluation, Evaluation::Read { .. });
+                PgSource::GIVES.fits(&route, streamed)?;
                 Ok((compiled, route))
             }
             Err(error) => {

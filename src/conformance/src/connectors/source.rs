@@ -156,11 +156,22 @@ pub(super) async fn beside(bench: &mut impl Bench) -> Held {
     that(seen == all, || "what another target has is forgotten for this one".to_owned())
 }
 
+/// Rules of readers are not for sources that cannot be asked.
+fn reader_of<S: Source>(source: &mut S) -> Result<S::Reader, Fault> {
+    match (source.gives().reads, source.reader()) {
+        (true, Some(reader)) => Ok(reader),
+        (false, None) => {
+            Err(Fault::NotApplicable("the source cannot be asked for rows".to_owned()))
+        }
+        _ => Err(Fault::Broken("a reader, and whether there is one, do not fit".to_owned())),
+    }
+}
+
 pub(super) async fn watermark(bench: &mut impl Bench) -> Held {
     let mut open = open(bench).await?;
     let from = open.state.past.position.clone();
     let watermarks = Watermarks::of_attempt("conformance");
-    let mut reader = open.source.reader();
+    let mut reader = reader_of(&mut open.source)?;
     let mark = watermarks.write(Mark::Window(watermarks.token()));
     bench.change(&[(1, Some(1))]).await;
     let xid = reader.mark(&mark).await?;
@@ -205,7 +216,7 @@ pub(super) async fn chunk(bench: &mut impl Bench) -> Held {
     let rows: Vec<_> = (1..=10).map(|key| (key, Some(key * 10))).collect();
     bench.change(&rows).await;
     let seen = open.collect(&open.state.past.position.clone(), 1).await?.seen;
-    let (mut reader, table) = (open.source.reader(), bench.table());
+    let (mut reader, table) = (reader_of(&mut open.source)?, bench.table());
     let (mut after, mut all) = (None::<Vec<String>>, BTreeMap::new());
     for ranges in 1.. {
         let upto = reader.boundary(&table, after.as_deref(), None, 3).await?;
@@ -250,7 +261,7 @@ pub(super) async fn snapshot(bench: &mut impl Bench) -> Held {
     const ROUNDS: i32 = 20;
     let mut open = open(bench).await?;
     let from = open.state.past.position.clone();
-    let (mut reader, table) = (open.source.reader(), bench.table());
+    let (mut reader, table) = (reader_of(&mut open.source)?, bench.table());
     let whole = ChunkScope::Range { after: None, upto: None };
     bench.change(&[(0, Some(0))]).await;
     let mut chunks = Vec::new();

@@ -167,55 +167,50 @@ impl<S: Source + Clone + Sync + 'static> Shared<S> {
     /// Cancel-safe: it waits only for what is.
     async fn next(&mut self) -> Result<Vec<Event>> {
         let Port { hub, leg, .. } = &*Arc::clone(&self.port);
-        loop {
-            hub.kept(*leg)?;
-            let events = match &mut self.from {
-                From::Queue => match hub.take(*leg).await? {
-                    Taken::Events(events) => self.given.pass(events, |_| false)?,
-                    Taken::Detached => {
-                        drop(hub.leave(*leg));
-                        self.open();
-                        continue;
-                    }
-                },
-                From::Opening(opening) => {
-                    let opened = opening.await.map_err(|error| {
-                        let what = "a stream could not be opened";
-                        Error::new(Code::Internal, what).because(error)
-                    })??;
-                    if let Some(history) = opened.history {
-                        let what = format!("the source goes on in another history, {history}");
-                        return Err(Error::new(Code::Unreachable, what).at("source"));
-                    }
-                    self.from = From::opened(opened.stream);
-                    self.apart = Instant::now();
-                    self.given.goes_on();
-                    continue;
+        hub.kept(*leg)?;
+        // Perhaps nothing that was not given before: who asks waits for no more than `ready` has told.
+        match &mut self.from {
+            From::Queue => match hub.take(*leg).await? {
+                Taken::Events(events) => return self.given.pass(events, |_| false),
+                Taken::Detached => {
+                    drop(hub.leave(*leg));
+                    self.open();
                 }
-                From::Own(stream, waits) => {
-                    let events = stream.next().await?;
-                    let mut joined = false;
-                    let events = self.given.pass(events, |done| {
-                        if *waits {
-                            match hub.has_joined(*leg, done) {
-                                Some(all) => joined = all,
-                                None => *waits = false,
-                            }
+            },
+            From::Opening(opening) => {
+                let opened = opening.await.map_err(|error| {
+                    let what = "a stream could not be opened";
+                    Error::new(Code::Internal, what).because(error)
+                })??;
+                if let Some(history) = opened.history {
+                    let what = format!("the source goes on in another history, {history}");
+                    return Err(Error::new(Code::Unreachable, what).at("source"));
+                }
+                self.from = From::opened(opened.stream);
+                self.apart = Instant::now();
+                self.given.goes_on();
+            }
+            From::Own(stream, waits) => {
+                let events = stream.next().await?;
+                let mut joined = false;
+                let events = self.given.pass(events, |done| {
+                    if *waits {
+                        match hub.has_joined(*leg, done) {
+                            Some(all) => joined = all,
+                            None => *waits = false,
                         }
-                        joined
-                    })?;
-                    if joined {
-                        self.from = From::Queue;
-                    } else if !*waits {
-                        self.join();
                     }
-                    events
+                    joined
+                })?;
+                if joined {
+                    self.from = From::Queue;
+                } else if !*waits {
+                    self.join();
                 }
-            };
-            if !events.is_empty() {
                 return Ok(events);
             }
         }
+        Ok(Vec::new())
     }
 
     /// Asks for what all share, when it is near.

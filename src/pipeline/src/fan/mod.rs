@@ -23,7 +23,7 @@ mod leg;
 use std::sync::Arc;
 
 use regraft_core::contract::{Opened, Past, Source};
-use regraft_core::{Position, Result};
+use regraft_core::{Gives, Position, Result};
 
 use self::hub::Hub;
 pub use self::leg::LegStream;
@@ -114,7 +114,11 @@ impl<S: Source + Clone + Sync + 'static> Source for Tap<S> {
         Ok(Opened { stream: LegStream::alone(stream), history })
     }
 
-    fn reader(&mut self) -> S::Reader {
+    fn gives(&self) -> Gives {
+        self.source.gives()
+    }
+
+    fn reader(&mut self) -> Option<S::Reader> {
         self.source.reader()
     }
 }

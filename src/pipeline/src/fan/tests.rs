@@ -145,8 +145,12 @@ impl Source for Log {
         self.open(past, true)
     }
 
-    fn reader(&mut self) -> Self::Reader {
-        unreachable!("nothing is read")
+    fn gives(&self) -> Gives {
+        Gives { reads: false }
+    }
+
+    fn reader(&mut self) -> Option<Self::Reader> {
+        None
     }
 }
 
@@ -354,4 +358,23 @@ async fn a_stream_that_breaks_breaks_for_all_that_share_it() {
     let mut first = come(&fan, 0, &log, 4).await.unwrap();
     take(&mut first, 4..5).await;
     assert_eq!(fan.gets(0), Gets::Shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_does_not_wait_when_what_waits_for_it_was_given_before() {
+    let (log, fan) = (Log::new(), fan(2, None));
+    let mut first = come(&fan, 0, &log, 0).await.unwrap();
+    let mut second = come(&fan, 1, &log, 0).await.unwrap();
+    for next in 0..6 {
+        log.commit(1);
+        take(&mut first, next..next + 1).await;
+        take(&mut second, next..next + 1).await;
+        settle().await;
+        // Whoever holds something back until nothing is ready must hear that nothing is.
+        while second.ready() {
+            let events = tokio::time::timeout(Duration::from_secs(1), second.next()).await;
+            assert_eq!(events.expect("an answer").unwrap().len(), 0);
+        }
+    }
+    assert_eq!(fan.gets(1), Gets::Shared);
 }

@@ -22,12 +22,12 @@ use regraft_core::chunk::{ChunkData, ChunkScope};
 use regraft_core::contract::{ChangeStream, LedgerState, PlannedChunk, WATERMARK_PREFIX};
 use regraft_core::segment::{ChunkDone, Commit};
 use regraft_core::{
-    Code, Error, Event, Oid, Position, Relation, Result, Segment, Snapshot, Token, Transaction,
-    Watermarks, fail_point,
+    Code, Error, Event, Gives, Oid, Position, Relation, Result, Segment, Snapshot, Token,
+    Transaction, Watermarks, fail_point,
 };
 use regraft_telemetry::metrics::ChangeOperation;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::chunks::{ChunkMessage, Joined};
@@ -78,6 +78,8 @@ pub(crate) struct Ports {
     pub(crate) changes: Arc<Changes>,
     /// Told when the stream has told the shape of a table.
     pub(crate) reshaped: Arc<Notify>,
+    /// The end of the source's log, of a source that cannot be asked for it.
+    pub(crate) heard: Option<watch::Sender<Option<Position>>>,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -114,6 +116,7 @@ pub(crate) struct Follower<'a, S, F> {
     whole: bool,
     /// What comes was written after this attempt began.
     reached_start: bool,
+    gives: Gives,
     /// Chunks read, whose watermark has not been seen.
     waiting: HashMap<Token, (PlannedChunk, ChunkData, oneshot::Sender<Joined>)>,
     /// Copies that were read, whose watermark has not been seen: table, and what to tell of them.
@@ -163,6 +166,8 @@ struct Pending {
     chunks_done: Vec<ChunkDone>,
     recorded: Instant,
     recorded_at: Position,
+    /// The source had nothing up to here, which is not recorded yet.
+    idle: Option<Position>,
 }
 
 impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
@@ -184,8 +189,8 @@ impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
             });
             let planned_before = known.is_some_and(|table| table.fully_planned);
             let begun = state.pending.iter().any(|chunk| chunk.table == planned.table);
-            let copied =
-                planned.keyless.is_some() && (begun || options.backfill && !planned_before);
+            let copies = start.gives.reads && options.backfill;
+            let copied = planned.keyless.is_some() && (begun || copies && !planned_before);
             let copying = copied.then(Copying::default);
             let keeps_rows = known.is_some_and(|table| table.keeps_rows);
             TableState { anew_from, keeps_rows, reads_keys, copying, ..TableState::default() }
@@ -207,13 +212,15 @@ impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
             ports,
             watermarks: start.watermarks.clone(),
             windows: Windows::new(start.settle_below),
-            reached_start: false,
+            // Without a reader nothing marks it.
+            reached_start: !start.gives.reads,
+            gives: start.gives,
             by_oid,
             some_unbound: false,
             transaction: None,
             inside_changes: 0,
             skipping: false,
-            whole: start.whole,
+            whole: start.whole && start.gives.reads,
             pending: Pending {
                 position: state.past.position.clone(),
                 moved: false,
@@ -226,6 +233,7 @@ impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
                 chunks_done: Vec::new(),
                 recorded: now,
                 recorded_at: state.past.position.clone(),
+                idle: None,
             },
             waiting: HashMap::new(),
             copied: HashMap::new(),
@@ -249,6 +257,11 @@ impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
                 && self.transaction.is_none()
                 && (stalled || !self.stream.ready())
                 && !self.whole;
+            if self.has_all_that_is_told() {
+                break Followed::CaughtUp;
+            }
+            let idles =
+                self.pending.idle.is_some() && !self.pending.moved && self.transaction.is_none();
             let segments = self.ports.segments.clone();
             tokio::select! {
                 biased;
@@ -277,9 +290,25 @@ impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
                     Err(_) => break Followed::ApplierGone,
                 },
                 () = self.ports.segments.closed() => break Followed::ApplierGone,
+                // A source may say it once, and be silent.
+                () = sleep_until(self.pending.recorded + IDLE_RECORD), if idles => {
+                    if let Some(position) = self.pending.idle.take() {
+                        self.idle(position)?;
+                    }
+                }
             }
         };
         Ok((ended, self.stream))
+    }
+
+    /// What a source that cannot be asked has told of is on the way to the sink, and that is the end of the run.
+    fn has_all_that_is_told(&self) -> bool {
+        !self.gives.reads
+            && self.options.until_caught_up
+            && !self.pending.moved
+            && self.transaction.is_none()
+            && !self.stream.ready()
+            && self.pending.position.covers(&self.stream.source_end())
     }
 
     /// False when the applier is gone.
@@ -292,7 +321,11 @@ impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
                 break;
             }
         }
-        self.reporter.heard_of(self.stream.source_end());
+        let end = self.stream.source_end();
+        if let Some(heard) = &self.ports.heard {
+            heard.send_replace(Some(end.clone()));
+        }
+        self.reporter.heard_of(end);
         Ok(true)
     }
 
@@ -362,7 +395,11 @@ impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
     fn idle(&mut self, position: Position) -> Result<()> {
         self.start_anew(|from| position.covers(from));
         let covered = self.pending.position.covers(&position);
-        if self.pending.moved || self.transaction.is_some() || covered {
+        if covered {
+            return Ok(());
+        }
+        if self.pending.moved || self.transaction.is_some() {
+            self.pending.idle = Some(position);
             return Ok(());
         }
         self.reporter.idle_at(&self.pending.position, &position);
@@ -377,6 +414,8 @@ impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
             self.pending.position = self.pending.position.join(&position)?;
             self.pending.moved = true;
             self.pending.since = Instant::now();
+        } else {
+            self.pending.idle = Some(position);
         }
         Ok(())
     }
@@ -417,6 +456,7 @@ impl<'a, S: ChangeStream, F: Fold> Follower<'a, S, F> {
         };
         let mut segment = self.batch.drain(self.plan, &complete)?;
         segment.to_read.extend(self.traces.drain());
+        segment.to_read.iter().try_for_each(|to_read| self.gives.left_to_read(&to_read.table))?;
         self.leaves_to_read(&segment);
         segment.chunks_done = std::mem::take(&mut self.pending.chunks_done);
         for taken in std::mem::take(&mut self.taken) {
@@ -535,4 +575,5 @@ pub(crate) struct Start<'a> {
     pub(crate) whole: bool,
     /// Every transaction that was assigned an id before this daemon opened the stream is below.
     pub(crate) settle_below: u64,
+    pub(crate) gives: Gives,
 }

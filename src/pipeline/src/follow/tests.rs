@@ -123,11 +123,27 @@ async fn followed(test: impl AsyncFnOnce(Ends)) -> Option<Error> {
     let (copied_tx, copied) = watch::channel(vec![Copied::default()]);
     let (_awaited, awaited) = watch::channel(false);
     let changes = Arc::new(Changes::new(1));
-    let ports =
-        Ports { segments, durable, chunks, reached, copied, awaited, changes, reshaped, cancel };
+    let ports = Ports {
+        segments,
+        durable,
+        chunks,
+        reached,
+        copied,
+        awaited,
+        changes,
+        reshaped,
+        heard: None,
+        cancel,
+    };
     let watermarks = Watermarks::of_attempt("test");
     let batch = Net::new(1, Takes::EVERYTHING);
-    let start = Start { ledger: &ledger, watermarks: &watermarks, whole: false, settle_below: 0 };
+    let start = Start {
+        ledger: &ledger,
+        watermarks: &watermarks,
+        whole: false,
+        settle_below: 0,
+        gives: Gives::EVERYTHING,
+    };
     let follower = Follower::new(&mut plan, &options, reporter, stream, ports, &start, batch);
     let ends = Ends {
         events: events_tx,

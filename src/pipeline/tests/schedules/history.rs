@@ -31,7 +31,7 @@ struct Expected {
 pub(crate) fn check(world: &World, leg: &Leg, anew: &[&Anew]) -> Result<(), String> {
     let (log, rows) = (leg.store.log(), world.database.expected());
     let mut of_source = Vec::new();
-    let plan = plan(world.counted).0;
+    let plan = plan(world.statements).0;
     for planned in &plan.tables {
         of_source.extend(planned.statements.iter().map(|&statement| (statement, planned)));
     }
@@ -66,7 +66,7 @@ fn expected(
     statement: usize,
     anew: Option<&Position>,
 ) -> Vec<Expected> {
-    let specs = tables(world.counted);
+    let specs = tables(world.statements);
     let Some(of) = specs.iter().position(|spec| spec.relation.table == *table) else {
         return Vec::new();
     };

@@ -17,13 +17,13 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use regraft_core::row::put_value;
 use regraft_core::verify::Request;
-use regraft_core::{Error, Form, Position, Result, Row, TableName, Takes};
+use regraft_core::{Error, Form, Gives, Position, Result, Row, TableName, Takes};
 use regraft_memory::{Chances, Database, MemoryPair, MemorySource, MemoryTarget, Store, Weather};
 use regraft_pipeline::{Ending, Ends, Fan, Options, Progress, Room, Tap, VerifyOptions, run};
 use tokio_util::sync::CancellationToken;
 
 use crate::load::Load;
-use crate::world::{plan, tables, takes};
+use crate::world::{Statements, plan, tables, takes};
 
 /// In each run of the tests.
 const SCHEDULES: u64 = 10_000;
@@ -37,7 +37,8 @@ struct World {
     /// One or several, which then share a stream.
     legs: Vec<Leg>,
     room: Room,
-    counted: bool,
+    statements: Statements,
+    gives: Gives,
     options: Options,
     /// Where the store began.
     from: Position,
@@ -58,18 +59,22 @@ impl World {
         let count = [1, 1, 1, 1, 2, 3][rng.random_range(0..6)];
         let mut kind = || takes(rng.random_range(0..4), rng.random_bool(0.4));
         let kinds: Vec<_> = (0..count).map(|_| kind()).collect();
-        let counted = kinds.iter().all(|takes| takes.transactions);
-        let database = Database::new(tables(counted));
+        let gives = Gives { reads: rng.random_bool(0.9) };
+        let counted = kinds.iter().all(|takes| takes.transactions) && gives.reads;
+        let statements = Statements { counted, read: gives.reads };
+        let database = Database::new(tables(statements));
+        let empty = database.end();
         let mut load = Load::of(database.clone(), counted, rng.random());
         (0..rng.random_range(0..12)).for_each(|_| load.step());
-        let from = database.end();
+        // What cannot be read has to come by the stream.
+        let from = if gives.reads { database.end() } else { empty };
         let chances = Chances {
             before: rng.random_range(0..12),
             after: rng.random_range(0..12),
             late: Duration::from_millis([0, 5, 50, 400][rng.random_range(0..4)]),
         };
         let mut leg = |takes| {
-            let (plan, targets) = plan(counted);
+            let (plan, targets) = plan(statements);
             let turns = if count > 1 { rng.random_range(0..6) } else { 0 };
             Leg {
                 store: Store::new(plan.routes, targets, from.clone()),
@@ -93,7 +98,7 @@ impl World {
             chunk_bytes: 1 << rng.random_range(5..12),
             rows_per_second: None,
             until_caught_up: false,
-            verify: rng.random_bool(0.3).then(|| VerifyOptions {
+            verify: (gives.reads && rng.random_bool(0.3)).then(|| VerifyOptions {
                 enabled: true,
                 rows_per_second: 1000,
                 source_share: 0.5,
@@ -108,7 +113,8 @@ impl World {
             source_weather: Weather::of_seed(rng.random(), chances),
             legs,
             room,
-            counted,
+            statements,
+            gives,
             options,
             from,
         };
@@ -137,9 +143,12 @@ impl World {
 
     async fn attempts(&self, leg: usize, fan: &Fan, cancel: &CancellationToken) -> Result<Ending> {
         let Leg { store, weather, takes, .. } = &self.legs[leg];
-        let mut plan = plan(self.counted).0;
-        let source =
-            MemorySource { database: self.database.clone(), weather: self.source_weather.clone() };
+        let mut plan = plan(self.statements).0;
+        let source = MemorySource {
+            database: self.database.clone(),
+            weather: self.source_weather.clone(),
+            gives: self.gives,
+        };
         let mut ends = Ends {
             source: if self.legs.len() > 1 { fan.tap(leg, source) } else { Tap::alone(source) },
             target: MemoryTarget { store: store.clone(), weather: weather.clone(), takes: *takes },
@@ -163,7 +172,8 @@ impl World {
             .then(|| store.request(Request { repair: true, ..Request::default() }));
         let end = self.database.end();
         let mended = || self.options.verify.is_none() || self.database.expected() == store.rows();
-        while !(store.position().covers(&end) && store.is_complete() && mended()) {
+        let copied = || !self.gives.reads || store.is_complete();
+        while !(store.position().covers(&end) && copied() && mended()) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         while asked.is_some_and(|asked| !matches!(store.verdict(asked), Some(Ok(_)))) {
@@ -173,7 +183,7 @@ impl World {
 
     /// A source table is copied anew from some position on.
     fn recopy(&self, rng: &mut SmallRng) -> Anew {
-        let tables = plan(self.counted).0.tables;
+        let tables = plan(self.statements).0.tables;
         let (table, from) = (&tables[rng.random_range(0..tables.len())].table, self.database.end());
         let leg = rng.random_range(0..self.legs.len());
         self.legs[leg].store.begin_anew(table, from.clone());
@@ -234,7 +244,7 @@ async fn schedule(seed: u64) -> std::result::Result<(), String> {
                 leg.store.crash();
             }
         }
-        if rng.random_bool(0.1) {
+        if world.gives.reads && rng.random_bool(0.1) {
             anew.push(world.recopy(&mut rng));
         }
         if world.options.verify.is_some() && rng.random_bool(0.5) {
@@ -322,6 +332,48 @@ fn every_schedule_ends_equal() {
             });
         }
     });
+}
+
+/// Of a source that cannot be asked, with these statements and a target that takes everything but patches.
+async fn unasked(statements: Statements) -> (Result<Ending>, World) {
+    let mut rng = SmallRng::seed_from_u64(1);
+    let (mut world, _) = World::of(&mut rng);
+    let database = Database::new(tables(statements));
+    let from = database.end();
+    let mut load = Load::of(database.clone(), statements.counted, 1);
+    (0..40).for_each(|_| load.step());
+    load.ends();
+    let (plan, targets) = plan(statements);
+    let takes = Takes { patches: false, ..Takes::EVERYTHING };
+    let store = Store::new(plan.routes, targets, from.clone());
+    world.legs = vec![Leg { store, weather: Weather::calm(), takes, lives: Vec::new() }];
+    world.source_weather = Weather::calm();
+    (world.database, world.from, world.statements) = (database, from, statements);
+    world.gives = Gives { reads: false };
+    (world.options.until_caught_up, world.options.verify) = (true, None);
+    let ended = world.daemon(&CancellationToken::new()).await;
+    (ended, world)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_cannot_be_asked_is_followed_to_where_its_log_ends() {
+    let (ended, world) = unasked(Statements { counted: false, read: false }).await;
+    assert_eq!(ended.unwrap(), Ending::CaughtUp);
+    let store = &world.legs[0].store;
+    assert_eq!(store.position(), world.database.end());
+    assert_eq!(store.rows(), world.database.expected());
+    assert!(store.rows().iter().any(|rows| !rows.is_empty()), "there is something to compare");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_would_have_to_be_read_is_refused_where_the_source_cannot_be_asked() {
+    for statements in
+        [Statements { counted: true, read: false }, Statements { counted: false, read: true }]
+    {
+        let (ended, world) = unasked(statements).await;
+        assert_eq!(ended.unwrap_err().code(), regraft_core::Code::SourceCannotGive);
+        assert!(world.legs[0].store.rows().iter().all(Vec::is_empty), "before anything runs");
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -62,8 +62,17 @@ fn relation(
     Arc::new(Relation { oid, table: table(name), identity, columns })
 }
 
+/// Which of the statements there are.
+#[derive(Clone, Copy)]
+pub(crate) struct Statements {
+    /// Those over rows without a key.
+    pub(crate) counted: bool,
+    /// Those that only the source can evaluate. Without them the stream carries whole rows.
+    pub(crate) read: bool,
+}
+
 /// The source's tables, with their statements.
-pub(crate) fn tables(counted: bool) -> Vec<TableSpec> {
+pub(crate) fn tables(Statements { counted, read }: Statements) -> Vec<TableSpec> {
     let (by_key, full) = (ReplicaIdentity::Default, ReplicaIdentity::Full);
     let spec = |relation, statements: Vec<Select>| TableSpec {
         relation,
@@ -76,17 +85,15 @@ pub(crate) fn tables(counted: bool) -> Vec<TableSpec> {
     let facts = relation(2, "facts", full, &[("a", false)]);
     let parents = relation(3, "parents", by_key, &[("key", true)]);
     let children = relation(4, "children", full, &[("key", true), ("parent", false)]);
+    let of_parents: Vec<Select> = if read { vec![Arc::new(count_children)] } else { Vec::new() };
     let of_facts = if counted { vec![mapped(Arc::new(FACTS_AS_THEY_ARE))] } else { Vec::new() };
     vec![
         TableSpec {
-            out_of_line: vec![1],
+            out_of_line: if read { vec![1] } else { Vec::new() },
             ..spec(lists, vec![mapped(Arc::new(Explode)), mapped(Arc::new(NOTES))])
         },
         TableSpec { keyless: Some(Keyless::Counted), ..spec(facts, of_facts) },
-        TableSpec {
-            traces: vec![(TRACE.to_owned(), 0)],
-            ..spec(parents, vec![Arc::new(count_children)])
-        },
+        TableSpec { traces: vec![(TRACE.to_owned(), 0)], ..spec(parents, of_parents) },
         spec(children, Vec::new()),
     ]
 }
@@ -100,7 +107,7 @@ fn count_children(tables: &[Vec<Tuple>], parent: &Tuple, out: &mut Rows) {
 }
 
 /// The plan, and what the target's tables are.
-pub(crate) fn plan(counted: bool) -> (Plan, Vec<TargetTable>) {
+pub(crate) fn plan(Statements { counted, read }: Statements) -> (Plan, Vec<TargetTable>) {
     let planned = |oid, name: &str, key: &[&str], statements: Vec<usize>| PlannedTable {
         table: table(name),
         oid,
@@ -132,24 +139,27 @@ pub(crate) fn plan(counted: bool) -> (Plan, Vec<TargetTable>) {
             ..planned(2, "facts", &[], vec![2])
         });
     }
-    tables.push(planned(3, "parents", &["key"], vec![routes.len()]));
-    routes.push(Route {
-        single: true,
-        total: true,
-        key_is_owner: true,
-        ..route("parents", "parents", &["key", "n"])
-    });
-    mappers.push(Box::new(Reads));
-    targets.push(target(Some(&[0])));
-    let trace = Trace {
-        name: TRACE.to_owned(),
-        from: table("children"),
-        oid: 4,
-        columns: vec!["parent".to_owned()],
-        identity: (ReplicaIdentity::Full, vec!["key".to_owned()]),
-        to: table("parents"),
-    };
-    (Plan { name: "schedule".to_owned(), routes, mappers, tables, traces: vec![trace] }, targets)
+    let mut traces = Vec::new();
+    if read {
+        tables.push(planned(3, "parents", &["key"], vec![routes.len()]));
+        routes.push(Route {
+            single: true,
+            total: true,
+            key_is_owner: true,
+            ..route("parents", "parents", &["key", "n"])
+        });
+        mappers.push(Box::new(Reads));
+        targets.push(target(Some(&[0])));
+        traces.push(Trace {
+            name: TRACE.to_owned(),
+            from: table("children"),
+            oid: 4,
+            columns: vec!["parent".to_owned()],
+            identity: (ReplicaIdentity::Full, vec!["key".to_owned()]),
+            to: table("parents"),
+        });
+    }
+    (Plan { name: "schedule".to_owned(), routes, mappers, tables, traces }, targets)
 }
 
 fn target(key: Option<&[usize]>) -> TargetTable {
