@@ -38,6 +38,8 @@ struct World {
     target_weather: Weather,
     takes: regraft_core::Takes,
     counted: bool,
+    /// Old images of lists are whole.
+    whole: bool,
     options: Options,
     /// Where the store began.
     from: Position,
@@ -47,8 +49,8 @@ impl World {
     /// With rows in the source, and perhaps transactions that are open.
     fn of(rng: &mut SmallRng) -> (World, Load) {
         let takes = takes(rng.random_range(0..4), rng.random_bool(0.4));
-        let counted = takes.transactions;
-        let database = Database::new(tables(counted));
+        let (counted, whole) = (takes.transactions, rng.random_bool(0.25));
+        let database = Database::new(tables(counted, whole));
         let mut load = Load::of(database.clone(), counted, rng.random());
         (0..rng.random_range(0..12)).for_each(|_| load.step());
         let (plan, targets) = plan(counted);
@@ -86,6 +88,7 @@ impl World {
             target_weather: Weather::of_seed(rng.random(), chances),
             takes,
             counted,
+            whole,
             options,
             from,
         };

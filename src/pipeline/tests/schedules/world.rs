@@ -62,8 +62,8 @@ fn relation(
     Arc::new(Relation { oid, table: table(name), identity, columns })
 }
 
-/// The source's tables, with their statements.
-pub(crate) fn tables(counted: bool) -> Vec<TableSpec> {
+/// The source's tables, with their statements. With `whole`, old images of lists are.
+pub(crate) fn tables(counted: bool, whole: bool) -> Vec<TableSpec> {
     let (by_key, full) = (ReplicaIdentity::Default, ReplicaIdentity::Full);
     let spec = |relation, statements: Vec<Select>| TableSpec {
         relation,
@@ -72,7 +72,8 @@ pub(crate) fn tables(counted: bool) -> Vec<TableSpec> {
         statements,
         traces: Vec::new(),
     };
-    let lists = relation(1, "lists", by_key, &[("key", true), ("items", false), ("note", false)]);
+    let of_lists = if whole { full } else { by_key };
+    let lists = relation(1, "lists", of_lists, &[("key", true), ("items", false), ("note", false)]);
     let facts = relation(2, "facts", full, &[("a", false)]);
     let parents = relation(3, "parents", by_key, &[("key", true)]);
     let children = relation(4, "children", full, &[("key", true), ("parent", false)]);
