@@ -217,7 +217,9 @@ fn change(spec: &TableSpec, action: &Action) -> Change {
     match action {
         Action::Update(_, old, new) => {
             let rekeyed = spec.key(old) != spec.key(new);
-            let same = |at: usize| spec.out_of_line.contains(&at) && old.get(at) == new.get(at);
+            // With the whole old row, a decoder takes from there what was not sent.
+            let unsent = |at| !full && spec.out_of_line.contains(&at);
+            let same = |at: usize| unsent(at) && old.get(at) == new.get(at);
             let sent = with(new, |at, cell| if same(at) { Cell::Unchanged } else { cell });
             Change::Update {
                 old: (full || rekeyed).then(|| old_image(old)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regraft_conformance::connectors::{Bench, KEY, Outcome, Rule, VALUE, check};
+use regraft_conformance::connectors::{Bench, Entered, KEY, Outcome, Rule, VALUE, check};
 use regraft_conformance::relation;
 use regraft_core::contract::{
     ChangeStream, ChunkReader, Ledger, LedgerState, Opened, Past, Phase, PlannedChunk, Sink,
@@ -12,8 +12,8 @@ use regraft_core::contract::{
 };
 use regraft_core::segment::{Route, RouteColumn};
 use regraft_core::{
-    Cell, ChunkData, ChunkScope, Error, Event, Key, Position, Result, Row, Rows, Segment, Snapshot,
-    TableName, Takes, Traced, Tuple, TupleBuilder, Watermark, oid,
+    Cell, ChunkData, ChunkScope, Error, Event, Form, Key, Payload, Position, Result, Row, Rows,
+    Segment, Snapshot, TableName, Takes, Traced, Tuple, TupleBuilder, Watermark, oid,
 };
 use regraft_memory::{
     Action, Chances, Copies, Database, Failure, MemoryLedger, MemoryReader, MemorySink,
@@ -57,10 +57,17 @@ enum Fault {
     LastSegmentOnly,
     /// The snapshot of a chunk is one of after its rows were read.
     LaterSnapshot,
+    /// Of a log only the last entry of a row is written.
+    Nets,
+    /// Entries come in another order.
+    Reorders,
+    /// What was there before is left out.
+    LosesBefore,
 }
 
 struct Memory {
     fault: Fault,
+    form: Form,
     database: Database,
     store: Store,
     weather: Weather,
@@ -79,7 +86,7 @@ fn int(row: &Tuple, at: usize) -> i32 {
 }
 
 impl Memory {
-    fn with(fault: Fault) -> Memory {
+    fn with(fault: Fault, form: Form) -> Memory {
         let shape = relation("s", &[(KEY, oid::INT4), (VALUE, oid::INT4)], &[KEY]);
         let source = shape.table.clone();
         let database = Database::new(vec![TableSpec {
@@ -111,7 +118,7 @@ impl Memory {
         let table = TargetTable { key: Some(vec![0]) };
         let store = Store::new(vec![route], vec![table], database.end());
         let chances = Chances { late: Duration::from_millis(1), ..Chances::default() };
-        Memory { fault, database, store, weather: Weather::of_seed(7, chances), opened: 0 }
+        Memory { fault, form, database, store, weather: Weather::of_seed(7, chances), opened: 0 }
     }
 }
 
@@ -124,7 +131,8 @@ impl Bench for Memory {
         let (database, weather) = (self.database.clone(), self.weather.clone());
         let source = MemorySource { database, weather, gives: regraft_core::Gives::EVERYTHING };
         let (store, weather) = (self.store.clone(), self.weather.clone());
-        let target = MemoryTarget { store, weather, takes: Takes::EVERYTHING };
+        let takes = Takes { form: self.form, ..Takes::EVERYTHING };
+        let target = MemoryTarget { store, weather, takes };
         let again = self.opened > 2;
         (FaultySource { inner: source, fault: self.fault, again }, FaultyTarget(target, self.fault))
     }
@@ -157,6 +165,10 @@ impl Bench for Memory {
         };
         let rows = self.store.rows().swap_remove(0);
         rows.iter().map(|row| (int(row, 0), int(row, 1))).collect()
+    }
+
+    async fn log(&mut self) -> Vec<Entered> {
+        self.store.log().iter().filter_map(|entry| Entered::of(entry)).collect()
     }
 
     async fn crash_target(&mut self) -> bool {
@@ -441,9 +453,23 @@ impl FaultySink {
 
 impl Sink for FaultySink {
     async fn write(&mut self, mut segment: Segment) -> Result<Vec<Vec<Written>>> {
-        let rows = segment.net()?.iter().flat_map(|writes| writes.upserts.iter());
+        let net = segment.net().into_iter().flatten();
+        let rows = net.flat_map(|writes| writes.upserts.iter());
         let rows: Vec<_> = rows.map(|row| row.0.to_vec()).collect();
         let put = |store: &Store| rows.iter().for_each(|row| store.tamper(0, row, true));
+        if let Payload::Log(entries) = &mut segment.payload {
+            match self.fault {
+                Fault::Nets => {
+                    let last: BTreeMap<_, _> =
+                        (0..).zip(&*entries).map(|(at, entry)| (entry.key.clone(), at)).collect();
+                    let mut at = 0..;
+                    entries.retain(|entry| at.next() == last.get(&entry.key).copied());
+                }
+                Fault::Reorders => entries.reverse(),
+                Fault::LosesBefore => entries.iter_mut().for_each(|entry| entry.before = None),
+                _ => {}
+            }
+        }
         match self.fault {
             Fault::NoTransaction if segment.commit.is_none() => put(&self.store),
             Fault::ForgetsChunks => segment.chunks_done.clear(),
@@ -488,11 +514,15 @@ impl Sink for FaultySink {
 
 #[tokio::test]
 async fn memory_keeps_the_contract() {
-    for rule in Rule::ALL {
-        let outcome = check(rule, Memory::with(Fault::None)).await;
-        match rule {
-            Rule::Refused => assert!(matches!(outcome, Outcome::NotApplicable(_)), "{outcome}"),
-            _ => assert_eq!(outcome, Outcome::Holds, "{rule:?}"),
+    for (form, rule) in
+        [Form::Net, Form::Log].into_iter().flat_map(|form| Rule::ALL.map(|r| (form, r)))
+    {
+        let outcome = check(rule, Memory::with(Fault::None, form)).await;
+        match (rule, form) {
+            (Rule::Refused, _) | (Rule::Log, Form::Net) => {
+                assert!(matches!(outcome, Outcome::NotApplicable(_)), "{outcome}");
+            }
+            _ => assert_eq!(outcome, Outcome::Holds, "{rule:?} {form:?}"),
         }
     }
 }
@@ -517,9 +547,14 @@ async fn each_fault_breaks_its_rule() {
         (Fault::PositionFirst, Rule::CancelledWrite),
         (Fault::LastSegmentOnly, Rule::OneCommit),
         (Fault::LaterSnapshot, Rule::Snapshot),
+        (Fault::Nets, Rule::Log),
+        (Fault::Reorders, Rule::Log),
+        (Fault::LosesBefore, Rule::Log),
+        (Fault::LastSegmentOnly, Rule::Log),
     ];
     for (fault, rule) in faults {
-        let outcome = check(rule, Memory::with(fault)).await;
+        let form = if rule == Rule::Log { Form::Log } else { Form::Net };
+        let outcome = check(rule, Memory::with(fault, form)).await;
         assert!(matches!(outcome, Outcome::Broken(_)), "{fault:?}: {rule:?} {outcome}");
     }
 }

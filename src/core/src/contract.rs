@@ -59,7 +59,10 @@ pub trait Sink: Send {
     /// Takes a segment. When it has a commit, rows, position and chunk marks are committed together,
     /// after the commits of all segments before it. Several batches may be under way at a time.
     ///
-    /// Gives one entry for each segment that is written by now, in the order in which they were
+    /// The payload has the form that [`Target::takes`] says. After a failure everything from the ledger's position
+    /// on is given again: a log whose sink has no transactions has each of its entries at least once.
+    ///
+    /// Gives one item for each segment that is written by now, in the order in which they were
     /// given; with it, its commit is visible in the target, and may not be durable yet, see
     /// [`Sink::durable`].
     ///

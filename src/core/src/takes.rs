@@ -39,7 +39,7 @@ pub struct Takes {
 }
 
 impl Takes {
-    /// Whatever a statement may need.
+    /// Whatever a statement may need, as a net effect.
     pub const EVERYTHING: Takes = Takes {
         form: Form::Net,
         patches: true,

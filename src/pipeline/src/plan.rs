@@ -96,7 +96,7 @@ impl Plan {
 /// Limits and choices of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Close a batch at this many net source rows.
+    /// Close a batch at this many source rows; where each change is kept, at this many changes.
     pub batch_rows: usize,
     /// Close a batch at this many bytes of row images.
     pub batch_bytes: usize,

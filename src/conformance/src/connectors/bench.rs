@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use regraft_core::contract::{ChangeStream, Ledger, LedgerState, Opened, Sink, So
 use regraft_core::row::put_value;
 use regraft_core::segment::Commit;
 use regraft_core::{
-    Cell, Change, Code, Error, Event, Kind, Payload, Position, Result, Segment, TableWrites,
-    Transaction, Tuple,
+    Cause, Cell, Change, Code, Entry, EntryKind, Error, Event, Form, Key, Kind, Payload, Position,
+    Result, Row, Rows, Segment, TableWrites, Takes, Transaction, Tuple,
 };
 use tokio::time::Instant;
 
@@ -39,8 +40,13 @@ pub trait Bench: Send {
     /// One transaction of the source: rows get these values, or go.
     fn change(&mut self, rows: &[(i32, Option<i32>)]) -> impl Future<Output = ()> + Send;
 
-    /// The rows of the target.
+    /// The rows of the target; of a log, those that follow from it.
     fn rows(&mut self) -> impl Future<Output = BTreeMap<i32, i32>> + Send;
+
+    /// What the target has, if it takes a log ([`regraft_core::Form::Log`]), in order.
+    fn log(&mut self) -> impl Future<Output = Vec<Entered>> + Send {
+        async { Vec::new() }
+    }
 
     /// The target's machine stops, and starts with what was on its disk; false where that cannot be done.
     fn crash_target(&mut self) -> impl Future<Output = bool> + Send;
@@ -66,6 +72,7 @@ pub(crate) struct Open<B: Bench> {
     pub(crate) stream: <B::Source as Source>::Stream,
     pub(crate) state: LedgerState,
     pub(crate) transactions: bool,
+    pub(crate) form: Form,
     patience: Duration,
 }
 
@@ -103,9 +110,9 @@ pub(crate) async fn open<B: Bench>(bench: &mut B) -> Result<Open<B>> {
     if let Some(history) = history {
         ledger.note_history(&history).await?;
     }
-    let transactions = target.takes().transactions;
+    let Takes { transactions, form, .. } = target.takes();
     let patience = bench.patience();
-    Ok(Open { source, ledger, sink, stream, state, transactions, patience })
+    Ok(Open { source, ledger, sink, stream, state, transactions, form, patience })
 }
 
 /// Calls again as long as the server is busy with the connection before.
@@ -227,14 +234,90 @@ pub(crate) async fn collect<S: ChangeStream>(
     Ok(taker)
 }
 
-/// A segment with rows; with a commit, when there is a transaction that it ends with.
-pub(crate) fn segment(rows: &[(i32, i32)], last: Option<&Seen>) -> Segment {
-    let mut writes = TableWrites::default();
-    for (key, value) in rows {
-        put_value(writes.upserts.buffer(), &key.to_be_bytes());
-        put_value(writes.upserts.buffer(), &value.to_be_bytes());
-        writes.upserts.end_row();
+/// An entry of a log, as somebody has it who reads there. Values are those of [`VALUE`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entered {
+    /// Where it comes from.
+    pub kind: EntryKind,
+    /// The source row that it is of.
+    pub key: Option<i32>,
+    /// The row before: `None` when it is not known, inside `None` when there was none.
+    pub before: Option<Option<i32>>,
+    /// The row from then on.
+    pub after: Option<i32>,
+    /// Where the transaction is that it is of, and which of its changes it is.
+    pub cause: Option<(Position, u64)>,
+}
+
+impl Entered {
+    /// An entry as the sink was given it. `None` when it is none of the suite's.
+    pub fn of(entry: &Entry) -> Option<Entered> {
+        let int = |row: Row<'_>, at| Some(i32::from_be_bytes(row.cell(at)??.try_into().ok()?));
+        let key = match &entry.key {
+            Some(key) => Some(int(key.row(), 0)?),
+            None => None,
+        };
+        let value = |rows: &Rows| match rows.get(0) {
+            Some(row) => int(row, 1).map(Some),
+            None => Some(None),
+        };
+        let before = match &entry.before {
+            Some(before) => Some(value(before)?),
+            None => None,
+        };
+        let cause = entry.cause.as_ref().map(|of| (of.transaction.at.clone(), of.number));
+        Some(Entered { kind: entry.kind, key, before, after: value(&entry.after)?, cause })
     }
+}
+
+/// The entry that is to be found again as this, of a transaction.
+pub(crate) fn entry(entered: &Entered, transaction: Option<&Transaction>) -> Entry {
+    let rows = |value: Option<i32>| match (entered.key, value) {
+        (Some(key), Some(value)) => row(key, value),
+        _ => Rows::new(),
+    };
+    let key = entered.key.map(|key| {
+        let mut of = Vec::new();
+        put_value(&mut of, &key.to_be_bytes());
+        Key(of.into_boxed_slice())
+    });
+    let cause = entered
+        .cause
+        .as_ref()
+        .zip(transaction)
+        .map(|(&(_, number), of)| Cause { transaction: Arc::new(of.clone()), number });
+    let (kind, before) = (entered.kind, entered.before.map(rows));
+    Entry { statement: 0, kind, key, before, after: rows(entered.after), cause }
+}
+
+fn row(key: i32, value: i32) -> Rows {
+    let mut rows = Rows::new();
+    put_value(rows.buffer(), &key.to_be_bytes());
+    put_value(rows.buffer(), &value.to_be_bytes());
+    rows.end_row();
+    rows
+}
+
+/// A segment with rows; with a commit, when there is a transaction that it ends with.
+pub(crate) fn segment(form: Form, rows: &[(i32, i32)], last: Option<&Seen>) -> Segment {
+    let logged = |(number, &(key, value)): (u64, &(i32, i32))| {
+        let (kind, cause) = match last {
+            Some(seen) => (EntryKind::Change, Some((seen.begin.at.clone(), number))),
+            None => (EntryKind::Copied, None),
+        };
+        let entered = Entered { kind, key: Some(key), before: None, after: Some(value), cause };
+        entry(&entered, last.map(|seen| &seen.begin))
+    };
+    let payload = match form {
+        Form::Net => {
+            let mut writes = TableWrites::default();
+            for (key, value) in rows {
+                row(*key, *value).iter().for_each(|row| writes.upserts.push(row));
+            }
+            Payload::Net(vec![writes])
+        }
+        Form::Log => Payload::Log((0..).zip(rows).map(logged).collect()),
+    };
     let commit = last.map(|seen| Commit {
         position: seen.end.clone(),
         last: Some(seen.begin.clone()),
@@ -242,7 +325,7 @@ pub(crate) fn segment(rows: &[(i32, i32)], last: Option<&Seen>) -> Segment {
         changes: rows.len() as u64,
         awaited: false,
     });
-    Segment { payload: Payload::Net(vec![writes]), commit, ..Segment::default() }
+    Segment { payload, commit, ..Segment::default() }
 }
 
 /// Writes a segment, and waits until it is written.

@@ -9,7 +9,7 @@ mod source;
 
 use std::fmt;
 
-pub use bench::{Bench, KEY, VALUE};
+pub use bench::{Bench, Entered, KEY, VALUE};
 
 /// What a connector promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,11 +42,13 @@ pub enum Rule {
     LostAnswer,
     /// A row that the target refuses is an error with a place, and leaves nothing.
     Refused,
+    /// A log has each entry once it is committed, whole and in order.
+    Log,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Rule; 14] = [
+    pub const ALL: [Rule; 15] = [
         Rule::Restart,
         Rule::CancelledNext,
         Rule::Acknowledged,
@@ -61,6 +63,7 @@ impl Rule {
         Rule::CancelledWrite,
         Rule::LostAnswer,
         Rule::Refused,
+        Rule::Log,
     ];
 }
 
@@ -122,6 +125,7 @@ pub async fn check<B: Bench>(rule: Rule, mut bench: B) -> Outcome {
         Rule::CancelledWrite => sink::cancelled_write(bench).await,
         Rule::LostAnswer => sink::lost_answer(bench).await,
         Rule::Refused => sink::refused(bench).await,
+        Rule::Log => sink::log(bench).await,
     };
     match held {
         Ok(()) => Outcome::Holds,

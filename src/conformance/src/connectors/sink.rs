@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use regraft_core::contract::{ChangeStream, Ledger, Sink, Target};
 use regraft_core::segment::{ChunkDone, KeysToRead};
-use regraft_core::{ChunkScope, Code, Key};
+use regraft_core::{ChunkScope, Code, EntryKind, Form, Key, Payload};
 
-use super::bench::{Bench, Open, Seen, given_up, open, segment, write};
+use super::bench::{Bench, Entered, Open, Seen, entry, given_up, open, segment, write};
 use super::{Fault, Held, that};
 
 /// A pipeline that is open, and so many transactions of its stream, which the target does not have.
@@ -29,7 +29,7 @@ fn rows(of: &[(i32, i32)]) -> BTreeMap<i32, i32> {
 pub(super) async fn one_commit(bench: &mut impl Bench) -> Held {
     let (mut first, seen) = opened(bench, 2).await?;
     let before = first.state.past.position.clone();
-    write(&mut first.sink, segment(&[(1, 1)], None)).await?;
+    write(&mut first.sink, segment(first.form, &[(1, 1)], None)).await?;
     let transactions = first.transactions;
     if transactions {
         let rows = bench.rows().await;
@@ -47,8 +47,8 @@ pub(super) async fn one_commit(bench: &mut impl Bench) -> Held {
     let chunk = second.ledger.plan(&bench.table(), &whole).await?;
     let keys = vec![Key(vec![0, 0, 0, 4, 0, 0, 0, 7].into())];
     // A commit has the rows of all segments since the one before it.
-    write(&mut second.sink, segment(&[(1, 1)], None)).await?;
-    let mut segment = segment(&[(2, 2)], Some(&seen[1]));
+    write(&mut second.sink, segment(second.form, &[(1, 1)], None)).await?;
+    let mut segment = segment(second.form, &[(2, 2)], Some(&seen[1]));
     segment.chunks_done.push(ChunkDone { id: chunk.id, rows: 2 });
     segment
         .to_read
@@ -70,7 +70,7 @@ pub(super) async fn durable(bench: &mut impl Bench) -> Held {
     let (mut first, seen) = opened(bench, 5).await?;
     let mut told = Vec::new();
     for (n, seen) in (1..).zip(&seen) {
-        write(&mut first.sink, segment(&[(n, n)], Some(seen))).await?;
+        write(&mut first.sink, segment(first.form, &[(n, n)], Some(seen))).await?;
         let now = first.sink.durable().await?;
         if let Some(now) = now {
             that(seen.end.covers(&now), || {
@@ -107,14 +107,14 @@ pub(super) async fn fenced(bench: &mut impl Bench) -> Held {
         format!("opening a pipeline that runs once more gives {again:?}")
     })?;
     // The first one has lost its hold without knowing it.
-    let Open { mut sink, ledger, stream, .. } = first;
+    let Open { mut sink, ledger, stream, form, .. } = first;
     drop((ledger, stream));
     let mut second = open(bench).await?;
-    let late = write(&mut sink, segment(&[(1, 1)], Some(&seen[0]))).await;
+    let late = write(&mut sink, segment(form, &[(1, 1)], Some(&seen[0]))).await;
     that(late.is_err(), || "a sink commits although another one was opened".to_owned())?;
     let written = bench.rows().await;
     that(written.is_empty(), || format!("a sink that was replaced has written {written:?}"))?;
-    write(&mut second.sink, segment(&[(2, 2)], Some(&seen[1]))).await?;
+    write(&mut second.sink, segment(second.form, &[(2, 2)], Some(&seen[1]))).await?;
     let written = bench.rows().await;
     that(written == rows(&[(2, 2)]), || format!("its successor has written {written:?}"))
 }
@@ -157,7 +157,7 @@ pub(super) async fn cancelled_write(bench: &mut impl Bench) -> Held {
     let (mut current, seen) = opened(bench, 12).await?;
     for (n, seen) in (1_i32..).zip(&seen) {
         let before = current.state.past.position.clone();
-        let given = segment(&[(n, n)], Some(seen));
+        let given = segment(current.form, &[(n, n)], Some(seen));
         if let Some(written) = given_up(write(&mut current.sink, given), n - 1).await {
             written?;
         }
@@ -172,7 +172,7 @@ pub(super) async fn cancelled_write(bench: &mut impl Bench) -> Held {
             )
         })?;
         if *position == before {
-            write(&mut current.sink, segment(&[(n, n)], Some(seen))).await?;
+            write(&mut current.sink, segment(current.form, &[(n, n)], Some(seen))).await?;
             current.state.past.position = seen.end.clone();
         }
     }
@@ -185,7 +185,7 @@ pub(super) async fn lost_answer(bench: &mut impl Bench) -> Held {
     if !bench.lose_answer().await {
         return Err(Fault::NotApplicable("its answers cannot be lost here".to_owned()));
     }
-    let lost = write(&mut first.sink, segment(&[(1, 1)], Some(&seen[0]))).await;
+    let lost = write(&mut first.sink, segment(first.form, &[(1, 1)], Some(&seen[0]))).await;
     that(lost.is_err(), || "a commit whose answer was lost is no error".to_owned())?;
     drop(first);
     let mut second = open(bench).await?;
@@ -195,7 +195,7 @@ pub(super) async fn lost_answer(bench: &mut impl Bench) -> Held {
             "of a commit whose answer was lost there are {written:?}, and the position is {position}"
         )
     })?;
-    write(&mut second.sink, segment(&[(2, 2)], Some(&seen[1]))).await?;
+    write(&mut second.sink, segment(second.form, &[(2, 2)], Some(&seen[1]))).await?;
     let written = bench.rows().await;
     that(written == rows(&[(1, 1), (2, 2)]), || format!("after it the target has {written:?}"))
 }
@@ -206,7 +206,9 @@ pub(super) async fn refused(bench: &mut impl Bench) -> Held {
     };
     let (mut first, seen) = opened(bench, 2).await?;
     let before = first.state.past.position.clone();
-    let error = write(&mut first.sink, segment(&[(1, 1), (2, value)], Some(&seen[0]))).await.err();
+    let error = write(&mut first.sink, segment(first.form, &[(1, 1), (2, value)], Some(&seen[0])))
+        .await
+        .err();
     let place = error.as_ref().and_then(|error| error.place().map(str::to_owned));
     that(place.is_some(), || format!("a row that is refused gives {error:?}, without a place"))?;
     drop(first);
@@ -217,8 +219,66 @@ pub(super) async fn refused(bench: &mut impl Bench) -> Held {
             "of a commit that was refused there are {written:?}, and the position is {position}"
         )
     })?;
-    write(&mut second.sink, segment(&[(1, 1), (2, 2)], Some(&seen[1]))).await?;
+    write(&mut second.sink, segment(second.form, &[(1, 1), (2, 2)], Some(&seen[1]))).await?;
     second.stream.acknowledge(before);
     let written = bench.rows().await;
     that(written == rows(&[(1, 1), (2, 2)]), || format!("after it the target has {written:?}"))
+}
+
+pub(super) async fn log(bench: &mut impl Bench) -> Held {
+    let (mut first, seen) = opened(bench, 12).await?;
+    if first.form == Form::Net {
+        return Err(Fault::NotApplicable("its target takes the net effect".to_owned()));
+    }
+    let (transactions, unknown, nothing) = (first.transactions, None, Some(None));
+    // A row that comes, changes, goes, comes again, and gets another key; then what is read.
+    let steps = [
+        (EntryKind::Change, Some(1), nothing, Some(1)),
+        (EntryKind::Change, Some(1), unknown, Some(2)),
+        (EntryKind::Change, Some(1), Some(Some(2)), None),
+        (EntryKind::Change, Some(1), nothing, Some(3)),
+        (EntryKind::Change, Some(1), unknown, None),
+        (EntryKind::Change, Some(2), nothing, Some(3)),
+        (EntryKind::Cleared, None, unknown, None),
+        (EntryKind::Copied, Some(3), unknown, Some(4)),
+        (EntryKind::Read, Some(2), unknown, None),
+    ];
+    let entered = |(number, (kind, key, before, after)): (u64, _)| {
+        let streamed = matches!(kind, EntryKind::Change | EntryKind::Cleared);
+        let cause = streamed.then(|| (seen[0].begin.at.clone(), number));
+        Entered { kind, key, before, after, cause }
+    };
+    let mut expected: Vec<_> = (0..).zip(steps).map(entered).collect();
+    let given = |entries: &[Entered], last: Option<&Seen>| {
+        let entries = entries.iter().map(|entered| entry(entered, Some(&seen[0].begin))).collect();
+        let mut segment = segment(Form::Log, &[], last);
+        segment.payload = Payload::Log(entries);
+        segment
+    };
+    let (begun, rest) = expected.split_at(4);
+    if transactions {
+        write(&mut first.sink, given(begun, None)).await?;
+        drop(first);
+        first = open(bench).await?;
+        let log = bench.log().await;
+        that(log.is_empty(), || format!("without a commit the log has {log:?}"))?;
+    }
+    write(&mut first.sink, given(begun, None)).await?;
+    write(&mut first.sink, given(rest, Some(&seen[0]))).await?;
+    let log = bench.log().await;
+    that(log == expected, || format!("of {expected:?} the log has {log:?}"))?;
+    // Several under way do not overtake each other.
+    for (n, seen) in (10..).zip(&seen[1..]) {
+        first.sink.write(segment(Form::Log, &[(n, n)], Some(seen))).await?;
+        let cause = Some((seen.begin.at.clone(), 0));
+        let kind = EntryKind::Change;
+        expected.push(Entered { kind, key: Some(n), before: None, after: Some(n), cause });
+    }
+    while first.sink.settle().await?.is_some() {}
+    drop(first);
+    let last = open(bench).await?.state.past.position;
+    let log = bench.log().await;
+    that(log == expected && last == seen[11].end, || {
+        format!("of {expected:?} the log has {log:?}, and the position is {last}")
+    })
 }

@@ -48,7 +48,7 @@ pub(super) async fn restart(bench: &mut impl Bench) -> Held {
     let all = beyond(&from, &first.collect(&from, CHANGES).await?.seen);
     grow(&all, &from)?;
     let middle = &all[2];
-    write(&mut first.sink, segment(&[], Some(middle))).await?;
+    write(&mut first.sink, segment(first.form, &[], Some(middle))).await?;
     first.until_durable(&middle.end).await?;
     first.stream.acknowledge(middle.end.clone());
     drop(first);
@@ -101,7 +101,7 @@ pub(super) async fn acknowledged(bench: &mut impl Bench) -> Held {
     let again = beyond(&from, &second.collect(&from, CHANGES).await?.seen);
     that(again == all, || "what was not acknowledged comes in another way".to_owned())?;
     let (old, new) = (second.state.past.clone(), &all[3]);
-    write(&mut second.sink, segment(&[], Some(new))).await?;
+    write(&mut second.sink, segment(second.form, &[], Some(new))).await?;
     second.until_durable(&new.end).await?;
     second.stream.acknowledge(new.end.clone());
     let Open { mut source, stream, ledger, sink, .. } = second;

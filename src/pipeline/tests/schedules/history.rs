@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use regraft_core::segment::{Entry, EntryKind};
-use regraft_core::{Key, Position, Rows, Tuple};
+use regraft_core::{Key, Position, ReplicaIdentity, Rows, Tuple};
 use regraft_memory::{Action, TableSpec};
 
 use crate::world::{LISTS, PARENTS, plan, tables, value};
@@ -102,8 +102,8 @@ fn entries(of: usize, spec: &TableSpec, place: usize, action: &Action) -> Vec<Ex
         rows
     };
     let new = |row: &Tuple| if of == PARENTS { None } else { Some(rows(row)) };
-    // Rows without a key come whole.
-    let old = |row: &Tuple| spec.keyless.map(|_| rows(row));
+    let full = spec.relation.identity == ReplicaIdentity::Full;
+    let old = |row: &Tuple| full.then(|| rows(row));
     let entry = |key: Option<Key>, before: Option<Rows>, after: Option<Rows>| Expected {
         at: regraft_core::Lsn(0).into(),
         number: 0,
@@ -123,7 +123,8 @@ fn entries(of: usize, spec: &TableSpec, place: usize, action: &Action) -> Vec<Ex
             vec![entry(spec.key(row), old(row), none())]
         }
         Action::Update(table, was, is) if *table == of => {
-            let whole = !(of == LISTS && place == 0 && value(was, 1) == value(is, 1));
+            let unsent = of == LISTS && place == 0 && value(was, 1) == value(is, 1);
+            let whole = full || !unsent;
             let moved = spec.keyless.is_some() || spec.key(was) != spec.key(is);
             let before = if moved { none() } else { old(was) };
             let comes = Expected { whole, ..entry(spec.key(is), before, new(is)) };

@@ -61,7 +61,7 @@ impl World {
         let kinds: Vec<_> = (0..count).map(|_| kind()).collect();
         let gives = Gives { reads: rng.random_bool(0.9) };
         let counted = kinds.iter().all(|takes| takes.transactions) && gives.reads;
-        let statements = Statements { counted, read: gives.reads };
+        let statements = Statements { counted, read: gives.reads, whole: rng.random_bool(0.25) };
         let database = Database::new(tables(statements));
         let empty = database.end();
         let mut load = Load::of(database.clone(), counted, rng.random());
@@ -357,7 +357,7 @@ async fn unasked(statements: Statements) -> (Result<Ending>, World) {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_cannot_be_asked_is_followed_to_where_its_log_ends() {
-    let (ended, world) = unasked(Statements { counted: false, read: false }).await;
+    let (ended, world) = unasked(Statements { counted: false, read: false, whole: false }).await;
     assert_eq!(ended.unwrap(), Ending::CaughtUp);
     let store = &world.legs[0].store;
     assert_eq!(store.position(), world.database.end());
@@ -367,9 +367,10 @@ async fn a_source_that_cannot_be_asked_is_followed_to_where_its_log_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn what_would_have_to_be_read_is_refused_where_the_source_cannot_be_asked() {
-    for statements in
-        [Statements { counted: true, read: false }, Statements { counted: false, read: true }]
-    {
+    for statements in [
+        Statements { counted: true, read: false, whole: false },
+        Statements { counted: false, read: true, whole: false },
+    ] {
         let (ended, world) = unasked(statements).await;
         assert_eq!(ended.unwrap_err().code(), regraft_core::Code::SourceCannotGive);
         assert!(world.legs[0].store.rows().iter().all(Vec::is_empty), "before anything runs");

@@ -69,10 +69,12 @@ pub(crate) struct Statements {
     pub(crate) counted: bool,
     /// Those that only the source can evaluate. Without them the stream carries whole rows.
     pub(crate) read: bool,
+    /// Over lists whose old images are whole.
+    pub(crate) whole: bool,
 }
 
 /// The source's tables, with their statements.
-pub(crate) fn tables(Statements { counted, read }: Statements) -> Vec<TableSpec> {
+pub(crate) fn tables(Statements { counted, read, whole }: Statements) -> Vec<TableSpec> {
     let (by_key, full) = (ReplicaIdentity::Default, ReplicaIdentity::Full);
     let spec = |relation, statements: Vec<Select>| TableSpec {
         relation,
@@ -81,7 +83,8 @@ pub(crate) fn tables(Statements { counted, read }: Statements) -> Vec<TableSpec>
         statements,
         traces: Vec::new(),
     };
-    let lists = relation(1, "lists", by_key, &[("key", true), ("items", false), ("note", false)]);
+    let of_lists = if whole { full } else { by_key };
+    let lists = relation(1, "lists", of_lists, &[("key", true), ("items", false), ("note", false)]);
     let facts = relation(2, "facts", full, &[("a", false)]);
     let parents = relation(3, "parents", by_key, &[("key", true)]);
     let children = relation(4, "children", full, &[("key", true), ("parent", false)]);
@@ -107,7 +110,7 @@ fn count_children(tables: &[Vec<Tuple>], parent: &Tuple, out: &mut Rows) {
 }
 
 /// The plan, and what the target's tables are.
-pub(crate) fn plan(Statements { counted, read }: Statements) -> (Plan, Vec<TargetTable>) {
+pub(crate) fn plan(Statements { counted, read, .. }: Statements) -> (Plan, Vec<TargetTable>) {
     let planned = |oid, name: &str, key: &[&str], statements: Vec<usize>| PlannedTable {
         table: table(name),
         oid,
