@@ -56,7 +56,7 @@ struct Leg {
 impl World {
     /// With rows in the source, and perhaps transactions that are open.
     fn of(rng: &mut SmallRng) -> (World, Load) {
-        let count = [1, 1, 1, 1, 2, 3][rng.random_range(0..6)];
+        let count = [1, 1, 1, 1, 1, 1, 2, 3][rng.random_range(0..8)];
         let mut kind = || takes(rng.random_range(0..4), rng.random_bool(0.4));
         let kinds: Vec<_> = (0..count).map(|_| kind()).collect();
         let gives = Gives { reads: rng.random_bool(0.9) };
@@ -221,7 +221,7 @@ struct Anew {
 async fn schedule(seed: u64) -> std::result::Result<(), String> {
     let mut rng = SmallRng::seed_from_u64(seed);
     let (world, mut load) = World::of(&mut rng);
-    let steps = rng.random_range(1..40);
+    let steps = rng.random_range(1..30);
     let pause = [1, 20, 200][rng.random_range(0..3)];
     let application = tokio::spawn(async move {
         for _ in 0..steps {
