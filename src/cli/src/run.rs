@@ -94,7 +94,7 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
 #[derive(Clone)]
 struct Shared {
     fan: Fan,
-    /// Held by one at a time that is set up: publication and slot are made and judged by all of them.
+    /// Held by one at a time: publication and slot are made and judged for all of them.
     set_up: Arc<Mutex<()>>,
 }
 
@@ -234,14 +234,7 @@ pub async fn prepare(
     let longest = if held { HELD_WAIT } else { SET_UP_WAIT.1 };
     let mut wait = SET_UP_WAIT.0;
     loop {
-        let set_up = async {
-            let _one = match share {
-                Some(share) => Some(share.shared.set_up.lock().await),
-                None => None,
-            };
-            set_up(settings, args, mappers, (board, share)).await
-        };
-        let errors = match set_up.await {
+        let errors = match set_up(settings, args, mappers, (board, share)).await {
             Ok(pipeline) => {
                 board.opened(&pipeline.progress);
                 return Ok(pipeline);
@@ -349,7 +342,15 @@ async fn set_up(
         let (source, target, sessions) = (&source, &target, board.sessions());
         let fan = share.map(|share| &share.shared.fan);
         let setup = Setup { settings, holding: &holding, args, source, target, sessions, fan };
-        match setup.register(&resolved).await {
+        let registered = async {
+            // Not before: a target that does not answer keeps no other from being set up.
+            let _one = match share {
+                Some(share) => Some(share.shared.set_up.lock().await),
+                None => None,
+            };
+            setup.register(&resolved).await
+        };
+        match registered.await {
             Ok(system) => {
                 resolution.findings.iter().for_each(|finding| tracing::warn!("{finding:#}"));
                 break (resolved, system);
