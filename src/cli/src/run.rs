@@ -21,7 +21,7 @@ use regraft_postgres::target::PgTarget;
 use regraft_postgres::writes;
 use regraft_settings::{ForeignKeys, Repair, Settings, UrlSource};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -96,6 +96,8 @@ struct Shared {
     fan: Fan,
     /// Held by one at a time: publication and slot are made and judged for all of them.
     set_up: Arc<Mutex<()>>,
+    /// The first target was tried once: what was made for it alone says by then that it is for all.
+    begun: Arc<watch::Sender<bool>>,
 }
 
 impl Shared {
@@ -107,7 +109,8 @@ impl Shared {
         // Of what each may use; batches and chunks have the rest.
         let memory = legs.first().map_or(0, |leg| leg.limits.memory);
         let room = Room { fastest: memory / 32, slower: memory / 8 };
-        Self { fan: Fan::new(names, room), set_up: Arc::default() }
+        let begun = Arc::new(watch::Sender::new(false));
+        Self { fan: Fan::new(names, room), set_up: Arc::default(), begun }
     }
 }
 
@@ -123,7 +126,9 @@ impl Share {
     pub(crate) fn alone(settings: &Settings) -> Option<Self> {
         let legs = settings.is_shared().then(|| settings.legs())?;
         let leg = legs.iter().position(|leg| leg.name == settings.name)?;
-        Some(Self { shared: Shared::of(&legs), leg })
+        let shared = Shared::of(&legs);
+        shared.begun.send_replace(true);
+        Some(Self { shared, leg })
     }
 }
 
@@ -234,7 +239,15 @@ pub async fn prepare(
     let longest = if held { HELD_WAIT } else { SET_UP_WAIT.1 };
     let mut wait = SET_UP_WAIT.0;
     loop {
-        let errors = match set_up(settings, args, mappers, (board, share)).await {
+        if let Some(Share { shared, leg: 1.. }) = share {
+            // It is not dropped before this.
+            drop(shared.begun.subscribe().wait_for(|begun| *begun).await);
+        }
+        let set_up = set_up(settings, args, mappers, (board, share)).await;
+        if let Some(share) = share {
+            share.shared.begun.send_replace(true);
+        }
+        let errors = match set_up {
             Ok(pipeline) => {
                 board.opened(&pipeline.progress);
                 return Ok(pipeline);
