@@ -57,6 +57,10 @@ impl Source for PgSource {
         Self::GIVES
     }
 
+    fn scope(&self) -> String {
+        self.publications.join(",")
+    }
+
     fn reader(&mut self) -> Option<PgReader> {
         let (tables, traces) = (Arc::clone(&self.tables), Arc::clone(&self.traces));
         let (source, wide) = (Arc::clone(&self.address), Wide::new(Arc::clone(&self.wide)));

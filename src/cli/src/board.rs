@@ -2,6 +2,7 @@
 //! slot is being made, and while it runs. All of it is computed when it is asked for.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use regraft_core::contract::Phase;
@@ -28,6 +29,8 @@ struct Inner {
     progress: Mutex<Option<Progress>>,
     /// Before that.
     last_error: Mutex<Option<LastError>>,
+    /// It has ended, while those of other targets go on.
+    ended: AtomicBool,
 }
 
 /// Sessions of a pipeline at the source and at the target.
@@ -48,6 +51,7 @@ impl Board {
             sessions: Sessions::needing(needed(settings)),
             progress: Mutex::default(),
             last_error: Mutex::default(),
+            ended: AtomicBool::new(false),
         }))
     }
 
@@ -63,6 +67,7 @@ impl Board {
 
     /// The pipeline has ended, while those of other targets go on.
     pub(crate) fn ended(&self, error: &Error) {
+        self.0.ended.store(true, Ordering::Relaxed);
         self.is(error, Phase::Stopped);
     }
 
@@ -99,7 +104,11 @@ impl Board {
             Some(progress) => progress.status(),
             None => {
                 let last = self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-                Status::starting(&self.0.name, last.clone())
+                let mut status = Status::starting(&self.0.name, last.clone());
+                if self.0.ended.load(Ordering::Relaxed) {
+                    status.phase = Phase::Stopped;
+                }
+                status
             }
         }
     }
@@ -176,7 +185,7 @@ impl Board {
         let record = Recorder::of(&self.0.name);
         match self.progress() {
             Some(progress) => progress.record(),
-            None => record.phase(Phase::Starting),
+            None => record.phase(self.status_now().phase),
         }
         let waiting = self.0.sessions.waiting();
         for server in ["source", "target"] {

@@ -20,7 +20,7 @@ use crate::mappers::Mappers;
 use crate::out::{errln, out, outln, outln_good};
 use crate::publishing::{may_publish, others, unfit_appended};
 use crate::resolve::ddl::ddl;
-use crate::resolve::{Mode, Resolution, Resolved, Side, occupied, resolve};
+use crate::resolve::{MissingTarget, Mode, Resolution, Resolved, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
 use crate::setup::{may_keep_ledger, other_source, rewound, standby};
 use crate::status::table;
@@ -32,14 +32,19 @@ use crate::status::table;
 /// When the configuration is not valid, or a server cannot be asked.
 pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     let (mut found, mut errors): (Option<Found>, _) = (None, Vec::new());
+    let mut missing = Vec::new();
     match checked(args) {
         Ok(legs) => {
             for leg in &legs {
                 match look(leg, args, mappers).await {
-                    Ok(of_leg) => match &mut found {
-                        Some(found) => found.add(of_leg),
-                        None => found = Some(of_leg),
-                    },
+                    Ok(mut of_leg) => {
+                        let tables = std::mem::take(&mut of_leg.resolution.missing_targets);
+                        missing.push((leg.clone(), tables));
+                        match &mut found {
+                            Some(found) => found.add(of_leg),
+                            None => found = Some(of_leg),
+                        }
+                    }
                     Err(of_leg) => add(&mut errors, of_leg),
                 }
             }
@@ -62,7 +67,7 @@ pub async fn check(args: &CheckArgs, mappers: &Mappers) -> Result<u8, Vec<Error>
         return Err(errors);
     }
     if args.ddl {
-        return Ok(print_ddl(&resolution));
+        return Ok(print_ddl(&resolution, &missing));
     }
     if args.json {
         let Resolution { statements, findings, .. } = &resolution;
@@ -168,8 +173,13 @@ fn with_mapping(mut errors: Vec<Error>, file: Option<&Path>) -> Vec<Error> {
 
 /// What can be made is printed; what else is wrong goes to standard error, so that the output can
 /// be run as it is.
-fn print_ddl(resolution: &Resolution) -> u8 {
-    out!("{}", ddl(&resolution.missing_targets));
+fn print_ddl(resolution: &Resolution, missing: &[(Settings, Vec<MissingTarget>)]) -> u8 {
+    for (leg, missing) in missing {
+        if leg.is_shared() && !missing.is_empty() {
+            out!("-- [{}]\n", leg.target.table());
+        }
+        out!("{}", ddl(missing));
+    }
     let others = resolution.findings.iter().filter(|finding| {
         finding.severity == Severity::Error && finding.code != Code::TargetMissing
     });
@@ -238,20 +248,25 @@ async fn slot_and_publication(
 ) -> Result<()> {
     let slot = Slot::find(&side.client, &side.place, &settings.source.slot).await?;
     let name = &settings.source.slot;
-    // A target that has to catch up goes by a copy of the slot.
-    let wanted = i64::from(slot.is_none()) + i64::from(settings.is_shared());
-    let fit = match &slot {
-        _ if side.server.free_slots < wanted => {
-            let free = side.server.free_slots.max(0);
-            let what = format!("of replication slots {wanted} are needed, and {free} are free");
-            Err(Error::new(Code::SlotsExhausted, what)
-                .at(side.place.clone())
-                .remedy("raise max_replication_slots, or drop slots that nobody uses"))
-        }
-        Some(slot) => slot.fit(name, &side.place, &side.server.database, None),
-        None => Ok(()),
+    // At a start all targets but one come by a copy of the slot; those of a daemon that runs are there.
+    let copies = settings.targets.len().saturating_sub(1);
+    let (made, copies) = match &slot {
+        None => (1, copies),
+        Some(slot) if slot.active_pid.is_some() => (0, 0),
+        Some(_) => (0, copies),
     };
-    resolution.findings.extend(fit.err().iter().map(Finding::from));
+    let wanted = made + i64::try_from(copies).unwrap_or(i64::MAX);
+    if side.server.free_slots < wanted {
+        let free = side.server.free_slots.max(0);
+        let what = format!("of replication slots {wanted} are needed, and {free} are free");
+        let full = Error::new(Code::SlotsExhausted, what).at(side.place.clone());
+        let remedy = "raise max_replication_slots, or drop slots that nobody uses";
+        resolution.findings.push(Finding::from(&full.remedy(remedy)));
+    }
+    if let Some(slot) = &slot {
+        let fit = slot.fit(name, &side.place, &side.server.database, None);
+        resolution.findings.extend(fit.err().iter().map(Finding::from));
+    }
     resolution.findings.extend(standby(side, &settings.name).await?);
     // It has rules of its own (pg_hba.conf, the role, wal_level), which nothing else shows before the start.
     if let Err(error) = side.endpoint.connect_replication(&application(&settings.name)).await {

@@ -39,6 +39,7 @@ mod told;
 pub mod verify;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use regraft_core::{Error, Kind};
@@ -143,6 +144,13 @@ fn init_logging(log: &Log) {
     }
 }
 
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// A signal has told the process to stop.
+fn is_stopped() -> bool {
+    STOPPED.load(Ordering::Relaxed)
+}
+
 /// The first SIGTERM or SIGINT ends the run cleanly, the second at once.
 fn on_signal(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -160,6 +168,7 @@ fn on_signal(cancel: CancellationToken) {
             }
             if first {
                 tracing::info!("stopping; once more ends it at once");
+                STOPPED.store(true, Ordering::Relaxed);
                 cancel.cancel();
             }
         }

@@ -7,7 +7,7 @@ use regraft_pipeline::Plan;
 use regraft_postgres::classify;
 use regraft_postgres::slot::{Publication, START_OVER, Server, of_appended};
 use regraft_postgres::writes::{self, Leaf};
-use regraft_settings::{Settings, Target};
+use regraft_settings::Settings;
 
 use crate::resolve::{Resolved, Side};
 use crate::setup::Setup;
@@ -97,7 +97,11 @@ pub(crate) async fn others(
     let Side { client, place, server, .. } = source;
     let found = Publication::find(client, server, place, name).await?;
     let Some(other) = found.and_then(|found| found.made_for) else { return Ok(None) };
-    if other == made_for(settings, target) {
+    // One of several targets may have had it for itself before.
+    let of = other.strip_prefix("pipeline ").and_then(|of| of.split_once(" into "));
+    let of_this = |name: &str| name.split('.').next() == Some(settings.pipeline());
+    let shared = settings.is_shared() && of.is_some_and(|(name, _)| of_this(name));
+    if shared || other == made_for(settings, target) {
         return Ok(None);
     }
     let (publication, slot) = (quote(name), literal(&settings.source.slot));
@@ -111,8 +115,7 @@ pub(crate) async fn others(
 /// The pipeline, as the comment on its publication has it.
 fn made_for(settings: &Settings, target: &Side) -> String {
     if settings.is_shared() {
-        let tables: Vec<_> = settings.targets.iter().map(Target::table).collect();
-        return format!("pipeline {} into {}", settings.pipeline(), tables.join(", "));
+        return format!("pipeline {} into several targets", settings.pipeline());
     }
     let server = &target.server;
     format!(

@@ -36,7 +36,8 @@ const ASK_WAIT: Duration = Duration::from_millis(200);
 /// When a server cannot be asked, or the mapping is not in order.
 pub async fn repair(args: &RepairArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     crate::init_logging(&load(&args.config)?.log);
-    each(&args.config, args.json, async |settings| repair_one(settings, args, mappers).await).await
+    let repair = async |settings: &Settings| repair_one(settings, args, mappers).await;
+    each(&args.config, args.json, &args.tables, repair).await
 }
 
 async fn repair_one(

@@ -18,7 +18,7 @@ use crate::setup::migrate_existing;
 /// # Errors
 /// When the target cannot be asked, its ledger knows no such pipeline, or a table is not one of it.
 pub(crate) async fn resume(args: &ResumeArgs) -> Result<u8, Vec<Error>> {
-    each(&args.config, args.json, async |settings| {
+    each(&args.config, args.json, &args.tables, async |settings| {
         resumed(settings, args).await.map_err(|error| vec![error])
     })
     .await

@@ -21,7 +21,7 @@ use regraft_postgres::target::PgTarget;
 use regraft_postgres::writes;
 use regraft_settings::{ForeignKeys, Repair, Settings, UrlSource};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -30,7 +30,7 @@ use crate::bar;
 use crate::board::{Board, Boards};
 use crate::finding::Severity;
 use crate::holding::Holding;
-use crate::legs::named;
+use crate::legs::{about_target, named, of_one_target};
 use crate::load;
 use crate::mappers::Mappers;
 use crate::out::{out, outln, outln_good};
@@ -55,7 +55,10 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     let settings = load(&args.config)?;
     crate::init_logging(&settings.log);
     let legs = settings.legs();
-    let about = named(legs.clone(), &args.config).map_err(|error| vec![error])?;
+    let one = |error| vec![error];
+    let about = named(legs.clone(), &args.config).map_err(one)?;
+    let tables = [args.recopy.as_slice(), &args.resync].concat();
+    of_one_target(&legs, &args.config, &tables).map_err(one)?;
     let cancel = CancellationToken::new();
     crate::on_signal(cancel.clone());
     let shared = settings.is_shared().then(|| Shared::of(&legs));
@@ -96,8 +99,6 @@ struct Shared {
     fan: Fan,
     /// Held by one at a time: publication and slot are made and judged for all of them.
     set_up: Arc<Mutex<()>>,
-    /// The first target was tried once: what was made for it alone says by then that it is for all.
-    begun: Arc<watch::Sender<bool>>,
 }
 
 impl Shared {
@@ -109,8 +110,7 @@ impl Shared {
         // Of what each may use; batches and chunks have the rest.
         let memory = legs.first().map_or(0, |leg| leg.limits.memory);
         let room = Room { fastest: memory / 32, slower: memory / 8 };
-        let begun = Arc::new(watch::Sender::new(false));
-        Self { fan: Fan::new(names, room), set_up: Arc::default(), begun }
+        Self { fan: Fan::new(names, room), set_up: Arc::default() }
     }
 }
 
@@ -124,11 +124,11 @@ pub struct Share {
 impl Share {
     /// Of a process that follows one of the targets, and knows nothing of the others: the source forgets nothing.
     pub(crate) fn alone(settings: &Settings) -> Option<Self> {
-        let legs = settings.is_shared().then(|| settings.legs())?;
+        let mut legs = settings.is_shared().then(|| settings.legs())?;
         let leg = legs.iter().position(|leg| leg.name == settings.name)?;
-        let shared = Shared::of(&legs);
-        shared.begun.send_replace(true);
-        Some(Self { shared, leg })
+        // It is not known where the others are.
+        legs.iter_mut().for_each(|leg| leg.target.keep_log = None);
+        Some(Self { shared: Shared::of(&legs), leg })
     }
 }
 
@@ -194,6 +194,8 @@ impl Daemon<'_> {
 
     /// The other targets go on: that this one does not is told once, and stays in the status.
     fn given_up(&self, errors: Vec<Error>) -> Vec<Error> {
+        let errors = errors.into_iter().map(|error| about_target(self.settings, error));
+        let errors: Vec<_> = errors.collect();
         for error in &errors {
             self.board.ended(error);
             tracing::error!("this target is given up until the daemon is started again: {error:#}");
@@ -239,23 +241,17 @@ pub async fn prepare(
     let longest = if held { HELD_WAIT } else { SET_UP_WAIT.1 };
     let mut wait = SET_UP_WAIT.0;
     loop {
-        if let Some(Share { shared, leg: 1.. }) = share {
-            // It is not dropped before this.
-            drop(shared.begun.subscribe().wait_for(|begun| *begun).await);
-        }
-        let set_up = set_up(settings, args, mappers, (board, share)).await;
-        if let Some(share) = share {
-            share.shared.begun.send_replace(true);
-        }
-        let errors = match set_up {
+        let errors = match set_up(settings, args, mappers, (board, share)).await {
             Ok(pipeline) => {
                 board.opened(&pipeline.progress);
                 return Ok(pipeline);
             }
             Err(errors) => errors,
         };
-        let errors: Vec<_> =
-            errors.into_iter().map(|error| board.sessions().explain(error)).collect();
+        let errors: Vec<_> = errors
+            .into_iter()
+            .map(|error| about_target(settings, board.sessions().explain(error)))
+            .collect();
         let passing = errors
             .iter()
             .all(|error| matches!(error.code(), Code::Unreachable | Code::TargetUnavailable));

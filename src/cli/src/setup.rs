@@ -221,15 +221,13 @@ impl Setup<'_> {
         }
         let there = self.there().await?;
         let made = async {
-            // Others may have to go on from a position before a publication that is made now.
-            let begun = !first || self.settings.is_shared() && there.1;
-            self.publish(resolved, begun).await?;
-            self.publish_appended(&resolved.plan, begun).await?;
+            self.publish(resolved, !first).await?;
+            self.publish_appended(&resolved.plan, !first).await?;
             if !has_ledger {
                 PgLedger::migrate(&target.client, &target.place).await?;
             }
             match registered {
-                None => self.create(resolved, &accepted.anew).await,
+                None => self.create(resolved, &accepted.anew, there.1).await,
                 Some(known) => self.resume(resolved, known, &drift, &accepted).await,
             }
         };
@@ -442,9 +440,10 @@ impl Setup<'_> {
         }))
     }
 
-    async fn create(&self, resolved: &Resolved, anew: &[TableName]) -> Result<String> {
+    /// `used`: there was a slot before.
+    async fn create(&self, resolved: &Resolved, anew: &[TableName], used: bool) -> Result<String> {
         let target = self.target;
-        let position = self.slot().await?;
+        let position = self.slot(used).await?;
         fail_point!("slot.made");
         let new = self.registration(position.clone());
         let Resolved { plan, fingerprints, shapes, .. } = resolved;
@@ -459,7 +458,7 @@ impl Setup<'_> {
     }
 
     /// The position from which the slot has everything; makes the slot if it is not there.
-    async fn slot(&self) -> Result<Position> {
+    async fn slot(&self, used: bool) -> Result<Position> {
         let Side { client, place, .. } = self.source;
         let name = &self.settings.source.slot;
         if let Some(slot) = self.unused_slot().await? {
@@ -468,10 +467,11 @@ impl Setup<'_> {
                     .at(place)
                     .remedy("drop the slot, and regraft makes it anew")
             })?;
-            // One that other targets use moves meanwhile.
-            return match slot.active_pid {
-                Some(_) => position.join(&Server::ask(client, place).await?.wal_end),
-                None => Ok(position),
+            // One that other targets use moves meanwhile, and is from before what was published for this one.
+            let shared = self.settings.is_shared() && used && self.settings.backfill.enabled;
+            return match shared || slot.active_pid.is_some() {
+                true => position.join(&Server::ask(client, place).await?.wal_end),
+                false => Ok(position),
             };
         }
         self.new_slot().await

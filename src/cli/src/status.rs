@@ -34,7 +34,7 @@ const FOLLOWS: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the target cannot be asked, or its ledger knows no such pipeline.
 pub async fn status(args: &StatusArgs) -> Result<u8, Vec<Error>> {
-    each(&args.config, args.json, async |settings| {
+    each(&args.config, args.json, &[], async |settings| {
         let status = read(settings).await.map_err(|error| vec![error])?;
         if args.json {
             return Ok((0, Some(json!(status))));

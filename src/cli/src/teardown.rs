@@ -19,7 +19,7 @@ use crate::setup::{lock, migrate_existing};
 /// # Errors
 /// When a daemon still runs the pipeline, or a server refuses.
 pub async fn teardown(args: &TeardownArgs) -> Result<u8, Vec<Error>> {
-    each(&args.config, false, async |settings| {
+    each(&args.config, false, &[], async |settings| {
         let found = remove(settings, args).await.map_err(|error| vec![error])?;
         if !found {
             outln!("there is nothing to remove");

@@ -247,6 +247,11 @@ pub trait Source: Send {
     /// What a statement over the source may be; known without a connection.
     fn gives(&self) -> Gives;
 
+    /// What of the source is in the stream: two that have the same can be given for one another.
+    fn scope(&self) -> String {
+        String::new()
+    }
+
     /// One reader, where [`Gives::reads`]. It connects when something is asked of it.
     fn reader(&mut self) -> Option<Self::Reader>;
 }

@@ -33,6 +33,9 @@ pub const DEFAULT_FILE: &str = "regraft.toml";
 /// Slots and publications that regraft makes are called this, followed by the pipeline's name.
 pub const OBJECT_PREFIX: &str = "regraft_";
 
+/// By this name the command line calls `[target]`, where there are several.
+pub const PLAIN_TARGET: &str = "target";
+
 /// Everything that a pipeline needs to know, complete and checked.
 ///
 /// Where there are several targets, each has a pipeline of its own; [`Settings::legs`] has them.
@@ -258,7 +261,12 @@ impl Target {
 
     /// Its table in the file: `target`, `targets.replica`.
     pub fn table(&self) -> String {
-        self.name.as_ref().map_or_else(|| "target".to_owned(), |name| format!("targets.{name}"))
+        self.name.as_ref().map_or_else(|| PLAIN_TARGET.to_owned(), |name| format!("targets.{name}"))
+    }
+
+    /// As the command line calls it.
+    pub fn called(&self) -> &str {
+        self.name.as_deref().unwrap_or(PLAIN_TARGET)
     }
 }
 

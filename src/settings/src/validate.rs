@@ -10,7 +10,7 @@ use crate::model::{
 use crate::secret::is_postgres_url;
 use crate::tree::Fault;
 use crate::units::{format_bytes, format_duration};
-use crate::{Settings, UrlSource};
+use crate::{PLAIN_TARGET, Settings, UrlSource};
 
 /// Longest name of an object in PostgreSQL (`NAMEDATALEN` - 1), in bytes.
 const IDENTIFIER_MAX: usize = 63;
@@ -42,9 +42,12 @@ impl Settings {
         };
         for (target, name) in self.targets.iter().filter_map(|t| Some((t, t.name.as_ref()?))) {
             let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
-            if !starts_well || !word(name) || !TARGET_NAME_LENGTH.contains(&name.len()) {
+            // By that name the plain one is called on the command line.
+            let is_free = name != PLAIN_TARGET;
+            if !starts_well || !word(name) || !TARGET_NAME_LENGTH.contains(&name.len()) || !is_free
+            {
                 let what = format!("{name:?} is not a valid name of a target");
-                let remedy = "use 1 to 14 characters of a-z, 0-9 and _, the first one a letter";
+                let remedy = "use 1 to 14 characters of a-z, 0-9 and _, the first one a letter, and not \"target\"";
                 faults.push(Fault::new(&target.table(), what).remedy(remedy));
             }
         }

@@ -117,7 +117,14 @@ async fn a_command_is_about_all_targets_or_about_one() {
     assert_eq!(command(&fanned, &["verify"]).await.code(), 0);
     assert_eq!(command(&fanned, &["resume"]).await.code(), 0);
     let unknown = command(&fanned, &["status", "--target", "z"]).await;
-    assert_says(&unknown, 2, "RG1004", &["no [targets.z]", "name one of b"]);
+    assert_says(&unknown, 2, "RG1004", &["no such target", "name one of target, b"]);
+    let plain = command(&fanned, &["status", "--json", "--target", "target"]).await.json();
+    assert_eq!(plain["name"], "about");
+    // Tables are those of one target.
+    for arguments in [&["verify", "--tables", "goods"], &["run", "--recopy", "items"]] {
+        let which = command(&fanned, arguments).await;
+        assert_says(&which, 2, "RG1004", &["several targets", "--target target, or --target b"]);
+    }
     stop(daemon).await;
     // Without a daemon, what follows one target lets the source forget nothing of the other.
     fanned.source.batch_execute("INSERT INTO items VALUES (100, 'late')").await.unwrap();
@@ -159,4 +166,87 @@ async fn what_was_made_for_all_goes_with_all() {
     let all = command(&fanned, &["teardown", "--apply"]).await;
     assert_eq!(all.code(), 0, "{all:?}");
     assert_eq!(count().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_is_added_to_one_that_has_run_whichever_comes_first() {
+    let fanned = two("added").await;
+    for (first, both) in [("[target]", "[targets.b]"), ("[targets.b]", "[target]")] {
+        fanned.configure(&fanned.targets, "", "");
+        let config = std::fs::read_to_string(fanned.installation.path("regraft.toml")).unwrap();
+        let mapping = std::fs::read_to_string(fanned.installation.path("mapping.sql")).unwrap();
+        // Without the other one, and its statement.
+        let (start, end) = config.split_once(both).unwrap();
+        let rest = end.find("\n[").map_or("", |at| &end[at..]);
+        fanned.installation.write_config(&format!("{start}{rest}"));
+        let named = both.contains('b');
+        let lines = mapping.lines().filter(|line| line.contains("INTO b.") != named);
+        fanned.installation.write_mapping(&lines.collect::<Vec<_>>().join("\n"));
+        let finished = command(&fanned, &["run", "--until-caught-up"]).await;
+        assert_eq!(finished.code(), 0, "{first}: {finished:?}");
+        fanned.configure(&fanned.targets, "", "");
+        let report = command(&fanned, &["check", "--json"]).await.json();
+        assert_eq!(errors(&report), Vec::<Value>::new(), "{report:#}");
+        let finished = command(&fanned, &["run", "--until-caught-up"]).await;
+        assert_eq!(finished.code(), 0, "{first}: {finished:?}");
+        assert_eq!(command(&fanned, &["verify"]).await.code(), 0);
+        assert_eq!(command(&fanned, &["teardown", "--apply"]).await.code(), 0);
+        for url in &fanned.targets {
+            let target = regraft_testkit::connect(url).await.unwrap();
+            target.batch_execute("TRUNCATE goods").await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_one_target_follows_reaches_it() {
+    let (source, target) = servers().await;
+    let sql = format!("{SOURCE}; CREATE TABLE events (at int, what text)");
+    let tables = format!("{TARGET}; CREATE TABLE events (at int, what text)");
+    let targets = (&[target, target][..], tables.as_str());
+    let fanned = Fanned::make("only", (source, &sql), targets, MAPPING).await;
+    let mapping = format!(
+        "{MAPPING}INSERT INTO b.goods SELECT id, name FROM items;\n\
+         -- regraft: append-only\nINSERT INTO b.events SELECT at, what FROM events;\n"
+    );
+    fanned.installation.write_mapping(&mapping);
+    let mut daemon = fanned.installation.run();
+    ready(&mut daemon).await;
+    for round in 0..5 {
+        let sql = format!(
+            "INSERT INTO events VALUES ({round}, 'x'), ({round}, 'x'); UPDATE items SET name = 'r{round}'"
+        );
+        fanned.source.batch_execute(&sql).await.unwrap();
+        fanned.assert_exact(0).await;
+        fanned.assert_exact(1).await;
+    }
+    let b = regraft_testkit::connect(&fanned.targets[1]).await.unwrap();
+    let events = "SELECT count(*) FROM events";
+    assert_eq!(b.query_one(events, &[]).await.unwrap().get::<_, i64>(0), 10);
+    stop(daemon).await;
+    // In two ways it is not followed.
+    let two = mapping
+        .replace(MAPPING, &format!("{MAPPING}INSERT INTO events SELECT at, what FROM events;\n"));
+    fanned.source.batch_execute("ALTER TABLE events REPLICA IDENTITY FULL").await.unwrap();
+    fanned.installation.write_mapping(
+        &two.replace("INSERT INTO events", "-- regraft: counted\nINSERT INTO events"),
+    );
+    let report = command(&fanned, &["check", "--json"]).await.json();
+    let said = |error: &Value| error["what"].as_str().unwrap().contains("for another target");
+    assert!(errors(&report).iter().any(said), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_are_missing_are_printed_for_each_target() {
+    let fanned = two("ddl").await;
+    for url in &fanned.targets {
+        let target = regraft_testkit::connect(url).await.unwrap();
+        target.batch_execute("DROP TABLE goods").await.unwrap();
+    }
+    let printed = command(&fanned, &["check", "--ddl"]).await.stdout;
+    let (first, second) = printed.split_once("-- [targets.b]\n").unwrap();
+    assert!(first.starts_with("-- [target]\n"), "{printed}");
+    for part in [first, second] {
+        assert_eq!(part.matches("CREATE TABLE").count(), 1, "{printed}");
+    }
 }

@@ -8,10 +8,16 @@ use regraft_postgres::slot::of_appended;
 use regraft_settings::Settings;
 
 use super::Compiled;
+use super::names::Elsewhere;
 use crate::finding::Finding;
 
 /// A table is followed in one way, whatever statements read it.
-pub(super) fn judge(settings: &Settings, compiled: &[Compiled], findings: &mut Vec<Finding>) {
+pub(super) fn judge(
+    settings: &Settings,
+    compiled: &[Compiled],
+    elsewhere: &[Elsewhere],
+    findings: &mut Vec<Finding>,
+) {
     let appended = |one: &Compiled| one.statement.keyless() == Some(Keyless::Appended);
     if compiled.iter().any(appended) {
         let named = of_appended(&settings.source.publication);
@@ -31,6 +37,20 @@ pub(super) fn judge(settings: &Settings, compiled: &[Compiled], findings: &mut V
         }
     }
     for one in compiled {
+        // What one target needs of a table is published for all of them.
+        let keyless = one.statement.keyless();
+        let other = elsewhere.iter().find(|read| {
+            let appended = [read.keyless, keyless].contains(&Some(Keyless::Appended));
+            read.table == one.source.name && appended && read.keyless != keyless
+        });
+        if let Some(other) = other {
+            let what = format!(
+                "{} is followed in one way here, and in another one for another target by the statement at {}",
+                one.source.name, other.place
+            );
+            let error = Error::new(Code::MappingInvalid, what).at(one.statement.place());
+            findings.push(Finding::from(&error.remedy("write the same comment above both")));
+        }
         // Its changes would be published for the sake of the trace, and keep the application from writing.
         for trace in one.evaluation.traces() {
             let of = |other: &&Compiled| other.source.oid == trace.from.oid && appended(other);

@@ -251,7 +251,6 @@ impl Resolution {
                 self.findings.push(finding);
             }
         }
-        self.missing_targets.extend(more.missing_targets);
         self.refused.extend(more.refused);
     }
 }
@@ -453,7 +452,7 @@ pub async fn resolve(
         }
         resolution.statements.push(report);
     }
-    keyless::judge(settings, &compiled, &mut resolution.findings);
+    keyless::judge(settings, &compiled, &elsewhere, &mut resolution.findings);
     target::tell_apart(&mut routes, &compiled, &mut resolution.findings);
     let findings = &mut resolution.findings;
     writes::judge(source, &compiled, findings).await?;
@@ -468,7 +467,7 @@ pub async fn resolve(
         let related = foreign_keys::related(settings, target, &routes).await?;
         let mut resolved = assemble(&settings.name, compiled, routes, &targets, sides, &related);
         resolved.standing = standing::take(source, target, &asked).await?;
-        resolved.elsewhere = elsewhere;
+        resolved.elsewhere = elsewhere.into_iter().map(|read| read.table).collect();
         resolved.asked = Arc::new(asked);
         let refused = standing::fixed(source, &resolved, &mut resolution.findings).await?;
         if !refused {

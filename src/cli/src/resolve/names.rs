@@ -1,6 +1,6 @@
 //! What the tables that a statement names are called in full, before anything of it is known to be in order.
 
-use regraft_core::{Result, TableName};
+use regraft_core::{Keyless, Result, TableName};
 use regraft_mapping::Statement;
 use regraft_postgres::classify;
 use regraft_postgres::standing::Held;
@@ -75,12 +75,29 @@ pub(super) async fn meant(
     Ok(names.map(|(source, target)| Names { source, target }).collect())
 }
 
-/// The source tables that statements read; those that do not exist are left out.
-pub(super) async fn read(source: &Side, statements: &[Statement]) -> Result<Vec<TableName>> {
-    let tables = statements.iter().flat_map(Statement::source_tables);
-    let names = tables.map(|table| Name { schema: table.schema.clone(), name: table.name.clone() });
-    let names = in_schemas(source, names.collect()).await?;
-    Ok(names.into_iter().filter_map(|name| Some(TableName::new(name.schema?, name.name))).collect())
+/// A source table that a statement of another target reads.
+pub(super) struct Elsewhere {
+    pub(super) table: TableName,
+    /// How rows without a key are followed there.
+    pub(super) keyless: Option<Keyless>,
+    /// Of the statement.
+    pub(super) place: String,
+}
+
+/// The source tables that these statements read; those that do not exist are left out.
+pub(super) async fn read(source: &Side, statements: &[Statement]) -> Result<Vec<Elsewhere>> {
+    let (mut names, mut of) = (Vec::new(), Vec::new());
+    for statement in statements {
+        for table in statement.source_tables() {
+            names.push(Name { schema: table.schema.clone(), name: table.name.clone() });
+            of.push((statement.keyless(), statement.place()));
+        }
+    }
+    let names = in_schemas(source, names).await?;
+    let found = names.into_iter().zip(of).filter_map(|(name, (keyless, place))| {
+        Some(Elsewhere { table: TableName::new(name.schema?, name.name), keyless, place })
+    });
+    Ok(found.collect())
 }
 
 async fn in_schemas(side: &Side, mut names: Vec<Name>) -> Result<Vec<Name>> {

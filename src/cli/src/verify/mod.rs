@@ -49,7 +49,8 @@ const REPORTED: i64 = 10_000;
 /// When the request cannot be carried out, or a server cannot be asked.
 pub async fn verify(args: &VerifyArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     crate::init_logging(&load(&args.config)?.log);
-    each(&args.config, args.json, async |settings| verify_one(settings, args, mappers).await).await
+    let verify = async |settings: &Settings| verify_one(settings, args, mappers).await;
+    each(&args.config, args.json, &args.tables, verify).await
 }
 
 async fn verify_one(

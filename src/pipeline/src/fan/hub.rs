@@ -28,6 +28,8 @@ pub(super) struct Hub {
 struct State {
     legs: Vec<Leg>,
     main: Main,
+    /// Of the stream, see `Source::scope`.
+    scope: String,
     /// Everything before it was given by the stream.
     reached: Option<Position>,
     /// The stream is between a begin and its commit.
@@ -62,6 +64,8 @@ struct Leg {
     given_up: bool,
     /// It has a stream, the shared one or its own.
     present: bool,
+    /// Which of its attempts it is: what an earlier one has begun is of none any more.
+    attempt: u64,
     queue: Option<Queue>,
     /// Told when something is in its queue.
     filled: Arc<Notify>,
@@ -115,12 +119,14 @@ impl Hub {
             position: None,
             given_up: false,
             present: false,
+            attempt: 0,
             queue: None,
             filled: Arc::default(),
         };
         let state = State {
             legs: legs.into_iter().map(leg).collect(),
             main: Main::None,
+            scope: String::new(),
             reached: None,
             inside: false,
             source_end: None,
@@ -149,11 +155,12 @@ impl Hub {
         }
     }
 
-    /// A leg wants to go on from this position: from here on the log is kept for it.
+    /// A leg wants to go on from this position: from here on the log is kept for it. Gives the number of its
+    /// attempt.
     ///
     /// # Errors
     /// As [`Hub::kept`], and when the source was told already that it may forget what comes then.
-    pub(super) fn comes(&self, leg: usize, position: &Position) -> Result<()> {
+    pub(super) fn comes(&self, leg: usize, position: &Position) -> Result<u64> {
         let state = &mut *self.state();
         let leg = &mut state.legs[leg];
         if state.acknowledged.as_ref().is_some_and(|gone| !position.covers(gone)) {
@@ -163,8 +170,14 @@ impl Hub {
             tracing::warn!(target_name = leg.name(), %position, "the target goes on: the source still has its log");
         }
         leg.position = Some(position.clone());
+        leg.attempt += 1;
         state.begun.get_or_insert_with(|| position.clone());
-        Ok(())
+        Ok(leg.attempt)
+    }
+
+    /// The source has let go of what a leg has not had: nothing is kept for it in vain.
+    pub(super) fn give_up(&self, leg: usize) {
+        self.state().legs[leg].given_up = true;
     }
 
     /// That the log is kept for a leg.
@@ -212,10 +225,11 @@ impl Hub {
         behind.is_some_and(|behind| behind <= self.room.fastest as u64)
     }
 
-    /// A leg wants to have the stream, while it gets there by itself.
-    pub(super) fn join(&self, leg: usize) -> Join {
+    /// A leg wants to have the stream, while it gets there by itself. One of another scope is none for it.
+    pub(super) fn join(&self, leg: usize, scope: &str) -> Join {
         let state = &mut *self.state();
         match state.main {
+            Main::Open(_) if state.scope != scope => return Join::Later,
             Main::Open(_) => {}
             Main::None => return Join::None,
             Main::Opening | Main::Closing => return Join::Later,
@@ -240,8 +254,9 @@ impl Hub {
     }
 
     /// A leg has a stream.
-    pub(super) fn arrived(&self, leg: usize) {
-        self.state().legs[leg].present = true;
+    pub(super) fn arrived(&self, (leg, attempt): (usize, u64)) {
+        let leg = &mut self.state().legs[leg];
+        leg.present = leg.attempt == attempt;
     }
 
     /// Whether a leg that has everything before `done` has nothing to do but to take what is in its queue, which
@@ -281,7 +296,9 @@ impl Hub {
     /// A leg is gone.
     pub(super) fn gone(&self, leg: usize) {
         drop(self.leave(leg));
-        self.state().legs[leg].present = false;
+        let leg = &mut self.state().legs[leg];
+        leg.present = false;
+        leg.attempt += 1;
     }
 
     /// The next events for a leg. Cancel-safe.
@@ -329,7 +346,13 @@ impl Hub {
     fn has_room(&self) -> bool {
         let state = self.state();
         let queues = state.legs.iter().filter_map(|leg| leg.queue.as_ref());
+        // Those that wait for the next transaction get nothing yet, and say nothing of how fast they are.
         let queues = queues.filter(|queue| queue.end.is_none());
+        let begun = |queue: &&Queue| queue.since.is_some();
+        if queues.clone().all(|queue| !begun(&queue)) {
+            return queues.count() > 0;
+        }
+        let queues = queues.filter(begun);
         queues.map(|queue| queue.bytes).min().is_some_and(|bytes| bytes < self.room.fastest)
     }
 
@@ -430,7 +453,8 @@ impl State {
             let name = leg.name();
             Some((name, leg.queue.as_mut()?))
         });
-        let mut waiting: Vec<_> = waiting.filter(|(_, queue)| queue.end.is_none()).collect();
+        let counts = |queue: &Queue| queue.end.is_none() && queue.since.is_some();
+        let mut waiting: Vec<_> = waiting.filter(|(_, queue)| counts(queue)).collect();
         let least = waiting.iter().map(|(_, queue)| queue.bytes).min().unwrap_or(0);
         for (name, queue) in &mut waiting {
             if queue.bytes <= room.max(least) {
@@ -453,15 +477,14 @@ impl State {
 impl Leg {
     fn lost(&self) -> Error {
         let (name, of) = (self.name(), self.name.as_ref());
-        let of = of.map_or_else(String::new, |name| format!(" --target {name}"));
+        let of = of.map_or("target", |name| name);
         let known = self.position.as_ref().map(ToString::to_string);
         let known = known.as_deref().unwrap_or("its position");
         let what = format!(
             "the source keeps its log no longer for {name}, from {known} on: it was given up, or put back"
         );
         Error::new(Code::PositionGap, what).at("source").remedy(format!(
-            "`regraft run{of} --resync all` brings its rows in line, and `regraft run{of} --recopy all` copies \
-             them anew"
+            "`regraft run --target {of} --resync all` brings its rows in line, `--recopy all` copies them anew"
         ))
     }
 
@@ -514,16 +537,23 @@ impl Opening {
         })
     }
 
-    /// The stream gives what comes after `position`, first of all to this leg.
+    /// The stream of this scope gives what comes after `position`, first of all to this leg; to nobody, if
+    /// its attempt is over.
     pub(super) fn opened(
         mut self,
         stream: impl ChangeStream + 'static,
-        position: &Position,
-        leg: usize,
+        (position, scope): (&Position, String),
+        (leg, attempt): (usize, u64),
     ) {
-        self.opened = true;
         let (close, closing) = oneshot::channel();
         let state = &mut *self.hub.state();
+        if state.legs[leg].attempt != attempt {
+            state.main = Main::None;
+            self.opened = true;
+            return;
+        }
+        self.opened = true;
+        state.scope = scope;
         state.main = Main::Open(close);
         state.reached = Some(position.clone());
         state.inside = false;

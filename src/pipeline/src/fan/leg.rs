@@ -18,19 +18,30 @@ const APART: Duration = Duration::from_secs(10);
 pub(super) struct Port<S> {
     pub(super) hub: Arc<Hub>,
     pub(super) leg: usize,
+    /// See `Hub::comes`.
+    pub(super) attempt: u64,
     pub(super) source: S,
 }
 
 impl<S: Source + Clone> Port<S> {
     /// Opens the stream that all share where there is none, else one of its own, which it gives then.
     pub(super) async fn open(&self, past: &Past) -> Result<Opened<Option<S::Stream>>> {
+        let opened = self.open_either(past).await;
+        if opened.as_ref().is_err_and(|error| error.code() == Code::PositionGap) {
+            self.hub.give_up(self.leg);
+        }
+        opened
+    }
+
+    async fn open_either(&self, past: &Past) -> Result<Opened<Option<S::Stream>>> {
         self.hub.closed().await;
         let mut source = self.source.clone();
         if let Some(opening) = Opening::begin(&self.hub) {
             match source.stream(past).await {
                 Ok(Opened { stream, history }) => {
-                    opening.opened(stream, &past.position, self.leg);
-                    self.hub.arrived(self.leg);
+                    let of = (&past.position, source.scope());
+                    opening.opened(stream, of, (self.leg, self.attempt));
+                    self.hub.arrived((self.leg, self.attempt));
                     return Ok(Opened { stream: None, history });
                 }
                 // Another daemon has it, with the other targets.
@@ -39,7 +50,7 @@ impl<S: Source + Clone> Port<S> {
             }
         }
         let Opened { stream, history } = source.beside(past).await?;
-        self.hub.arrived(self.leg);
+        self.hub.arrived((self.leg, self.attempt));
         Ok(Opened { stream: Some(stream), history })
     }
 }
@@ -216,11 +227,11 @@ impl<S: Source + Clone + Sync + 'static> Shared<S> {
     /// Asks for what all share, when it is near.
     fn join(&mut self) {
         let From::Own(stream, waits) = &mut self.from else { return };
-        let Port { hub, leg, .. } = &*self.port;
+        let Port { hub, leg, source, .. } = &*self.port;
         if stream.ready() && !hub.is_near(&self.given.past.position) {
             return;
         }
-        match hub.join(*leg) {
+        match hub.join(*leg, &source.scope()) {
             Join::Waits => *waits = true,
             // Between two transactions nothing of it comes again.
             Join::None if self.given.open.is_none() && self.apart.elapsed() >= APART => self.open(),
@@ -272,13 +283,14 @@ impl Given {
             match event {
                 Event::Begin(transaction) => self.begin(transaction, &mut passed)?,
                 Event::Commit { end } => {
-                    if let Some(missing) = self.repeats.take().filter(|missing| *missing > 0) {
-                        let what =
-                            format!("a transaction came again without {missing} of its changes");
-                        return Err(Error::new(Code::Protocol, what).at("source"));
-                    }
                     self.past.position = self.past.position.join(&end)?;
                     if !std::mem::take(&mut self.skipping) {
+                        if let Some(missing) = self.repeats.take().filter(|left| *left > 0) {
+                            let what = format!(
+                                "a transaction came again without {missing} of its changes"
+                            );
+                            return Err(Error::new(Code::Protocol, what).at("source"));
+                        }
                         self.past.last = self.open.take().map(|(transaction, _)| transaction);
                         passed.push(Event::Commit { end });
                     }
@@ -295,6 +307,8 @@ impl Given {
                 }
                 // Told with the change that needs it.
                 Event::Relation(_) => {}
+                // These come to each stream in its own way: they are nobody's, and do not count.
+                Event::Type { .. } | Event::Message { transactional: false, .. } => {}
                 _ if self.skipping || self.is_repeated() => {}
                 event => {
                     if let Event::Change(change) = &event {

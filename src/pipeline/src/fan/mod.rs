@@ -101,8 +101,8 @@ impl<S: Source + Clone + Sync + 'static> Source for Tap<S> {
             let Opened { stream, history } = self.source.stream(past).await?;
             return Ok(Opened { stream: LegStream::alone(stream), history });
         };
-        hub.comes(*leg, &past.position)?;
-        let port = Port { hub: Arc::clone(hub), leg: *leg, source: self.source.clone() };
+        let attempt = hub.comes(*leg, &past.position)?;
+        let port = Port { hub: Arc::clone(hub), leg: *leg, attempt, source: self.source.clone() };
         let Opened { stream, history } = port.open(past).await?;
         let mut past = past.clone();
         past.history = history.clone().or(past.history);
@@ -116,6 +116,10 @@ impl<S: Source + Clone + Sync + 'static> Source for Tap<S> {
 
     fn gives(&self) -> Gives {
         self.source.gives()
+    }
+
+    fn scope(&self) -> String {
+        self.source.scope()
     }
 
     fn reader(&mut self) -> Option<S::Reader> {

@@ -17,7 +17,7 @@ const MESSAGES: u64 = 3;
 
 /// A source whose transactions hold nothing but messages.
 #[derive(Clone)]
-struct Log(Arc<Server>);
+struct Log(Arc<Server>, &'static str);
 
 struct Server {
     /// Transactions that are committed.
@@ -36,7 +36,12 @@ struct Seen {
 impl Log {
     fn new() -> Self {
         let (committed, seen) = (watch::Sender::new(0), Mutex::default());
-        Self(Arc::new(Server { committed, seen }))
+        Self(Arc::new(Server { committed, seen }), "all")
+    }
+
+    /// The same log, of which streams have something else.
+    fn with(&self, scope: &'static str) -> Self {
+        Self(Arc::clone(&self.0), scope)
     }
 
     fn commit(&self, transactions: u64) {
@@ -62,6 +67,7 @@ impl Log {
             committed: self.0.committed.subscribe(),
             next: from / STEP,
             message: 0,
+            told: false,
             beside,
         };
         Ok(Opened { stream, history: None })
@@ -75,6 +81,8 @@ struct Stream {
     next: u64,
     /// What comes next of it.
     message: u64,
+    /// It has told what each stream tells once.
+    told: bool,
     beside: bool,
 }
 
@@ -107,11 +115,21 @@ impl ChangeStream for Stream {
             },
             _ => Event::Commit { end: at(next + 1) },
         };
+        let mut events = vec![event];
+        if self.message == 1 && !std::mem::replace(&mut self.told, true) {
+            let (schema, name) = ("public".to_owned(), "mood".to_owned());
+            events.insert(0, Event::Type { oid: 1, schema, name });
+        }
+        if self.message == 0 {
+            // It is of no transaction, and comes where it likes.
+            let (prefix, content) = (String::new(), Bytes::from_static(b"beside"));
+            events.insert(0, Event::Message { prefix, content, transactional: false });
+        }
         self.message += 1;
         if self.message == MESSAGES + 2 {
             (self.next, self.message) = (next + 1, 0);
         }
-        Ok(vec![event])
+        Ok(events)
     }
 
     fn ready(&self) -> bool {
@@ -147,6 +165,10 @@ impl Source for Log {
 
     fn gives(&self) -> Gives {
         Gives { reads: false }
+    }
+
+    fn scope(&self) -> String {
+        self.1.to_owned()
     }
 
     fn reader(&mut self) -> Option<Self::Reader> {
@@ -243,8 +265,10 @@ async fn a_leg_that_is_detached_within_a_transaction_goes_on_there() {
     let mut fast = come(&fan, 1, &log, 0).await.unwrap();
     log.commit(1);
     // Begin and a message.
-    let mut events = slow.next().await.unwrap();
-    events.extend(slow.next().await.unwrap());
+    let mut events = Vec::new();
+    while events.len() < 2 {
+        events.extend(slow.next().await.unwrap());
+    }
     assert_eq!(events.len(), 2);
     take(&mut fast, 0..1).await;
     log.commit(200);
@@ -377,4 +401,36 @@ async fn a_leg_does_not_wait_when_what_waits_for_it_was_given_before() {
         }
     }
     assert_eq!(fan.gets(1), Gets::Shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_that_needs_something_else_of_the_source_keeps_its_own_stream() {
+    let (log, fan) = (Log::new(), fan(2, None));
+    let mut first = come(&fan, 0, &log, 0).await.unwrap();
+    let mut second = come(&fan, 1, &log.with("more"), 0).await.unwrap();
+    for next in 0..10 {
+        log.commit(1);
+        take(&mut first, next..next + 1).await;
+        take(&mut second, next..next + 1).await;
+    }
+    assert_eq!([fan.gets(0), fan.gets(1)], [Gets::Shared, Gets::Detached]);
+    assert_eq!(log.seen(|seen| seen.open), [1, 1]);
+    first.acknowledge(at(10));
+    second.acknowledge(at(3));
+    settle().await;
+    assert_eq!(log.seen(|seen| seen.confirmed), 3 * STEP);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_for_a_leg_whose_log_is_gone() {
+    let (log, fan) = (Log::new(), fan(2, None));
+    log.commit(10);
+    log.seen(|seen| seen.confirmed = 5 * STEP);
+    let error = come(&fan, 1, &log, 4).await.err().unwrap();
+    assert_eq!((error.code(), fan.gets(1)), (Code::PositionGap, Gets::GivenUp));
+    let mut first = come(&fan, 0, &log, 5).await.unwrap();
+    take(&mut first, 5..10).await;
+    first.acknowledge(at(10));
+    settle().await;
+    assert_eq!(log.seen(|seen| seen.confirmed), 10 * STEP);
 }
