@@ -22,7 +22,7 @@ use crate::publishing::{may_publish, others, unfit_appended};
 use crate::resolve::ddl::ddl;
 use crate::resolve::{Mode, Resolution, Resolved, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
-use crate::setup::{may_keep_ledger, other_source, rewound, standby};
+use crate::setup::{other_source, rewound, standby};
 use crate::status::table;
 
 /// Looks at everything and prints what was found; exit status 1 when something keeps the pipeline
@@ -150,7 +150,7 @@ async fn look(
 
 /// Tables that the daemon goes on without; none where it cannot keep its ledger.
 async fn held(settings: &Settings, target: &Side) -> Result<Vec<Held>> {
-    match may_keep_ledger(target).await? {
+    match PgLedger::may_keep(&target.client, &target.place).await? {
         Some(_) => Ok(Vec::new()),
         None => aside(&target.client, &target.place, &settings.name).await,
     }
@@ -294,7 +294,7 @@ async fn ledger(
     held: &[Held],
     resolution: &mut Resolution,
 ) -> Result<()> {
-    if let Some(refusal) = may_keep_ledger(side).await? {
+    if let Some(refusal) = PgLedger::may_keep(&side.client, &side.place).await? {
         resolution.findings.push(Finding::from(&refusal));
         return Ok(());
     }
