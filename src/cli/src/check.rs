@@ -5,6 +5,7 @@ use std::path::Path;
 use regraft_core::{Code, Error, Result, TableName};
 use regraft_postgres::address::application;
 use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::planning::{ddl, may_publish};
 use regraft_postgres::slot::{Publication, Slot};
 use regraft_postgres::standing::{self, Held, Reply, When, aside};
 use regraft_postgres::writes::Leaf;
@@ -18,8 +19,7 @@ use crate::finding::{Finding, Severity};
 use crate::legs::legs;
 use crate::mappers::Mappers;
 use crate::out::{errln, out, outln, outln_good};
-use crate::publishing::{may_publish, others, unfit_appended};
-use crate::resolve::ddl::ddl;
+use crate::publishing::{others, unfit_appended};
 use crate::resolve::{Mode, Resolution, Resolved, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
 use crate::setup::{other_source, rewound, standby};
@@ -270,7 +270,10 @@ async fn slot_and_publication(
     let found = Publication::find(&side.client, &side.server, &side.place, name).await?;
     let fit = match &found {
         Some(publication) => publication.fit(name, &side.place, &tables).err(),
-        None => may_publish(side, name, &tables, &Publication::sql(name, &tables)).await?,
+        None => {
+            let create = Publication::sql(name, &tables);
+            may_publish(&side.client, &side.place, name, &tables, &create).await?
+        }
     };
     resolution.findings.extend(fit.iter().map(Finding::from));
     let appended = unfit_appended(settings, side, &resolved.plan).await?;

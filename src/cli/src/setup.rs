@@ -11,11 +11,12 @@ use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Drifted, Error, Position, Result, Subject, TableName, fail_point};
 use regraft_pipeline::Fan;
 use regraft_postgres::address::application;
+use regraft_postgres::history;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered};
+use regraft_postgres::planning::{drop_publication, drop_slot, standbys, there};
 use regraft_postgres::sessions::{Sessions, process};
 use regraft_postgres::slot::{START_OVER, Server, Slot, names_standby};
 use regraft_postgres::standing::{self, Drift, How, Standing, When};
-use regraft_postgres::{classify, history};
 use regraft_settings::Settings;
 
 use crate::accepted::{
@@ -38,17 +39,13 @@ const SLOT_LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::
 /// # Errors
 /// When the source cannot be asked.
 pub(crate) async fn standby(side: &Side, name: &str) -> Result<Option<Finding>> {
-    let sql = "SELECT current_setting('synchronous_standby_names'), \
-               current_setting('synchronous_commit')";
-    let row = side.client.query_one(sql, &[]).await;
-    let row = row.map_err(|error| classify(&error, &side.place))?;
-    let (standbys, commit): (&str, &str) = (row.get(0), row.get(1));
-    Ok(names_standby(standbys, &application(name)).then(|| {
+    let (standbys, commit) = standbys(&side.client, &side.place).await?;
+    Ok(names_standby(&standbys, &application(name)).then(|| {
         let what = format!(
             "synchronous_standby_names is {}, which counts this pipeline as a synchronous standby: \
              commits of the application may wait until the target has them (synchronous_commit = \
              {commit}), and for ever while the pipeline is held",
-            literal(standbys)
+            literal(&standbys)
         );
         Finding::warning(
             what,
@@ -189,13 +186,8 @@ impl Setup<'_> {
     /// Which of the publications, and whether the slot, are there.
     async fn there(&self) -> Result<(Vec<String>, bool)> {
         let Side { client, place, .. } = self.source;
-        let sql = "SELECT ARRAY(SELECT pubname::text FROM pg_publication WHERE pubname = ANY ($1)), \
-                   EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $2)";
-        let names = &self.settings.source;
         let publications = publications(self.settings);
-        let row = client.query_one(sql, &[&publications, &names.slot]).await;
-        let row = row.map_err(|error| classify(&error, place))?;
-        Ok((row.get(0), row.get(1)))
+        there(client, place, &publications, &self.settings.source.slot).await
     }
 
     /// Removes what a first start has made at the source, because it failed: a slot that nobody reads
@@ -203,17 +195,14 @@ impl Setup<'_> {
     async fn undo(&self, before: (Vec<String>, bool)) {
         let names = &self.settings.source;
         let (slot, publication) = (&names.slot, quote(&names.publication));
-        let client = &self.source.client;
+        let Side { client, place, .. } = self.source;
         let remove = async {
             let now = self.there().await?;
             if now.1 && !before.1 {
-                let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[slot]).await;
-                dropped.map_err(|error| classify(&error, &self.source.place))?;
+                drop_slot(client, place, slot).await?;
             }
             for name in now.0.iter().filter(|name| !before.0.contains(name)) {
-                let drop = format!("DROP PUBLICATION {}", quote(name));
-                let dropped = client.batch_execute(&drop).await;
-                dropped.map_err(|error| classify(&error, &self.source.place))?;
+                drop_publication(client, place, name).await?;
             }
             Ok::<_, Error>(())
         };
@@ -567,8 +556,7 @@ impl Setup<'_> {
         if unfit.code() != Code::SlotLost || !self.settings.makes(name) {
             return Err(unfit);
         }
-        let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[name]).await;
-        dropped.map_err(|error| classify(&error, place))?;
+        drop_slot(client, place, name).await?;
         self.new_slot().await
     }
 }

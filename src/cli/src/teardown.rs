@@ -1,9 +1,8 @@
 //! `regraft teardown`: removes what a pipeline made at the source, and its rows in the ledger.
 
-use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result};
-use regraft_postgres::classify;
 use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::planning::{drop_publication, drop_slot};
 use regraft_postgres::slot::{Publication, Slot};
 use regraft_settings::Settings;
 
@@ -99,8 +98,7 @@ async fn slot(settings: &Settings, side: &Side, apply: bool) -> Result<bool> {
         let what = format!("the slot {name} is used by process {pid}");
         return Err(Error::new(Code::SlotInUse, what).at(place).remedy("stop that consumer first"));
     }
-    let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[name]).await;
-    dropped.map(|_| true).map_err(|error| classify(&error, place))
+    drop_slot(client, place, name).await.map(|()| true)
 }
 
 /// Drops a publication, if regraft made it. True when there is one.
@@ -115,8 +113,7 @@ async fn publication(settings: &Settings, side: &Side, name: &str, apply: bool) 
     }
     outln!("{} the publication {name}", verb(apply));
     if apply {
-        let dropped = client.batch_execute(&format!("DROP PUBLICATION {}", quote(name))).await;
-        dropped.map_err(|error| classify(&error, place))?;
+        drop_publication(client, place, name).await?;
     }
     Ok(true)
 }

@@ -2,9 +2,9 @@
 
 use regraft_core::segment::Route;
 use regraft_core::sql::quote;
-use regraft_core::{Code, Error, Result, TableName};
-use regraft_postgres::classify;
+use regraft_core::{Code, Error, Result};
 use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::planning::is_empty;
 use regraft_settings::{ForeignKeys, Settings};
 
 use super::Side;
@@ -34,7 +34,8 @@ pub(super) async fn while_copying(
             let parents: Vec<_> = routes.iter().filter(|r| r.target == key.references).collect();
             let mut apart = parents.iter().filter(|parent| !key.within_owner(route, parent));
             let Some(parent) = apart.next() else { continue };
-            if nothing_to_copy(source, &parent.source).await? {
+            // All rows of the table will come by the stream.
+            if is_empty(&source.client, &source.place, &parent.source).await? {
                 continue;
             }
             let what = format!(
@@ -79,11 +80,4 @@ pub(super) async fn related(
     let members = |of: usize| (0..routes.len()).filter(|&at| group[at] == of).collect();
     let groups = (0..routes.len()).map(members);
     Ok(groups.filter(|members: &Vec<usize>| members.len() > 1).collect())
-}
-
-/// All rows of the table will come by the stream.
-async fn nothing_to_copy(source: &Side, table: &TableName) -> Result<bool> {
-    let sql = format!("SELECT NOT EXISTS (SELECT FROM {})", table.quoted());
-    let row = source.client.query_one(&sql, &[]).await;
-    Ok(row.map_err(|error| classify(&error, &source.place))?.get(0))
 }
