@@ -6,10 +6,14 @@
 
 mod chunk;
 mod fence;
+mod lock;
 mod noted;
 mod registered;
+mod requests;
+mod schema;
+mod told;
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use regraft_core::chunk::ChunkScope;
 use regraft_core::contract::{Ledger, LedgerState, Past, Phase, PlannedChunk, TableProgress};
@@ -21,26 +25,12 @@ use self::chunk::{Chunk, INSERT_CHUNK, chunk};
 pub use self::fence::Fence;
 pub use self::noted::Noted;
 pub use self::registered::{NewPipeline, Registered, Shape};
+pub use self::requests::{HeldTarget, Verified};
+pub use self::told::{CopiedTable, VerifiedRows};
 use crate::at;
 use crate::classify;
 use crate::fitting::{fitting, restored, storable};
 use crate::often::Often;
-use crate::sessions::{process, standby_remedy};
-
-/// The versions of the schema, in order. Each is applied once, in a transaction of its own.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../../schemas/ledger/001_initial.sql"),
-    include_str!("../../../schemas/ledger/002_traces.sql"),
-    include_str!("../../../schemas/ledger/003_verification.sql"),
-    include_str!("../../../schemas/ledger/004_standing.sql"),
-    include_str!("../../../schemas/ledger/005_held.sql"),
-    include_str!("../../../schemas/ledger/006_last_commit.sql"),
-    include_str!("../../../schemas/ledger/007_positions.sql"),
-];
-
-/// How often, and how far apart, the pipeline's lock is asked for.
-const LOCK_ATTEMPTS: u32 = 20;
-const LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// The ledger of one pipeline, on a connection of its own.
 pub struct PgLedger {
@@ -57,44 +47,6 @@ const KEYS_TO_READ: &str = "SELECT id, source_schema, source_table, after, upto,
                             ORDER BY id";
 
 impl PgLedger {
-    /// Makes or migrates the schema.
-    ///
-    /// # Errors
-    /// [`Code::LedgerNewer`] when a newer regraft made it; refusals of the server.
-    pub async fn migrate(client: &Client, place: &str) -> Result<()> {
-        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
-        let version = "SELECT CASE WHEN to_regclass('regraft.versions') IS NULL THEN 0 ELSE 1 END";
-        // Two daemons may start at once.
-        client
-            .batch_execute("BEGIN; SELECT pg_advisory_xact_lock(7374656726)")
-            .await
-            .map_err(fail)?;
-        let exists: i32 = client.query_one(version, &[]).await.map_err(fail)?.get(0);
-        let current: i32 = if exists == 0 {
-            let sql = "CREATE SCHEMA IF NOT EXISTS regraft";
-            client.batch_execute(sql).await.map_err(fail)?;
-            0
-        } else {
-            let sql = "SELECT coalesce(max(version), 0) FROM regraft.versions";
-            client.query_one(sql, &[]).await.map_err(fail)?.get(0)
-        };
-        let known = MIGRATIONS.len();
-        let done = usize::try_from(current).unwrap_or(0);
-        if done > known {
-            let what = format!("the ledger has version {done}, this regraft knows {known}");
-            return Err(Error::new(Code::LedgerNewer, what)
-                .at(format!("{place}, schema regraft"))
-                .remedy("run the newer regraft; an older one must not write this ledger"));
-        }
-        for (at, sql) in MIGRATIONS.iter().enumerate().skip(done) {
-            client.batch_execute(sql).await.map_err(fail)?;
-            let number = i32::try_from(at + 1).unwrap_or(i32::MAX);
-            let sql = "INSERT INTO regraft.versions (version) VALUES ($1)";
-            client.execute(sql, &[&number]).await.map_err(fail)?;
-        }
-        client.batch_execute("COMMIT").await.map_err(fail)
-    }
-
     /// Notes an error, or that there is none any more.
     ///
     /// # Errors
@@ -201,62 +153,6 @@ impl PgLedger {
         fail_point!("epoch.raised");
         let (place, name) = (place.to_owned(), name.to_owned());
         Ok(Self { client, place, name, epoch, keys_to_read: Often::new(KEYS_TO_READ) })
-    }
-
-    /// Takes the pipeline's lock for the session. A session that has just ended may still hold it for
-    /// a moment.
-    ///
-    /// # Errors
-    /// [`Code::PipelineRunning`] when another session keeps it, [`Code::TargetUnavailable`] when that one waits for a
-    /// standby.
-    pub async fn lock(client: &Client, place: &str, name: &str) -> Result<()> {
-        let fail = |error: tokio_postgres::Error| classify(&error, &format!("{place}, ledger"));
-        // A machine that vanishes holds it only until the server notices.
-        client.batch_execute("SET tcp_user_timeout = 60000").await.map_err(fail)?;
-        let sql = "SELECT pg_try_advisory_lock(hashtextextended('regraft:' || $1, 0))";
-        for _ in 0..LOCK_ATTEMPTS {
-            if client.query_one(sql, &[&name]).await.map_err(fail)?.get(0) {
-                return Ok(());
-            }
-            tokio::time::sleep(LOCK_WAIT).await;
-        }
-        let holder = Self::holder(client, place, name).await?;
-        // A session that was given up lives on at the server as long as its commit waits there.
-        if let Some(pid) = holder
-            && let Some(seen) = process(client, place, pid).await?
-            && let Some(remedy) = standby_remedy(&seen)
-        {
-            let what = format!("the lock of the pipeline {name} is held: {seen}");
-            return Err(Error::new(Code::TargetUnavailable, what).at(place).remedy(remedy));
-        }
-        let holder = holder.map_or(String::new(), |pid| format!(": process {pid} holds its lock"));
-        let what = format!("another daemon runs the pipeline {name}{holder}");
-        Err(Error::new(Code::PipelineRunning, what)
-            .at(place)
-            .remedy("stop the other one; a daemon that is running already waits and takes over"))
-    }
-
-    /// Whether some daemon runs the pipeline.
-    ///
-    /// # Errors
-    /// When the server cannot be asked.
-    pub async fn is_running(client: &Client, place: &str, name: &str) -> Result<bool> {
-        Ok(Self::holder(client, place, name).await?.is_some())
-    }
-
-    /// The process of the target that holds the pipeline's lock. Looked up rather than tried: a daemon
-    /// that starts now must find its lock free.
-    ///
-    /// # Errors
-    /// When the server cannot be asked.
-    pub async fn holder(client: &Client, place: &str, name: &str) -> Result<Option<i32>> {
-        let sql = "SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-            WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
-            AND d.datname = current_database()
-            AND (l.classid::bigint << 32 | l.objid::bigint)
-                = hashtextextended('regraft:' || $1, 0)";
-        let row = client.query_opt(sql, &[&name]).await;
-        Ok(row.map_err(|error| classify(&error, place))?.map(|row| row.get(0)))
     }
 
     /// What the sink needs to write into the ledger.

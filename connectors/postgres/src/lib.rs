@@ -3,6 +3,7 @@
 //! - source: [`replication`] (the wire), [`pgoutput`] (the decoder), [`slot`] (slot and
 //!   publication), [`chunks`] (backfill reads)
 //! - target: [`apply`] (the writer), [`ledger`] (positions, chunks)
+//! - plans: [`planning`] (what both servers say of a mapping)
 //! - both: [`endpoint`] (connecting), [`sessions`] (who is waited for), [`catalog`] (shapes of tables), [`source`],
 //!   [`target`] and [`pair`] (all of it behind the traits of `regraft-core`)
 //!
@@ -28,6 +29,7 @@ pub mod ledger;
 mod often;
 pub mod pair;
 pub mod pgoutput;
+pub mod planning;
 mod raw;
 pub mod replication;
 mod restricted;
@@ -46,4 +48,6 @@ pub mod writes;
 pub use classify::{ServerError, classify, classify_server};
 pub use endpoint::Endpoint;
 pub use replication::{PgStream, WireConnection};
+/// A connection to a server: what the functions here ask.
+pub use tokio_postgres::Client;
 pub use words::show_server_messages;

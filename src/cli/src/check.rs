@@ -5,6 +5,7 @@ use std::path::Path;
 use regraft_core::{Code, Error, Result, TableName};
 use regraft_postgres::address::application;
 use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::planning::{ddl, may_publish};
 use regraft_postgres::slot::{Publication, Slot};
 use regraft_postgres::standing::{self, Held, Reply, When, aside};
 use regraft_postgres::writes::Leaf;
@@ -18,11 +19,10 @@ use crate::finding::{Finding, Severity};
 use crate::legs::legs;
 use crate::mappers::Mappers;
 use crate::out::{errln, out, outln, outln_good};
-use crate::publishing::{may_publish, others, unfit_appended};
-use crate::resolve::ddl::ddl;
+use crate::publishing::{others, unfit_appended};
 use crate::resolve::{MissingTarget, Mode, Resolution, Resolved, Side, occupied, resolve};
 use crate::sample::{SampleReport, sample};
-use crate::setup::{may_keep_ledger, other_source, rewound, standby};
+use crate::setup::{other_source, rewound, standby};
 use crate::status::table;
 
 /// Looks at everything and prints what was found; exit status 1 when something keeps the pipeline
@@ -155,7 +155,7 @@ async fn look(
 
 /// Tables that the daemon goes on without; none where it cannot keep its ledger.
 async fn held(settings: &Settings, target: &Side) -> Result<Vec<Held>> {
-    match may_keep_ledger(target).await? {
+    match PgLedger::may_keep(&target.client, &target.place).await? {
         Some(_) => Ok(Vec::new()),
         None => aside(&target.client, &target.place, &settings.name).await,
     }
@@ -285,7 +285,10 @@ async fn slot_and_publication(
     let found = Publication::find(&side.client, &side.server, &side.place, name).await?;
     let fit = match &found {
         Some(publication) => publication.fit(name, &side.place, &tables).err(),
-        None => may_publish(side, name, &tables, &Publication::sql(name, &tables)).await?,
+        None => {
+            let create = Publication::sql(name, &tables);
+            may_publish(&side.client, &side.place, name, &tables, &create).await?
+        }
     };
     resolution.findings.extend(fit.iter().map(Finding::from));
     let appended = unfit_appended(settings, side, &resolved.plan).await?;
@@ -309,7 +312,7 @@ async fn ledger(
     held: &[Held],
     resolution: &mut Resolution,
 ) -> Result<()> {
-    if let Some(refusal) = may_keep_ledger(side).await? {
+    if let Some(refusal) = PgLedger::may_keep(&side.client, &side.place).await? {
         resolution.findings.push(Finding::from(&refusal));
         return Ok(());
     }

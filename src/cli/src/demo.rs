@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use regraft_core::contract::Phase;
 use regraft_core::{Code, Error, Kind, Position, Result};
 use regraft_pipeline::Progress;
+use regraft_postgres::Client;
 use regraft_settings::Settings;
 use regraft_throwaway::{
     Binaries, Cluster, ClusterOptions, Example, Writer, WriterOptions, WriterReport, compare,
 };
 use serde::Serialize;
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::DemoArgs;

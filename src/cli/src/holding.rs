@@ -9,7 +9,6 @@ use regraft_settings::Settings;
 use crate::args::RunArgs;
 use crate::resolve::standing::policy;
 use crate::resolve::{Refused, Side, is_text_of};
-use crate::setup::{lock, migrate_existing, unlock};
 
 /// What the ledger says when a plan is made.
 pub(crate) struct Holding<'a> {
@@ -39,7 +38,7 @@ impl<'a> Holding<'a> {
     ) -> Result<Self> {
         let (client, place, name) = (&target.client, target.place.as_str(), &settings.name);
         // That of a newer regraft may be of any form.
-        migrate_existing(target).await?;
+        PgLedger::migrate_existing(client, place).await?;
         let registered = PgLedger::registered(client, place, name).await?;
         let (mut held, mut resume) = (Vec::new(), None);
         if registered.is_some() {
@@ -152,10 +151,10 @@ impl<'a> Holding<'a> {
         let (client, place) = (&self.target.client, self.target.place.as_str());
         let (name, tables) = (self.settings.name.as_str(), &drifted.tables);
         let trusted = self.policy.trusted;
-        if !lock(self.target, name).await? {
+        if !PgLedger::lock_if_free(client, place, name).await? {
             return Ok(false);
         }
-        migrate_existing(self.target).await?;
+        PgLedger::migrate_existing(client, place).await?;
         // Those that were to go on are held in the ledger to this moment.
         let mut held = standing::connected(client, place, name, tables, trusted).await?;
         let again = self.resumed.iter().map(|held| held.table.clone());
@@ -165,7 +164,7 @@ impl<'a> Holding<'a> {
         }
         let held = held.unwrap_or_default();
         let done = standing::set_aside(client, place, (name, None), &held, error).await;
-        unlock(self.target, name).await?;
+        PgLedger::unlock(client, place, name).await?;
         if !done? {
             return Ok(false);
         }

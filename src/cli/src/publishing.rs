@@ -2,9 +2,9 @@
 //! judged where they are not regraft's.
 
 use regraft_core::sql::{literal, quote};
-use regraft_core::{Code, Error, Result, TableName, fail_point};
+use regraft_core::{Code, Error, Result, fail_point};
 use regraft_pipeline::Plan;
-use regraft_postgres::classify;
+use regraft_postgres::planning::may_publish;
 use regraft_postgres::slot::{Publication, START_OVER, Server, of_appended};
 use regraft_postgres::writes::{self, Leaf};
 use regraft_settings::Settings;
@@ -19,32 +19,6 @@ const GENERATED_SINCE: u32 = 18;
 pub(crate) fn publications(settings: &Settings) -> Vec<String> {
     let name = &settings.source.publication;
     std::iter::once(name.clone()).chain(of_appended(name).ok()).collect()
-}
-
-/// Why the role may not make the publication.
-///
-/// # Errors
-/// When the source cannot be asked.
-pub(crate) async fn may_publish(
-    side: &Side,
-    name: &str,
-    tables: &[TableName],
-    create: &str,
-) -> Result<Option<Error>> {
-    let list: Vec<_> = tables.iter().map(TableName::quoted).collect();
-    let sql = "SELECT has_database_privilege(current_database(), 'CREATE'), \
-               coalesce((SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class c \
-                         WHERE c.oid = ANY($1::text[]::regclass[])), true)";
-    let row = side.client.query_one(sql, &[&list]).await;
-    let row = row.map_err(|error| classify(&error, &side.place))?;
-    let why = match (row.get(0), row.get(1)) {
-        (true, true) => return Ok(None),
-        (false, _) => "it lacks CREATE on the database",
-        (true, false) => "it does not own the tables",
-    };
-    let what = format!("the role may not make the publication {name}: {why}");
-    let remedy = format!("have the tables' owner run: {create}");
-    Ok(Some(Error::new(Code::PrivilegeMissing, what).at(&side.place).remedy(remedy)))
 }
 
 /// What keeps the publication of new rows from being used or made; `None` where there is nothing.
@@ -65,7 +39,7 @@ pub(crate) async fn unfit_appended(
     let create = Publication::appended_sql(&name, &tables);
     let Some(found) = Publication::find(client, server, place, &name).await? else {
         if settings.makes(&settings.source.publication) {
-            return may_publish(side, &name, &tables, &create).await;
+            return may_publish(client, place, &name, &tables, &create).await;
         }
         let what = format!("the publication {name} of tables without a key is not there");
         let error = Error::new(Code::PublicationUnfit, what).at(place);
@@ -146,7 +120,7 @@ impl Setup<'_> {
                 ));
             }
             let create = Publication::sql(name, &tables);
-            if let Some(refusal) = may_publish(self.source, name, &tables, &create).await? {
+            if let Some(refusal) = may_publish(client, place, name, &tables, &create).await? {
                 return Err(refusal);
             }
             accept_writes(&leaves, server, true, place)?;

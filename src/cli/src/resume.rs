@@ -11,7 +11,6 @@ use crate::holding::shown;
 use crate::legs::{Report, each};
 use crate::out::{outln, outln_good};
 use crate::resolve::Side;
-use crate::setup::migrate_existing;
 
 /// Shows what is held, or has it go on. Exit status 1 when something is held and nothing was said.
 ///
@@ -101,7 +100,7 @@ async fn resumed(settings: &Settings, args: &ResumeArgs) -> Result<Report> {
         (_, true) => How::AsIs,
         _ => How::Mend,
     };
-    migrate_existing(&target).await?;
+    PgLedger::migrate_existing(client, place).await?;
     if let Some(waiting) = resumption(client, place, name).await? {
         if waiting.how != how {
             let what = "something else was said before, and the daemon has not seen it yet";

@@ -4,17 +4,16 @@
 //! restricted to the same keys.
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::fmt::Write as _;
 
-use bytes::{BufMut, BytesMut};
 use regraft_core::sql::quote;
-use regraft_core::{Cell, Code, Error, Mapped, Mapper, Result, Rows, Tuple, TupleBuilder};
-use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable};
-use regraft_postgres::classify;
+use regraft_core::{Code, Error, Mapped, Mapper, Result, Rows, Tuple};
+use regraft_postgres::chunks::{ReadStatement, ReadTable};
+pub use regraft_postgres::planning::{Cells, Outcome, Raw, image};
+use regraft_postgres::planning::{
+    SampledRow, SampledSelect, begin_sample, end_sample, sample_rows,
+};
 use serde::Serialize;
-use tokio_postgres::Row;
-use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::finding::Finding;
 use crate::resolve::{Resolved, Side, StatementReport};
@@ -23,9 +22,6 @@ use crate::resolve::{Resolved, Side, StatementReport};
 const SHOWN_MAX: usize = 10;
 /// Characters of a value.
 const VALUE_MAX: usize = 200;
-/// Tables with more rows than this many times the sample are read in random places.
-const SPARSE: f64 = 20.0;
-
 /// What came of a sample.
 #[derive(Debug, Default, Serialize)]
 pub struct SampleReport {
@@ -51,60 +47,6 @@ impl SampleReport {
     }
 }
 
-/// A value in its binary format, of any type.
-#[derive(Debug)]
-pub struct Raw(pub Option<Vec<u8>>);
-
-impl<'a> FromSql<'a> for Raw {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(Raw(Some(raw.to_vec())))
-    }
-
-    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(Raw(None))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-}
-
-impl ToSql for Raw {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
-        match &self.0 {
-            None => Ok(IsNull::Yes),
-            Some(bytes) => {
-                out.put_slice(bytes);
-                Ok(IsNull::No)
-            }
-        }
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
-}
-
-/// A row of the source.
-struct Sample {
-    image: Tuple,
-    key: Vec<Raw>,
-    /// `id = 7`
-    named: String,
-}
-
-/// The cells of a row, in binary format.
-pub type Cells = Vec<Option<Vec<u8>>>;
-
-/// The rows of one source row, or the SQLSTATE that it fails with.
-pub type Outcome = std::result::Result<Vec<Cells>, String>;
-
 /// Compares about `count` rows of each source table.
 ///
 /// # Errors
@@ -118,11 +60,11 @@ pub async fn sample(
     let mut report = SampleReport::default();
     let mut findings = Vec::new();
     // As the daemon evaluates them.
-    run(side, &resolved.standing.source_path(&resolved.asked.path)).await?;
-    run(side, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let (client, place) = (&side.client, side.place.as_str());
+    begin_sample(client, place, &resolved.standing, &resolved.asked).await?;
     for (number, table) in resolved.read.iter().enumerate() {
-        let samples = rows(side, resolved, number, table, count).await?;
-        let planned = &resolved.plan.tables[number];
+        let (planned, images) = (&resolved.plan.tables[number], &resolved.images[number]);
+        let samples = sample_rows(client, place, (table, planned.oid), images, count).await?;
         for (at, read) in planned.statements.iter().zip(&table.statements) {
             // PostgreSQL has no second opinion on what a mapper of the program gives.
             if read.mapper.is_some() {
@@ -151,7 +93,7 @@ pub async fn sample(
             }
         }
     }
-    run(side, "ROLLBACK").await?;
+    end_sample(client, place).await?;
     Ok((report, findings))
 }
 
@@ -183,74 +125,6 @@ fn fails(table: &ReadTable, state: &str, rows: &[String], show: bool, place: &st
     Finding::from(&Error::new(Code::ExpressionFailed, what).at(place).remedy(remedy))
 }
 
-async fn run(side: &Side, sql: &str) -> Result<()> {
-    side.client.batch_execute(sql).await.map_err(|error| classify(&error, &side.place))
-}
-
-/// Rows of a table: any that come first, or of random places in a large one.
-async fn rows(
-    side: &Side,
-    resolved: &Resolved,
-    number: usize,
-    table: &ReadTable,
-    count: u32,
-) -> Result<Vec<Sample>> {
-    let failed = |error| classify(&error, &side.place);
-    let columns = &resolved.images[number];
-    let key = located(table);
-    let keys = key.iter().map(|key| key.given("s"));
-    let keys: Vec<String> = keys.collect();
-    let texts: Vec<_> = keys.iter().map(|key| format!("{key}::text")).collect();
-    let is_text: Vec<_> = columns.iter().map(|c| table.texts.contains(&c.name)).collect();
-    let list = columns.iter().zip(&is_text).map(|(column, &text)| {
-        format!("s.{}{}", quote(&column.name), if text { "::text" } else { "" })
-    });
-    let list = list.collect::<Vec<_>>().join(", ");
-    let select = |places: &str| {
-        let (keys, texts, name) = (keys.join(", "), texts.join(", "), table.table.quoted());
-        format!("SELECT {list}, {keys}, {texts} FROM {name} AS s {places} LIMIT {count}")
-    };
-    let oid = resolved.plan.tables[number].oid;
-    let sql = "SELECT reltuples::float8 FROM pg_class WHERE oid = $1";
-    let known = side.client.query_one(sql, &[&oid]).await.map_err(failed)?;
-    let (total, wanted): (f64, f64) = (known.get(0), count.into());
-    let mut found = Vec::new();
-    if total > wanted * SPARSE {
-        let percent = 100.0 * 4.0 * wanted / total;
-        let sql = select(&format!("TABLESAMPLE SYSTEM ({percent})"));
-        found = side.client.query(&sql, &[]).await.map_err(failed)?;
-    }
-    if found.len() < count as usize {
-        found = side.client.query(&select(""), &[]).await.map_err(failed)?;
-    }
-    let sample = |row: &Row| {
-        let raw = |at: usize| row.get::<_, Raw>(columns.len() + at);
-        let text = |at: usize| row.get::<_, Option<String>>(columns.len() + keys.len() + at);
-        let named = |at: usize| {
-            format!("{} = {}", key[at].name, text(at).unwrap_or_else(|| "NULL".to_owned()))
-        };
-        Sample {
-            image: image(row, &is_text),
-            key: (0..keys.len()).map(raw).collect(),
-            named: (0..keys.len()).map(named).collect::<Vec<_>>().join(", "),
-        }
-    };
-    Ok(found.iter().map(sample).collect())
-}
-
-/// The image of a row that was read: its first columns, and which of them come as texts.
-pub fn image(row: &Row, texts: &[bool]) -> Tuple {
-    let mut image = TupleBuilder::with_capacity(texts.len(), 256);
-    for (at, text) in texts.iter().enumerate() {
-        match row.get::<_, Raw>(at).0 {
-            None => image.push(Cell::Null),
-            Some(bytes) if *text => image.push(Cell::Text(&bytes)),
-            Some(bytes) => image.push(Cell::Binary(&bytes)),
-        }
-    }
-    image.finish()
-}
-
 /// What differs between the two, one sentence per source row, and the rows for which both fail, by SQLSTATE.
 #[allow(clippy::too_many_arguments, reason = "one step of a loop, with what the loop has at hand")]
 async fn statement(
@@ -258,40 +132,17 @@ async fn statement(
     table: &ReadTable,
     read: &ReadStatement,
     mapper: &dyn Mapper,
-    samples: &[Sample],
+    samples: &[SampledRow],
     names: &[&str],
     show: bool,
     report: &mut SampleReport,
 ) -> Result<(Vec<String>, BTreeMap<String, Vec<String>>)> {
-    let failed = |error| classify(&error, &side.place);
-    let key = located(table);
-    let keys = key.iter().enumerate();
-    let equal = keys.map(|(i, k)| {
-        // Else the server takes a domain over a row type for a row without a type, and reads none.
-        let carried = if k.text { "::text" } else { "" };
-        format!("{}.{} = ${}{carried}::{}", read.source_ref, quote(&k.name), i + 1, k.sql_type)
-    });
-    let restriction = equal.collect::<Vec<_>>().join(" AND ");
-    let select = side.client.prepare(&(read.select)(&restriction)?).await.map_err(failed)?;
+    let select = SampledSelect::of(&side.client, &side.place, table, read).await?;
     let mut differences = Vec::new();
     let mut failing: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for sample in samples {
         let own = mapped(mapper, &sample.image);
-        let given: Vec<&(dyn ToSql + Sync)> =
-            sample.key.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-        // Both go out at once, in this order.
-        let (begun, found) =
-            tokio::join!(run(side, "SAVEPOINT sample"), side.client.query(&select, &given));
-        begun?;
-        let wanted: Outcome = match found {
-            Ok(rows) => Ok(rows.iter().map(|row| cells(row, table.key.len())).collect()),
-            Err(error) => match error.code() {
-                Some(state) => Err(state.code().to_owned()),
-                None => return Err(failed(error)),
-            },
-        };
-        let end = if wanted.is_err() { "ROLLBACK TO sample" } else { "RELEASE sample" };
-        run(side, end).await?;
+        let wanted = select.outcome(sample).await?;
         if let (Err(state), None | Some(Err(_))) = (&wanted, &own) {
             failing.entry(state.clone()).or_default().push(sample.named.clone());
         }
@@ -305,24 +156,6 @@ async fn statement(
         }
     }
     Ok((differences, failing))
-}
-
-/// The columns by which a sampled row is found again: its key, or its place, which is the same throughout one
-/// snapshot.
-fn located(table: &ReadTable) -> Vec<KeyColumn> {
-    if !table.key.is_empty() {
-        return table.key.clone();
-    }
-    let column = |name: &str, sql_type: &str| KeyColumn {
-        name: name.to_owned(),
-        sql_type: sql_type.to_owned(),
-        text: true,
-    };
-    vec![column("tableoid", "oid"), column("ctid", "tid")]
-}
-
-fn cells(row: &Row, keys: usize) -> Cells {
-    (keys..row.len()).map(|at| row.get::<_, Raw>(at).0).collect()
 }
 
 /// What the mapper gives; `None` when it leaves the row to PostgreSQL.

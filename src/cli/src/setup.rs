@@ -11,11 +11,12 @@ use regraft_core::sql::{literal, quote};
 use regraft_core::{Code, Drifted, Error, Position, Result, Subject, TableName, fail_point};
 use regraft_pipeline::Fan;
 use regraft_postgres::address::application;
+use regraft_postgres::history;
 use regraft_postgres::ledger::{NewPipeline, PgLedger, Registered};
+use regraft_postgres::planning::{drop_publication, drop_slot, standbys, there};
 use regraft_postgres::sessions::{Sessions, process};
 use regraft_postgres::slot::{START_OVER, Server, Slot, names_standby};
 use regraft_postgres::standing::{self, Drift, How, Standing, When};
-use regraft_postgres::{classify, history};
 use regraft_settings::Settings;
 
 use crate::accepted::{
@@ -29,72 +30,22 @@ use crate::publishing::{others, publications};
 use crate::resolve::standing::take;
 use crate::resolve::{Resolved, Side, occupied};
 
-/// Between looks at a lock that is taken, and how many.
-const LOCK_LOOKS: (Duration, u32) = (Duration::from_millis(200), 5);
-
 /// Between looks at a slot that is in use, and how long one is taken for that of a daemon that has
 /// just ended.
 const SLOT_LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-
-/// Takes the pipeline's lock for this session; false when a daemon holds it. The server may need a
-/// moment to notice that a process that held it has ended.
-///
-/// # Errors
-/// When the target cannot be asked.
-pub(crate) async fn lock(target: &Side, name: &str) -> Result<bool> {
-    let sql = "SELECT pg_try_advisory_lock(hashtextextended('regraft:' || $1, 0))";
-    for look in 0..LOCK_LOOKS.1 {
-        if look > 0 {
-            tokio::time::sleep(LOCK_LOOKS.0).await;
-        }
-        let row = target.client.query_one(sql, &[&name]).await;
-        if row.map_err(|error| classify(&error, &target.place))?.get(0) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Gives the lock back.
-///
-/// # Errors
-/// When the target cannot be asked.
-pub(crate) async fn unlock(target: &Side, name: &str) -> Result<()> {
-    let sql = "SELECT pg_advisory_unlock(hashtextextended('regraft:' || $1, 0))";
-    let unlocked = target.client.execute(sql, &[&name]).await;
-    unlocked.map(drop).map_err(|error| classify(&error, &target.place))
-}
-
-/// Refuses a ledger of a newer regraft, and migrates one of an older. False when there is none.
-///
-/// # Errors
-/// [`Code::LedgerNewer`], and when the target cannot be asked.
-pub(crate) async fn migrate_existing(target: &Side) -> Result<bool> {
-    let sql = "SELECT to_regclass('regraft.versions') IS NOT NULL";
-    let row = target.client.query_one(sql, &[]).await;
-    let exists = row.map_err(|error| classify(&error, &target.place))?.get(0);
-    if exists {
-        PgLedger::migrate(&target.client, &target.place).await?;
-    }
-    Ok(exists)
-}
 
 /// Harm to the application: the source's commits would wait for this pipeline.
 ///
 /// # Errors
 /// When the source cannot be asked.
 pub(crate) async fn standby(side: &Side, name: &str) -> Result<Option<Finding>> {
-    let sql = "SELECT current_setting('synchronous_standby_names'), \
-               current_setting('synchronous_commit')";
-    let row = side.client.query_one(sql, &[]).await;
-    let row = row.map_err(|error| classify(&error, &side.place))?;
-    let (standbys, commit): (&str, &str) = (row.get(0), row.get(1));
-    Ok(names_standby(standbys, &application(name)).then(|| {
+    let (standbys, commit) = standbys(&side.client, &side.place).await?;
+    Ok(names_standby(&standbys, &application(name)).then(|| {
         let what = format!(
             "synchronous_standby_names is {}, which counts this pipeline as a synchronous standby: \
              commits of the application may wait until the target has them (synchronous_commit = \
              {commit}), and for ever while the pipeline is held",
-            literal(standbys)
+            literal(&standbys)
         );
         Finding::warning(
             what,
@@ -103,24 +54,6 @@ pub(crate) async fn standby(side: &Side, name: &str) -> Result<Option<Finding>> 
             synchronous_standby_names = 'FIRST 1 (standby1, standby2)'; SELECT pg_reload_conf()",
         )
     }))
-}
-
-/// Why the role may not keep a ledger in the target.
-///
-/// # Errors
-/// When the target cannot be asked.
-pub(crate) async fn may_keep_ledger(side: &Side) -> Result<Option<Error>> {
-    let sql = "SELECT coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace \
-               WHERE nspname = 'regraft'), has_database_privilege(current_database(), 'CREATE')), \
-               current_database()::text";
-    let row = side.client.query_one(sql, &[]).await;
-    let row = row.map_err(|error| classify(&error, &side.place))?;
-    if row.get(0) {
-        return Ok(None);
-    }
-    let what = "the role may neither use nor make the schema regraft, where the ledger lives";
-    let remedy = format!("GRANT CREATE ON DATABASE {} TO …", quote(row.get(1)));
-    Ok(Some(Error::new(Code::PrivilegeMissing, what).at(&side.place).remedy(remedy)))
 }
 
 /// Why this is not the source that the ledger knows: a position means nothing anywhere else.
@@ -182,13 +115,13 @@ impl Setup<'_> {
     pub(crate) async fn register(&self, resolved: &Resolved) -> Result<String> {
         let Self { settings, target, .. } = self;
         let mut accepted = self.accepted(resolved)?;
-        let alone = lock(target, &settings.name).await?;
-        if let Some(refusal) = may_keep_ledger(target).await? {
+        let (client, place) = (&target.client, target.place.as_str());
+        let alone = PgLedger::lock_if_free(client, place, &settings.name).await?;
+        if let Some(refusal) = PgLedger::may_keep(client, place).await? {
             return Err(refusal);
         }
-        let has_ledger = migrate_existing(target).await?;
-        let registered =
-            PgLedger::registered(&target.client, &target.place, &settings.name).await?;
+        let has_ledger = PgLedger::migrate_existing(client, place).await?;
+        let registered = PgLedger::registered(client, place, &settings.name).await?;
         if !alone {
             return self.stand_by(resolved, registered);
         }
@@ -199,7 +132,6 @@ impl Setup<'_> {
                 other_source(self.source, known).map_or(Ok(()), Err)?;
                 if let Some(error) = rewound(self.source, known).await? {
                     // The log may have grown beyond the position when it is looked at again.
-                    let (client, place) = (&target.client, target.place.as_str());
                     PgLedger::note_error(client, place, &settings.name, Some(&error)).await?;
                     return Err(error);
                 }
@@ -224,7 +156,7 @@ impl Setup<'_> {
             self.publish(resolved, !first).await?;
             self.publish_appended(&resolved.plan, !first).await?;
             if !has_ledger {
-                PgLedger::migrate(&target.client, &target.place).await?;
+                PgLedger::migrate(client, place).await?;
             }
             match registered {
                 None => self.create(resolved, &accepted.anew, there.1).await,
@@ -242,24 +174,18 @@ impl Setup<'_> {
         let Standing { publication, appended, .. } =
             take(self.source, target, &resolved.asked).await?;
         let standing = Standing { publication, appended, ..resolved.standing.clone() };
-        let (client, place) = (&target.client, target.place.as_str());
         standing::accept(client, place, &settings.name, &standing).await?;
         fail_point!("standing.accepted");
         // The pipeline takes it again on the connection of its ledger.
-        unlock(target, &settings.name).await?;
+        PgLedger::unlock(client, place, &settings.name).await?;
         Ok(system)
     }
 
     /// Which of the publications, and whether the slot, are there.
     async fn there(&self) -> Result<(Vec<String>, bool)> {
         let Side { client, place, .. } = self.source;
-        let sql = "SELECT ARRAY(SELECT pubname::text FROM pg_publication WHERE pubname = ANY ($1)), \
-                   EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $2)";
-        let names = &self.settings.source;
         let publications = publications(self.settings);
-        let row = client.query_one(sql, &[&publications, &names.slot]).await;
-        let row = row.map_err(|error| classify(&error, place))?;
-        Ok((row.get(0), row.get(1)))
+        there(client, place, &publications, &self.settings.source.slot).await
     }
 
     /// Removes what a first start has made at the source, because it failed: a slot that nobody reads
@@ -267,17 +193,14 @@ impl Setup<'_> {
     async fn undo(&self, before: (Vec<String>, bool)) {
         let names = &self.settings.source;
         let (slot, publication) = (&names.slot, quote(&names.publication));
-        let client = &self.source.client;
+        let Side { client, place, .. } = self.source;
         let remove = async {
             let now = self.there().await?;
             if now.1 && !before.1 {
-                let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[slot]).await;
-                dropped.map_err(|error| classify(&error, &self.source.place))?;
+                drop_slot(client, place, slot).await?;
             }
             for name in now.0.iter().filter(|name| !before.0.contains(name)) {
-                let drop = format!("DROP PUBLICATION {}", quote(name));
-                let dropped = client.batch_execute(&drop).await;
-                dropped.map_err(|error| classify(&error, &self.source.place))?;
+                drop_publication(client, place, name).await?;
             }
             Ok::<_, Error>(())
         };
@@ -531,8 +454,8 @@ impl Setup<'_> {
         } else {
             None
         };
-        target.client.batch_execute("BEGIN").await.map_err(|e| self.ledger_refused(&e))?;
         let (name, place) = (&settings.name, &target.place);
+        PgLedger::begin(&target.client, place).await?;
         if let Some(position) = &fresh {
             PgLedger::restart(&target.client, place, &self.registration(position.clone())).await?;
         } else if registered.publication != settings.source.publication {
@@ -571,7 +494,7 @@ impl Setup<'_> {
         let mut targets: Vec<_> = of.map(|route| route.target.to_string()).collect();
         targets.dedup();
         standing::mend(&target.client, place, name, &[], &targets).await?;
-        target.client.batch_execute("COMMIT").await.map_err(|e| self.ledger_refused(&e))?;
+        PgLedger::commit(&target.client, place).await?;
         fail_point!("mapping.accepted");
         Ok(match fresh {
             Some(_) => source.server.system.clone(),
@@ -633,12 +556,7 @@ impl Setup<'_> {
         if unfit.code() != Code::SlotLost || !self.settings.makes(name) {
             return Err(unfit);
         }
-        let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[name]).await;
-        dropped.map_err(|error| classify(&error, place))?;
+        drop_slot(client, place, name).await?;
         self.new_slot().await
-    }
-
-    fn ledger_refused(&self, error: &tokio_postgres::Error) -> Error {
-        classify(error, &format!("{}, ledger", self.target.place))
     }
 }

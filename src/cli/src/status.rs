@@ -7,13 +7,11 @@ use regraft_core::text::visible;
 use regraft_core::{Code, Error, Position, Result};
 use regraft_pipeline::HeldTable;
 use regraft_postgres::address::application;
-use regraft_postgres::classify;
-use regraft_postgres::ledger::{Noted, PgLedger};
+use regraft_postgres::ledger::{CopiedTable, Noted, PgLedger};
 use regraft_postgres::sessions::{Waiting, stalled};
 use regraft_postgres::standing::aside;
 use regraft_settings::Settings;
 use serde_json::{Value, json};
-use tokio_postgres::{Client, Row};
 
 use crate::args::StatusArgs;
 use crate::holding::shown;
@@ -47,15 +45,12 @@ pub async fn status(args: &StatusArgs) -> Result<u8, Vec<Error>> {
 
 async fn read(settings: &Settings) -> Result<Told> {
     let target = Side::connect("target", &settings.target.url, &settings.name).await?;
-    let fail = |error: tokio_postgres::Error| classify(&error, &target.place);
     let unknown = || {
         Error::new(Code::PipelineUnknown, format!("the ledger knows no pipeline {}", settings.name))
             .at(target.place.clone())
             .remedy("`regraft run` makes it")
     };
-    let exists = "SELECT to_regclass('regraft.pipelines') IS NOT NULL";
-    let exists = target.client.query_one(exists, &[]).await.map_err(fail)?.get::<_, bool>(0);
-    let noted = if exists {
+    let noted = if PgLedger::exists(&target.client, &target.place).await? {
         PgLedger::noted(&target.client, &target.place, &settings.name).await?
     } else {
         None
@@ -102,10 +97,10 @@ async fn read(settings: &Settings) -> Result<Told> {
         lag_seconds,
         caught_up: None,
         copy_seconds_left: None,
-        tables: tables(&target.client, &settings.name).await.map_err(fail)?,
+        tables: tables(&target, &settings.name).await?,
         transactions: None,
         changes: None,
-        verification: verification(&target.client, &settings.name).await.map_err(fail)?,
+        verification: verification(&target, &settings.name).await?,
         held,
         last_error,
         waiting,
@@ -179,65 +174,32 @@ async fn lag(
     Ok(age.map(|age| age.as_secs_f64()))
 }
 
-async fn tables(client: &Client, name: &str) -> Result<Vec<ToldTable>, tokio_postgres::Error> {
-    let sql = "SELECT s.target, s.source, s.upserted, s.deleted, \
-               count(c.id) FILTER (WHERE c.done_at IS NOT NULL), count(c.id), \
-               coalesce(bool_and(t.fully_planned), true) \
-               FROM regraft.statements s \
-               LEFT JOIN regraft.tables t ON t.pipeline = s.pipeline \
-               AND s.source = t.source_schema || '.' || t.source_table \
-               LEFT JOIN regraft.chunks c ON c.keys IS NULL \
-               AND (c.pipeline, c.source_schema, c.source_table) \
-                 = (t.pipeline, t.source_schema, t.source_table) \
-               WHERE s.pipeline = $1 AND s.statement >= 0 GROUP BY s.pipeline, s.statement ORDER BY s.statement";
-    let rows = client.query(sql, &[&name]).await?;
-    let told = |row: &Row| {
-        let (chunks_total, planned) = (count(row, 5), row.get(6));
-        ToldTable {
-            target: row.get(0),
-            source: row.get(1),
-            rows: count(row, 2),
-            deleted: count(row, 3),
-            chunks_done: count(row, 4),
-            chunks_total,
-            chunks_expected: Some(chunks_total).filter(|_| planned),
-            planned: Some(planned),
-        }
+async fn tables(target: &Side, name: &str) -> Result<Vec<ToldTable>> {
+    let tables = PgLedger::copied_tables(&target.client, &target.place, name).await?;
+    let told = |table: CopiedTable| ToldTable {
+        target: table.target,
+        source: table.source,
+        rows: table.rows,
+        deleted: table.deleted,
+        chunks_done: table.chunks_done,
+        chunks_total: table.chunks_total,
+        chunks_expected: Some(table.chunks_total).filter(|_| table.planned),
+        planned: Some(table.planned),
     };
-    Ok(rows.iter().map(told).collect())
-}
-
-fn count(row: &Row, at: usize) -> u64 {
-    u64::try_from(row.get::<_, i64>(at)).unwrap_or(0)
+    Ok(tables.into_iter().map(told).collect())
 }
 
 /// What the ledger knows of verification. A daemon knows more: see `/api/v1/status`.
-async fn verification(
-    client: &Client,
-    name: &str,
-) -> Result<Option<ToldVerification>, tokio_postgres::Error> {
-    let sql = "SELECT to_regclass('regraft.findings') IS NOT NULL";
-    if !client.query_one(sql, &[]).await?.get::<_, bool>(0) {
-        return Ok(None);
-    }
-    // Rows of the sweep that is under way, or of the last one, of each statement.
-    let sql = "SELECT (SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'open'), \
-               (SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'repaired'), \
-               (SELECT count(*) FROM regraft.unsettled WHERE pipeline = $1), \
-               (SELECT coalesce(sum(rows), 0)::bigint FROM regraft.verified v WHERE pipeline = $1 \
-                AND sweep = (SELECT max(sweep) FROM regraft.verified o WHERE o.pipeline = $1 \
-                             AND o.fingerprint = v.fingerprint)), \
-               (SELECT extract(epoch FROM now() - min(verified_at))::float8 FROM regraft.verified \
-                WHERE pipeline = $1)";
-    let row = client.query_one(sql, &[&name]).await?;
-    Ok(Some(ToldVerification {
-        rows: count(&row, 3),
-        oldest_seconds: row.get(4),
+async fn verification(target: &Side, name: &str) -> Result<Option<ToldVerification>> {
+    let verified = PgLedger::verified_rows(&target.client, &target.place, name).await?;
+    Ok(verified.map(|verified| ToldVerification {
+        rows: verified.rows,
+        oldest_seconds: verified.oldest_seconds,
         passes: None,
-        unsettled: count(&row, 2),
+        unsettled: verified.unsettled,
         tries: None,
-        findings_open: count(&row, 0),
-        repaired: count(&row, 1),
+        findings_open: verified.findings_open,
+        repaired: verified.repaired,
         stopped: None,
     }))
 }

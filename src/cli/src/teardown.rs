@@ -1,9 +1,8 @@
 //! `regraft teardown`: removes what a pipeline made at the source, and its rows in the ledger.
 
-use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Result};
-use regraft_postgres::classify;
 use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::planning::{drop_publication, drop_slot};
 use regraft_postgres::slot::{Publication, Slot};
 use regraft_settings::Settings;
 
@@ -12,7 +11,6 @@ use crate::legs::each;
 use crate::out::outln;
 use crate::publishing::publications;
 use crate::resolve::Side;
-use crate::setup::{lock, migrate_existing};
 
 /// Says what would be removed, or removes it.
 ///
@@ -38,8 +36,8 @@ async fn remove(settings: &Settings, args: &TeardownArgs) -> Result<bool> {
     let target = Side::connect("target", &settings.target.url, &settings.name).await?;
     let name = &settings.name;
     if apply {
-        migrate_existing(&target).await?;
-        if !lock(&target, name).await? {
+        PgLedger::migrate_existing(&target.client, &target.place).await?;
+        if !PgLedger::lock_if_free(&target.client, &target.place, name).await? {
             let what = format!("a daemon runs the pipeline {name}");
             return Err(Error::new(Code::PipelineRunning, what)
                 .at(&target.place)
@@ -59,9 +57,7 @@ async fn remove(settings: &Settings, args: &TeardownArgs) -> Result<bool> {
     if registered {
         outln!("{} the ledger's rows of {name}; target tables stay", verb(apply));
         if apply {
-            let sql = "DELETE FROM regraft.pipelines WHERE name = $1";
-            let deleted = target.client.execute(sql, &[name]).await;
-            deleted.map_err(|error| classify(&error, &target.place))?;
+            PgLedger::forget(&target.client, &target.place, name).await?;
         }
     }
     if registered {
@@ -72,9 +68,7 @@ async fn remove(settings: &Settings, args: &TeardownArgs) -> Result<bool> {
 
 /// Says what becomes of the ledger's schema: other pipelines may be in it.
 async fn schema(side: &Side, apply: bool) -> Result<()> {
-    let sql = "SELECT count(*) FROM regraft.pipelines";
-    let row = side.client.query_one(sql, &[]).await;
-    let left: i64 = row.map_err(|error| classify(&error, &side.place))?.get(0);
+    let left = PgLedger::pipelines(&side.client, &side.place).await?;
     match left - i64::from(!apply) {
         0 => outln!(
             "leaving the schema regraft of the target, which holds the events of what was; no pipeline is in \
@@ -104,8 +98,7 @@ async fn slot(settings: &Settings, side: &Side, apply: bool) -> Result<bool> {
         let what = format!("the slot {name} is used by process {pid}");
         return Err(Error::new(Code::SlotInUse, what).at(place).remedy("stop that consumer first"));
     }
-    let dropped = client.execute("SELECT pg_drop_replication_slot($1)", &[name]).await;
-    dropped.map(|_| true).map_err(|error| classify(&error, place))
+    drop_slot(client, place, name).await.map(|()| true)
 }
 
 /// Drops a publication, if regraft made it. True when there is one.
@@ -120,8 +113,7 @@ async fn publication(settings: &Settings, side: &Side, name: &str, apply: bool) 
     }
     outln!("{} the publication {name}", verb(apply));
     if apply {
-        let dropped = client.batch_execute(&format!("DROP PUBLICATION {}", quote(name))).await;
-        dropped.map_err(|error| classify(&error, place))?;
+        drop_publication(client, place, name).await?;
     }
     Ok(true)
 }

@@ -289,4 +289,23 @@ impl PgLedger {
         let forgotten = done.map_err(|error| classify(&error, &format!("{place}, ledger")))?;
         Ok(forgotten > 0)
     }
+
+    /// Forgets a pipeline. What happened to it stays among the events.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn forget(client: &Client, place: &str, name: &str) -> Result<()> {
+        let sql = "DELETE FROM regraft.pipelines WHERE name = $1";
+        let deleted = client.execute(sql, &[&name]).await;
+        deleted.map(drop).map_err(|error| classify(&error, place))
+    }
+
+    /// How many pipelines are registered.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn pipelines(client: &Client, place: &str) -> Result<i64> {
+        let row = client.query_one("SELECT count(*) FROM regraft.pipelines", &[]).await;
+        Ok(row.map_err(|error| classify(&error, place))?.get(0))
+    }
 }

@@ -5,6 +5,7 @@
 //! both servers then send it in the same binary form. Types whose binary form holds OIDs, or that are
 //! not built in, are compared as text.
 
+mod answer;
 mod digests;
 mod form;
 mod mapped;
@@ -41,6 +42,7 @@ use crate::hindered::HARDLY_WAITING;
 use crate::often::Often;
 use crate::raw::RawArray;
 
+pub use answer::{Unanswered, answer};
 pub use digests::{Algorithm, KeyDigest};
 pub use form::{OwnerColumn, TypeOf, VerifyColumn};
 pub use moment::{Audit, Moment};

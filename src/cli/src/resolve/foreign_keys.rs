@@ -2,8 +2,9 @@
 
 use regraft_core::segment::Route;
 use regraft_core::sql::quote;
-use regraft_core::{Code, Error, Result, TableName};
-use regraft_postgres::classify;
+use regraft_core::{Code, Error, Result};
+use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::planning::is_empty;
 use regraft_settings::{ForeignKeys, Settings};
 
 use super::Side;
@@ -19,7 +20,10 @@ pub(super) async fn while_copying(
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     let unchecked = settings.target.foreign_keys == ForeignKeys::Trusted;
-    if unchecked || !settings.backfill.enabled || copied(side, &settings.name).await? {
+    if unchecked
+        || !settings.backfill.enabled
+        || PgLedger::is_copied(&side.client, &side.place, &settings.name).await?
+    {
         return Ok(());
     }
     let catalog = side.catalog();
@@ -30,7 +34,8 @@ pub(super) async fn while_copying(
             let parents: Vec<_> = routes.iter().filter(|r| r.target == key.references).collect();
             let mut apart = parents.iter().filter(|parent| !key.within_owner(route, parent));
             let Some(parent) = apart.next() else { continue };
-            if nothing_to_copy(source, &parent.source).await? {
+            // All rows of the table will come by the stream.
+            if is_empty(&source.client, &source.place, &parent.source).await? {
                 continue;
             }
             let what = format!(
@@ -75,25 +80,4 @@ pub(super) async fn related(
     let members = |of: usize| (0..routes.len()).filter(|&at| group[at] == of).collect();
     let groups = (0..routes.len()).map(members);
     Ok(groups.filter(|members: &Vec<usize>| members.len() > 1).collect())
-}
-
-/// All rows of the table will come by the stream.
-async fn nothing_to_copy(source: &Side, table: &TableName) -> Result<bool> {
-    let sql = format!("SELECT NOT EXISTS (SELECT FROM {})", table.quoted());
-    let row = source.client.query_one(&sql, &[]).await;
-    Ok(row.map_err(|error| classify(&error, &source.place))?.get(0))
-}
-
-/// Every range of the pipeline is copied. Keys that are still to be read come and go at any time.
-async fn copied(side: &Side, name: &str) -> Result<bool> {
-    let fail = |error: tokio_postgres::Error| classify(&error, &side.place);
-    let exists = "SELECT to_regclass('regraft.tables') IS NOT NULL";
-    if !side.client.query_one(exists, &[]).await.map_err(fail)?.get::<_, bool>(0) {
-        return Ok(false);
-    }
-    let sql = "SELECT coalesce(bool_and(t.fully_planned), false) AND NOT EXISTS \
-               (SELECT FROM regraft.chunks c WHERE c.pipeline = $1 AND c.done_at IS NULL AND c.keys IS NULL) \
-               FROM regraft.tables t WHERE t.pipeline = $1 AND t.source_schema || '.' || t.source_table IN \
-               (SELECT source FROM regraft.statements s WHERE s.pipeline = $1 AND statement >= 0)";
-    Ok(side.client.query_one(sql, &[&name]).await.map_err(fail)?.get(0))
 }

@@ -4,7 +4,7 @@
 //! it, the target type-checks the assignment. `check` prints all that was found; `run` goes on when
 //! nothing of it is an error.
 
-pub(crate) mod ddl;
+mod ddl;
 mod foreign_keys;
 mod keyless;
 mod names;
@@ -33,25 +33,24 @@ use regraft_postgres::address::{application, place as place_of};
 use regraft_postgres::apply::PgSink;
 use regraft_postgres::catalog::{Catalog, Table};
 use regraft_postgres::chunks::{KeyColumn, ReadStatement, ReadTable, ReadTrace};
-use regraft_postgres::endpoint::{AS_REGRAFT, AS_ROLE};
 use regraft_postgres::known::{Known, Named};
 use regraft_postgres::ledger::Shape;
+use regraft_postgres::planning::{Described, Refusal, describe_all, selecting};
 use regraft_postgres::slot::Server;
 use regraft_postgres::source::PgSource;
 use regraft_postgres::standing::{Asked, Held, Standing};
 use regraft_postgres::verify::VerifyStatement;
-use regraft_postgres::{Endpoint, classify};
+use regraft_postgres::{Client, Endpoint};
 use regraft_settings::{ForeignKeys, Settings, UrlSource};
 use serde::Serialize;
-use tokio_postgres::Client;
 
 use crate::finding::{Finding, Severity};
 use crate::mappers::Mappers;
-pub use ddl::MissingTarget;
 use names::Names;
 pub(crate) use names::is_text_of;
 use overloads::Overloads;
 use own::Own;
+pub use regraft_postgres::planning::MissingTarget;
 pub use source::source_table;
 pub use target::occupied;
 use verify::Target;
@@ -143,36 +142,18 @@ impl Side {
         Catalog::new(&self.client, &self.place, &self.server.path.named).knowing(&self.known)
     }
 
-    /// Prepares a text of the user, in which names mean what they mean for the role.
-    async fn prepare(&self, sql: &str) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
-        // Sent at once, in this order.
-        let (as_role, prepared, as_regraft) = tokio::join!(
-            self.client.batch_execute(AS_ROLE),
-            self.client.prepare(sql),
-            self.client.batch_execute(AS_REGRAFT),
-        );
-        as_role.and(as_regraft)?;
-        prepared
-    }
-}
-
-impl Side {
-    /// Prepares the SELECTs of all statements, as [`Side::prepare`] does each.
+    /// Has the server describe the SELECTs of all statements.
     ///
     /// # Errors
     /// When the server cannot be asked; what it says of each SELECT is its own.
-    async fn prepare_all(&self, statements: &[Statement]) -> Result<Vec<Prepared>> {
-        let fail = |error: tokio_postgres::Error| classify(&error, &self.place);
-        self.client.batch_execute(AS_ROLE).await.map_err(fail)?;
-        let all = statements.iter().map(|statement| self.client.prepare(statement.select_sql()));
-        let prepared = join_all(all).await;
-        self.client.batch_execute(AS_REGRAFT).await.map_err(fail)?;
-        Ok(prepared)
+    async fn describe_all(&self, statements: &[Statement]) -> Result<Vec<Prepared>> {
+        let texts: Vec<_> = statements.iter().map(Statement::select_sql).collect();
+        describe_all(&self.client, &self.place, &texts).await
     }
 }
 
 /// What the server says of a SELECT.
-type Prepared = Result<tokio_postgres::Statement, tokio_postgres::Error>;
+type Prepared = Result<Described, Refusal>;
 
 /// Reads an address anew.
 ///
@@ -425,9 +406,9 @@ pub async fn resolve(
     let trusted = settings.target.foreign_keys == ForeignKeys::Trusted;
     learn(source, target, &statements).await?;
     let own = Overloads::of(&source.client, &source.server.path.all, &statements).await;
-    let own = own.map_err(|error| classify(&error, &source.place))?;
+    let own = own.map_err(|error| error.at(&source.place))?;
     // Side by side: what has to be asked for each of them goes out at once.
-    let prepared = source.prepare_all(&statements).await?;
+    let prepared = source.describe_all(&statements).await?;
     let fingerprints: Vec<_> = statements.iter().map(Statement::fingerprint).collect();
     let all = statements.into_iter().zip(prepared);
     let known = (mappers, &own, settings.target.name.as_deref());
@@ -561,7 +542,7 @@ async fn one(
     };
     let (mut findings, mut missing) = (Vec::new(), None);
     let found = async {
-        let prepared = source::prepared(source, &statement, prepared)?;
+        let prepared = source::prepared(&statement, prepared)?;
         let known = (mappers, own);
         let statement = (statement, prepared);
         let compiled = source::compile(source, known, statement, &mut findings).await?;
@@ -713,30 +694,17 @@ fn selected(
     wrapped: Option<Vec<usize>>,
     texts: Vec<bool>,
 ) -> ReadStatement {
-    let cast = |text: bool| if text { "::text" } else { "" };
-    let keys = key.iter().enumerate().map(|(at, column)| (format!("k{at}"), cast(column.text)));
-    let outputs = texts.iter().enumerate().map(|(at, &text)| (format!("c{at}"), cast(text)));
-    let (names, casts): (Vec<_>, Vec<_>) =
-        keys.chain(outputs).map(|(name, cast)| (name.clone(), format!("q.{name}{cast}"))).unzip();
-    let as_text = key.iter().any(|column| column.text) || texts.contains(&true);
-    let key: Vec<_> = key.iter().map(|column| column.name.clone()).collect();
+    let names: Vec<_> = key.iter().map(|column| column.name.clone()).collect();
     let width = texts.len();
     let source_ref = match wrapped {
         Some(_) => regraft_mapping::WRAPPED.to_owned(),
         None => statement.source_ref(),
     };
-    let select = move |restriction: &str| {
-        let select = match &wrapped {
-            Some(owner) => statement.wrapped_select(&key, owner, width, restriction),
-            None => statement.keyed_select(&key, restriction)?,
-        };
-        if !as_text {
-            return Ok(select);
-        }
-        let (names, casts) = (names.join(", "), casts.join(", "));
-        Ok(format!("SELECT {casts} FROM (\n{select}\n) AS q({names})"))
+    let select = move |restriction: &str| match &wrapped {
+        Some(owner) => Ok(statement.wrapped_select(&names, owner, width, restriction)),
+        None => statement.keyed_select(&names, restriction),
     };
-    ReadStatement { source_ref, select: Arc::new(select), mapper: None, texts: Vec::new() }
+    selecting(source_ref, Arc::new(select), key, &texts)
 }
 
 /// An error at a place in the mapping.

@@ -2,7 +2,7 @@
 
 use regraft_core::{Keyless, Result, TableName};
 use regraft_mapping::Statement;
-use regraft_postgres::classify;
+use regraft_postgres::planning::schemas_of;
 use regraft_postgres::standing::Held;
 
 use super::Side;
@@ -106,15 +106,10 @@ async fn in_schemas(side: &Side, mut names: Vec<Name>) -> Result<Vec<Name>> {
     if bare.is_empty() {
         return Ok(names);
     }
-    let sql = "SELECT DISTINCT ON (c.relname) c.relname::text, n.nspname::text \
-               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-               WHERE c.relname = ANY($1) AND n.nspname = ANY($2) \
-               ORDER BY c.relname, array_position($2, n.nspname::text)";
-    let found = side.client.query(sql, &[&bare, &side.server.path.named]).await;
-    let found = found.map_err(|error| classify(&error, &side.place))?;
+    let found = schemas_of(&side.client, &side.place, &bare, &side.server.path.named).await?;
     for name in names.iter_mut().filter(|name| name.schema.is_none()) {
-        let row = found.iter().find(|row| row.get::<_, &str>(0) == name.name);
-        name.schema = row.map(|row| row.get(1));
+        let found = found.iter().find(|(found, _)| *found == name.name);
+        name.schema = found.map(|(_, schema)| schema.clone());
     }
     Ok(names)
 }

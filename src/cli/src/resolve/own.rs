@@ -11,6 +11,7 @@ use regraft_core::{
 use regraft_mapping::{NamedMapper, Statement, WRAPPED};
 use regraft_postgres::catalog::Table;
 use regraft_postgres::chunks::{KeyColumn, ReadStatement};
+use regraft_postgres::planning::reading;
 
 use super::key_column;
 use crate::mappers::Mappers;
@@ -129,16 +130,8 @@ impl Own {
     pub(super) fn read(&self, table: &Table, key: &[KeyColumn]) -> ReadStatement {
         let reads = self.declaration.reads.iter().map(|read| key_column(table, &read.name));
         let reads: Vec<_> = reads.collect();
-        let columns = key.iter().chain(&reads).map(|column| column.given(WRAPPED));
-        let columns = columns.collect::<Vec<_>>().join(", ");
-        let select = format!("SELECT {columns} FROM {} AS {WRAPPED} WHERE ", table.name.quoted());
-        let texts = reads.iter().enumerate().filter(|(_, column)| column.text);
-        ReadStatement {
-            source_ref: WRAPPED.to_owned(),
-            select: Arc::new(move |restriction: &str| Ok(format!("{select}{restriction}"))),
-            mapper: Some(Arc::clone(&self.reader) as Arc<dyn Mapper>),
-            texts: texts.map(|(at, _)| at).collect(),
-        }
+        let mapper = Arc::clone(&self.reader) as Arc<dyn Mapper>;
+        reading((&table.name, WRAPPED), key, &reads, mapper)
     }
 }
 

@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use regraft_core::{Code, Error, Keyless, Oid, ReplicaIdentity, Result, TableName};
 use regraft_mapping::{KeyedRead, SourceTable, Statement, TableRef, TypeKind, TypeNames};
 use regraft_postgres::catalog::{Catalog, Table, UserType};
-use regraft_postgres::classify;
-use tokio_postgres::error::ErrorPosition;
+use regraft_postgres::planning::{Described, DescribedColumn, Said, takes};
 
 use super::own::Own;
 use super::read::Shape;
@@ -27,7 +26,7 @@ pub(super) fn written_sources(statement: &Statement) -> String {
 pub(super) async fn compile(
     side: &Side,
     (mappers, overloads): (&Mappers, &Overloads),
-    (statement, prepared): (Statement, tokio_postgres::Statement),
+    (statement, prepared): (Statement, Described),
     findings: &mut Vec<Finding>,
 ) -> Result<Compiled> {
     let catalog = side.catalog();
@@ -63,7 +62,7 @@ pub(super) async fn compile(
         server_version: side.server.version,
     };
     let several = statement.source_tables().len() > 1;
-    let server_types: Vec<_> = prepared.columns().iter().map(|c| c.type_().oid()).collect();
+    let server_types: Vec<_> = prepared.columns.iter().map(|c| c.type_oid).collect();
     let forms = catalog.binary_forms(&server_types).await?;
     let streamed = regraft_mapping::compile(&statement, &source, &settings);
     let refusal = match streamed {
@@ -94,16 +93,15 @@ pub(super) async fn compile(
             let Ok(keyed) = statement.keyed_select(&key, "true") else { return Err(refusal) };
             let outputs = read::outputs(&prepared, &table);
             let mapper = KeyedRead::new(&statement, written, &source, &[], outputs)?;
-            if side.prepare(&keyed).await.is_err() {
+            if !takes(&side.client, &keyed).await {
                 return Err(refusal);
             }
             read::stable(side, &statement).await?;
             Evaluation::Read { mapper, refusal, wrapped: false, traces: Vec::new() }
         }
     };
-    let column =
-        |c: &tokio_postgres::Column| (c.name().to_owned(), c.type_().oid(), c.type_modifier());
-    let columns: Vec<_> = prepared.columns().iter().map(column).collect();
+    let column = |c: &DescribedColumn| (c.name.clone(), c.type_oid, c.type_modifier);
+    let columns: Vec<_> = prepared.columns.iter().map(column).collect();
     stream::large_objects(side, &columns, &statement, findings).await?;
     compiled(&catalog, columns, statement, (table, key, tables), evaluation).await
 }
@@ -203,30 +201,22 @@ fn type_names(types: Vec<UserType>) -> TypeNames {
 }
 
 /// The source has parsed and type-checked the SELECT; its message and position reach the user.
-pub(super) fn prepared(
-    side: &Side,
-    statement: &Statement,
-    prepared: Prepared,
-) -> Result<tokio_postgres::Statement> {
-    prepared.map_err(|error| {
-        let Some(refusal) = error.as_db_error() else {
-            return classify(&error, &side.place);
-        };
-        let position = match refusal.position() {
-            Some(ErrorPosition::Original(position)) => Some(*position),
-            _ => None,
+pub(super) fn prepared(statement: &Statement, prepared: Prepared) -> Result<Described> {
+    prepared.map_err(|refusal| {
+        let Some(Said { state, message, hint, position }) = refusal.said else {
+            return refusal.error;
         };
         let (line, column) = match position {
             Some(position) => statement.place_in_select(position),
             None => (statement.line(), statement.column()),
         };
-        let code = match refusal.code().code() {
+        let code = match state.as_str() {
             "42501" => Code::PrivilegeMissing,
             "42P01" => Code::SourceMissing,
             _ => Code::SelectRefused,
         };
-        let what = format!("the source says: {}", refusal.message());
-        let remedy = refusal.hint().unwrap_or("try the SELECT in psql on the source");
+        let what = format!("the source says: {message}");
+        let remedy = hint.as_deref().unwrap_or("try the SELECT in psql on the source");
         at(statement, line, column, Error::new(code, what).remedy(remedy))
     })
 }

@@ -4,8 +4,7 @@ use regraft_core::segment::Route;
 use regraft_core::{Code, Error, Keyless, Oid, Result, Subject, TableName};
 use regraft_mapping::KeyedRead;
 use regraft_postgres::catalog::{Table, TableColumn};
-use regraft_postgres::classify;
-use regraft_postgres::endpoint::AS_REGRAFT;
+use regraft_postgres::planning::{fix_names, free_names, refusal};
 use regraft_postgres::slot::of_appended;
 use regraft_postgres::standing::{Asked, AskedTable, Names, Policy, Standing};
 use regraft_settings::{ForeignKeys, HeldOnDrift, OnDrift, Settings};
@@ -102,16 +101,15 @@ pub(super) async fn fixed(
     resolved: &Resolved,
     findings: &mut Vec<Finding>,
 ) -> Result<bool> {
-    let path = resolved.standing.source_path(&resolved.asked.path);
-    let set = source.client.batch_execute(&path).await;
-    set.map_err(|error| classify(&error, &source.place))?;
+    let (client, place) = (&source.client, source.place.as_str());
+    fix_names(client, place, &resolved.standing, &resolved.asked).await?;
     let before = findings.len();
     for (table, planned) in resolved.read.iter().zip(&resolved.plan.tables) {
         for (statement, &at) in table.statements.iter().zip(&planned.statements) {
             let sql = (statement.select)("true")?;
-            if let Err(error) = source.client.prepare(&sql).await {
+            if let Some(error) = refusal(client, place, &sql).await {
                 let place = &resolved.plan.routes[at].place;
-                let what = classify(&error, &source.place).what().to_owned();
+                let what = error.what();
                 let error = Error::new(
                     Code::SelectRefused,
                     format!(
@@ -126,8 +124,7 @@ pub(super) async fn fixed(
             }
         }
     }
-    let set = source.client.batch_execute(AS_REGRAFT).await;
-    set.map_err(|error| classify(&error, &source.place))?;
+    free_names(client, place).await?;
     Ok(findings.len() > before)
 }
 

@@ -7,7 +7,7 @@ use regraft_core::sql::quote;
 use regraft_core::{Code, Error, Oid, ReplicaIdentity, Result};
 use regraft_mapping::Statement;
 use regraft_postgres::catalog::{BinaryForm, Table, TableColumn};
-use regraft_postgres::classify;
+use regraft_postgres::planning::{Described, DescribedColumn, has_large_objects};
 
 use super::Side;
 use crate::finding::Finding;
@@ -23,7 +23,8 @@ pub(super) fn logged(table: &Table, statement: &Statement) -> Result<()> {
     } else if *table.not_logged == [table.name.quoted()] || table.kind != 'p' {
         let what =
             format!("{} is unlogged or temporary: its changes are not in the log", table.name);
-        (what, format!("ALTER TABLE {} SET LOGGED", table.name.quoted()))
+        let remedy = format!("ALTER TABLE {} SET LOGGED", table.name.quoted());
+        (what, remedy)
     } else {
         let what = format!(
             "partitions of {} are unlogged or foreign tables, whose changes are not in the log: {parts}",
@@ -92,18 +93,18 @@ pub(super) fn sent(table: &Table, key: &[String], statement: &Statement) -> Resu
 /// not read.
 pub(super) fn unread(
     statement: &Statement,
-    prepared: &tokio_postgres::Statement,
+    prepared: &Described,
     forms: &HashMap<Oid, BinaryForm>,
 ) -> Option<Error> {
-    let unread = |column: &&tokio_postgres::Column| {
-        let form = forms.get(&column.type_().oid()).copied().unwrap_or_default();
+    let unread = |column: &&DescribedColumn| {
+        let form = forms.get(&column.type_oid).copied().unwrap_or_default();
         form.is_text() && !form.missing
     };
-    let column = prepared.columns().iter().find(unread)?;
+    let column = prepared.columns.iter().find(unread)?;
     let what = format!(
         "the binary form of {}, the type of {}, is not always read",
-        column.type_().name(),
-        quote(column.name())
+        column.type_name,
+        quote(&column.name)
     );
     Some(Error::new(Code::NotStreamable, what).at(statement.place()))
 }
@@ -120,9 +121,7 @@ pub(super) async fn large_objects(
     if names.is_empty() {
         return Ok(());
     }
-    let sql = "SELECT EXISTS (SELECT FROM pg_largeobject_metadata)";
-    let row = side.client.query_one(sql, &[]).await;
-    if row.map_err(|error| classify(&error, &side.place))?.get(0) {
+    if has_large_objects(&side.client, &side.place).await? {
         findings.push(Finding::warning(
             format!("{} may name large objects: only their numbers are copied", names.join(", ")),
             statement.place(),

@@ -6,13 +6,10 @@ use regraft_core::segment::Route;
 use regraft_core::sql::{quote, quote_list};
 use regraft_core::{Code, Error, ReplicaIdentity, Result};
 use regraft_postgres::catalog::{Table, Trigger};
-use regraft_postgres::classify;
+use regraft_postgres::planning::{self, Said};
 
 use super::{Compiled, Evaluation, Side, keyless, one_key, route_columns, types, written};
 use crate::finding::Finding;
-
-/// Tables that are looked into by one query.
-const AT_ONCE: usize = 100;
 
 /// Finds the target of a statement and judges it.
 pub(super) async fn route(
@@ -163,7 +160,6 @@ fn owner(compiled: &Compiled, names: &[String]) -> Result<Option<Vec<usize>>> {
 
 /// Lets the target type-check the assignment, with the types that the SELECT gives.
 async fn assignable(side: &Side, compiled: &Compiled, table: &Table, route: &Route) -> Result<()> {
-    let names = quote_list(route.columns.iter().map(|column| &column.name));
     let types: Vec<_> = route.columns.iter().map(|column| column.sql_type.clone()).collect();
     let known = side.catalog().has_types(&types).await?;
     if let Some((column, _)) = route.columns.iter().zip(known).find(|(_, known)| !known) {
@@ -177,17 +173,10 @@ async fn assignable(side: &Side, compiled: &Compiled, table: &Table, route: &Rou
              expression to a built-in type",
         ));
     }
-    let values = route.columns.iter().map(|column| format!("NULL::{}", column.sql_type));
-    let values = values.collect::<Vec<_>>().join(", ");
-    let overriding = "OVERRIDING SYSTEM VALUE";
-    let sql =
-        format!("INSERT INTO {} ({names}) {overriding} SELECT {values}", route.target.quoted());
-    side.client.prepare(&sql).await.map(drop).map_err(|error| {
-        let Some(refusal) = error.as_db_error() else {
-            return classify(&error, &side.place);
-        };
-        let what = format!("the target says: {}", refusal.message());
-        let remedy = refusal.hint().unwrap_or("cast the expression, or change the column");
+    planning::assignable(&side.client, &side.place, route).await.map_err(|refusal| {
+        let Some(Said { message, hint, .. }) = refusal.said else { return refusal.error };
+        let what = format!("the target says: {message}");
+        let remedy = hint.as_deref().unwrap_or("cast the expression, or change the column");
         let error = Error::new(Code::TypeMismatch, what).at(compiled.statement.place());
         // Only a cast of the target itself leads to a type of the user's that has another name.
         let own = route.columns.iter().filter_map(|column| {
@@ -196,7 +185,7 @@ async fn assignable(side: &Side, compiled: &Compiled, table: &Table, route: &Rou
             let textual = ["text", "character varying"].contains(&column.sql_type.as_str());
             let named = types::bare(&column.sql_type).is_some() && column.sql_type != to.sql_type;
             let quoted = format!("\"{}\"", column.name);
-            let meant = refusal.message().contains(&quoted) && (textual || named);
+            let meant = message.contains(&quoted) && (textual || named);
             meant.then_some(to.sql_type.as_str())
         });
         match own.into_iter().next() {
@@ -462,25 +451,16 @@ pub(super) fn overlap(
 /// # Errors
 /// When the target cannot be asked.
 pub async fn occupied(side: &Side, routes: &[Route]) -> Result<Vec<Error>> {
-    let mut found = Vec::new();
-    for routes in routes.chunks(AT_ONCE) {
-        let rows = routes.iter().map(|route| {
-            let own =
-                if route.only.is_empty() { "true".to_owned() } else { route.only.join(" AND ") };
-            format!("EXISTS (SELECT FROM {} WHERE {own})", route.target.quoted())
-        });
-        let sql = format!("SELECT ARRAY[{}]", rows.collect::<Vec<_>>().join(", "));
-        let row = side.client.query_one(&sql, &[]).await;
-        let holds: Vec<bool> = row.map_err(|error| classify(&error, &side.place))?.get(0);
-        for (route, _) in routes.iter().zip(holds).filter(|(_, holds)| *holds) {
-            let what = format!("the target {} of a new pipeline holds rows already", route.target);
-            let remedy = format!(
-                "`regraft run --recopy {}` clears them and copies anew; `--accept-mapping` keeps \
-                 them, because they fit",
-                route.source
-            );
-            found.push(Error::new(Code::TargetNotEmpty, what).at(&route.place).remedy(remedy));
-        }
-    }
-    Ok(found)
+    let holds = planning::hold_rows(&side.client, &side.place, routes).await?;
+    let holding = routes.iter().zip(holds).filter(|(_, holds)| *holds);
+    let occupied = holding.map(|(route, _)| {
+        let what = format!("the target {} of a new pipeline holds rows already", route.target);
+        let remedy = format!(
+            "`regraft run --recopy {}` clears them and copies anew; `--accept-mapping` keeps \
+             them, because they fit",
+            route.source
+        );
+        Error::new(Code::TargetNotEmpty, what).at(&route.place).remedy(remedy)
+    });
+    Ok(occupied.collect())
 }

@@ -1,20 +1,13 @@
 //! Types of the same name in another schema of the target: values are sent as those of the column.
 
+use regraft_core::Result;
 use regraft_core::segment::RouteColumn;
 use regraft_core::sql::quote;
-use regraft_core::{Oid, Result};
 use regraft_postgres::catalog::{Table, TableColumn};
-use regraft_postgres::classify;
+use regraft_postgres::planning::kind;
 
 use super::{Compiled, Side};
 use crate::finding::Finding;
-
-/// The kind of a type, of an array's elements, and the labels of an enum.
-const KIND: &str = "
-    SELECT t.typtype, ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid = t.oid ORDER BY enumsortorder)
-    FROM pg_type a JOIN pg_type t ON t.oid = CASE
-        WHEN a.typsubscript = 'array_subscript_handler'::regproc THEN a.typelem ELSE a.oid END
-    WHERE a.oid = $1";
 
 /// Takes the column's type for one of the same name and kind in another schema, and warns of labels of an enum
 /// that the column's type lacks.
@@ -31,25 +24,19 @@ pub(super) async fn of_columns(
         if name.is_none() || name != bare(&to.sql_type) {
             continue;
         }
-        let (kind, labels) = kind(source, *oid).await?;
-        let (kind_there, known) = self::kind(target, to.type_oid).await?;
-        if kind != kind_there {
+        let here = kind(&source.client, &source.place, *oid).await?;
+        let there = kind(&target.client, &target.place, to.type_oid).await?;
+        if here.kind != there.kind {
             continue;
         }
         column.sql_type.clone_from(&to.sql_type);
-        let lacking = labels.iter().filter(|label| !known.contains(label));
+        let lacking = here.labels.iter().filter(|label| !there.labels.contains(label));
         let lacking: Vec<_> = lacking.map(String::as_str).collect();
         if !lacking.is_empty() {
             findings.push(lacks(to, &lacking, &compiled.statement.place()));
         }
     }
     Ok(())
-}
-
-async fn kind(side: &Side, oid: Oid) -> Result<(i8, Vec<String>)> {
-    let row = side.client.query_one(KIND, &[&oid]).await;
-    let row = row.map_err(|error| classify(&error, &side.place))?;
-    Ok((row.get(0), row.get(1)))
 }
 
 fn lacks(to: &TableColumn, labels: &[&str], place: &str) -> Finding {

@@ -5,7 +5,7 @@ use regraft_core::sql::quote;
 use regraft_core::{Code, Oid, Result, TableName};
 use regraft_postgres::catalog::{Table, TableColumn, UserType};
 use regraft_postgres::chunks::{ReadStatement, ReadTable};
-use regraft_postgres::classify;
+use regraft_postgres::planning::printed_without_modifier;
 use regraft_postgres::slot::Server;
 use regraft_postgres::verify::{OwnerColumn, TypeOf, VerifyColumn, VerifyStatement};
 
@@ -52,11 +52,7 @@ async fn base(side: &Side, column: &TableColumn, domains: &[UserType]) -> Result
     }
     let mut names = (column.sql_type.clone(), column.full_type.clone());
     if oid != column.type_oid {
-        // With a modifier, of -1: `character` and `bit` without one are of one character, or bit.
-        let sql = "SELECT format_type($1, -1), format_type($1, $2)";
-        let row = side.client.query_one(sql, &[&oid, &modifier]).await;
-        let row = row.map_err(|error| classify(&error, &side.place))?;
-        names = (row.get(0), row.get(1));
+        names = printed_without_modifier(&side.client, &side.place, oid, modifier).await?;
     }
     let (sql_type, full_type) = names;
     Ok(Base { oid, modifier, sql_type, full_type, column_type: column.full_type.clone() })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regraft_core::{Code, Error, Result};
-use regraft_postgres::classify;
+use regraft_postgres::planning::fix_names;
 use regraft_postgres::standing::aside;
 use regraft_postgres::verify::{Audit, Moment, VerifyStatement};
 use regraft_settings::Settings;
@@ -132,9 +132,8 @@ impl Asked {
                     .remedy("see `regraft check`"))
             };
             let resolved = resolution.resolved.ok_or_else(invalid)?;
-            let path = resolved.standing.source_path(&resolved.asked.path);
-            let set = source.client.batch_execute(&path).await;
-            set.map_err(|error| one(classify(&error, &source.place)))?;
+            let (standing, asked) = (&resolved.standing, &resolved.asked);
+            fix_names(&source.client, &source.place, standing, asked).await.map_err(one)?;
             statements = resolved.verify;
         }
         let columns = checksum::columns(&statements, &args.column).map_err(one)?;

@@ -10,12 +10,10 @@ use regraft_settings::{HeldOnDrift, Settings};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::fail;
 use crate::board::Board;
 use crate::mappers::Mappers;
 use crate::resolve::Side;
 use crate::run::{Patience, Share, prepare, run_args};
-use crate::setup::{lock, unlock};
 
 /// Servers that went away are waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,8 +45,9 @@ impl Follower {
         let cancel = CancellationToken::new();
         crate::on_signal(cancel.clone());
         let mut here = None;
-        if lock(target, &settings.name).await.map_err(one)? {
-            unlock(target, &settings.name).await.map_err(one)?;
+        let (client, place) = (&target.client, target.place.as_str());
+        if PgLedger::lock_if_free(client, place, &settings.name).await.map_err(one)? {
+            PgLedger::unlock(client, place, &settings.name).await.map_err(one)?;
             let mut settings = settings.clone();
             settings.http.enabled = false;
             settings.verify.enabled = false;
@@ -78,7 +77,7 @@ impl Follower {
             }
             () = tokio::time::sleep(time) => {}
         }
-        let held = held(target, &self.name).await?;
+        let held = PgLedger::held_by(&target.client, &target.place, &self.name).await?;
         self.held = held.as_ref().map(|_| self.held.unwrap_or_else(Instant::now));
         if let Some(error) = held.filter(|_| self.held.is_some_and(|s| s.elapsed() > HELD_MAX)) {
             let what =
@@ -117,12 +116,4 @@ impl Follower {
             drop(run.await);
         }
     }
-}
-
-/// The error that holds the pipeline, to be put behind a sentence.
-async fn held(target: &Side, name: &str) -> Result<Option<String>> {
-    let sql = "SELECT format(': %s [%s]', last_error ->> 'what', last_error ->> 'code') \
-               FROM regraft.pipelines WHERE name = $1 AND phase = 'held'";
-    let row = target.client.query_opt(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
-    Ok(row.map(|row| row.get(0)))
 }

@@ -18,9 +18,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use regraft_core::verify::{Outcome, Request};
 use regraft_core::{Code, Error, Position, Result};
-use regraft_postgres::catalog::tree;
-use regraft_postgres::classify;
-use regraft_postgres::ledger::PgLedger;
+use regraft_postgres::ledger::{PgLedger, Verified};
 use regraft_settings::{ForeignKeys, Settings};
 use serde_json::{Value, json};
 
@@ -31,7 +29,6 @@ use crate::mappers::Mappers;
 use crate::out::{out, outln};
 use crate::resolve::Side;
 use crate::run::on_terminal;
-use crate::setup::migrate_existing;
 use crate::status::table;
 use audit::Asked;
 use follower::Follower;
@@ -69,7 +66,9 @@ async fn verify_one(
     let mut follower = Follower::start((settings, mappers), &target, &args.config.config).await?;
     let (mut outcomes, mut open) = (Vec::new(), Vec::new());
     if !args.without_rows {
-        let until = Until::Verified(ask(&target, &settings.name, &request).await.map_err(one)?);
+        let (client, place) = (&target.client, target.place.as_str());
+        let asked = PgLedger::ask_verification(client, place, &settings.name, &request).await;
+        let until = Until::Verified(asked.map_err(one)?);
         let bar = (on_terminal() && !args.json).then(bar);
         outcomes = wait(&mut follower, &target, &settings.name, until, bar).await.map_err(one)?;
         let limit = if args.json { REPORTED } else { PRINTED };
@@ -97,19 +96,10 @@ async fn verify_one(
     Ok((status, None))
 }
 
-/// Asks the pipeline for a comparison; gives its id.
-async fn ask(target: &Side, name: &str, request: &Request) -> Result<i64> {
-    let request = serde_json::to_string(request).unwrap_or_else(|_| "{}".to_owned());
-    let sql = "INSERT INTO regraft.verifications (pipeline, request) VALUES ($1, $2::text::jsonb) \
-               RETURNING id";
-    let row = target.client.query_one(sql, &[&name, &request]).await;
-    Ok(row.map_err(|error| fail(target, &error))?.get(0))
-}
-
 /// A connection to the ledger of a pipeline that exists.
 pub(crate) async fn ledger(settings: &Settings) -> Result<Side> {
     let target = Side::connect("target", &settings.target.url, &settings.name).await?;
-    migrate_existing(&target).await?;
+    PgLedger::migrate_existing(&target.client, &target.place).await?;
     let known = PgLedger::registered(&target.client, &target.place, &settings.name).await?;
     if known.is_none() {
         let what = format!("the ledger knows no pipeline {}", settings.name);
@@ -118,10 +108,6 @@ pub(crate) async fn ledger(settings: &Settings) -> Result<Side> {
             .remedy("`regraft run` makes it"));
     }
     Ok(target)
-}
-
-fn fail(target: &Side, error: &tokio_postgres::Error) -> Error {
-    classify(error, &format!("{}, ledger", target.place))
 }
 
 /// A key is its text, or a JSON array of the texts of its columns.
@@ -146,22 +132,19 @@ fn keys(written: &[String]) -> Result<Vec<Vec<String>>> {
     written.iter().map(key).collect()
 }
 
-/// A target that is not filled at present: a source table of it is held.
-pub(crate) struct HeldTarget {
-    pub(crate) target: String,
-    source: String,
-    code: String,
-}
+/// A target that is held, as it is told.
+pub(crate) struct HeldTarget(regraft_postgres::ledger::HeldTarget);
 
 impl HeldTarget {
     pub(crate) fn json(&self) -> Value {
-        json!({ "target": self.target, "source": self.source, "code": self.code })
+        let Self(held) = self;
+        json!({ "target": held.target, "source": held.source, "code": held.code })
     }
 }
 
 impl std::fmt::Display for HeldTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { target, source, code } = self;
+        let regraft_postgres::ledger::HeldTarget { target, source, code } = &self.0;
         write!(
             f,
             "{target} is held with {source} [{code}], and its rows are stale; `regraft resume` says why, and \
@@ -172,18 +155,8 @@ impl std::fmt::Display for HeldTarget {
 
 /// Those targets, in the order of their names.
 pub(crate) async fn held_targets(target: &Side, name: &str) -> Result<Vec<HeldTarget>> {
-    let sql = "SELECT DISTINCT s.target, s.source, h.error ->> 'code' FROM regraft.statements s \
-               JOIN regraft.held h ON h.pipeline = s.pipeline \
-                   AND s.source = h.source_schema || '.' || h.source_table \
-               WHERE s.pipeline = $1 ORDER BY 1, 2";
-    let rows = target.client.query(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
-    let code = |row: &tokio_postgres::Row| row.get::<_, Option<String>>(2).unwrap_or_default();
-    let held = rows.iter().map(|row| HeldTarget {
-        target: row.get(0),
-        source: row.get(1),
-        code: code(row),
-    });
-    Ok(held.collect())
+    let held = PgLedger::held_targets(&target.client, &target.place, name).await?;
+    Ok(held.into_iter().map(HeldTarget).collect())
 }
 
 /// The targets that are meant by names of targets, or of sources, whose rows fill all of theirs.
@@ -192,10 +165,7 @@ pub(crate) async fn known_tables(
     name: &str,
     tables: &[String],
 ) -> Result<Vec<String>> {
-    let sql = "SELECT DISTINCT target, source FROM regraft.statements \
-               WHERE pipeline = $1 AND statement >= 0 ORDER BY 1, 2";
-    let rows = target.client.query(sql, &[&name]).await.map_err(|error| fail(target, &error))?;
-    let known: Vec<[String; 2]> = rows.iter().map(|row| [row.get(0), row.get(1)]).collect();
+    let known = PgLedger::filled(&target.client, &target.place, name).await?;
     let mut meant = BTreeSet::new();
     for wanted in tables {
         let is = |known: &str| {
@@ -206,7 +176,7 @@ pub(crate) async fn known_tables(
         let side = if of(0).next().is_some() { 0 } else { 1 };
         let targets: Vec<_> = of(side).map(|names| names[0].clone()).collect();
         if targets.is_empty() {
-            let held = held_targets(target, name).await?;
+            let held = PgLedger::held_targets(&target.client, &target.place, name).await?;
             if let Some(held) = held.iter().find(|held| is(&held.target) || is(&held.source)) {
                 let what =
                     format!("{wanted} is held, and nothing is done about its rows meanwhile");
@@ -290,21 +260,16 @@ enum Looked {
 }
 
 async fn look(target: &Side, name: &str, until: Until) -> Result<Looked> {
+    let (client, place) = (&target.client, target.place.as_str());
     let Until::Verified(id) = until else {
-        let sql = "SELECT count(*) FROM regraft.findings WHERE pipeline = $1 AND state = 'open' \
-                   AND repair_at < 'infinity'";
-        let row = target.client.query_one(sql, &[&name]).await;
-        let open: i64 = row.map_err(|error| fail(target, &error))?.get(0);
+        let open = PgLedger::to_repair(client, place, name).await?;
         return Ok(if open == 0 { Looked::Done(Vec::new()) } else { Looked::Underway(0) });
     };
-    let sql = "SELECT outcomes::text, finished_at IS NOT NULL, error FROM regraft.verifications WHERE id = $1";
-    let row = target.client.query_one(sql, &[&id]).await;
-    let row = row.map_err(|error| fail(target, &error))?;
-    if let Some(error) = row.get::<_, Option<String>>(2) {
+    let Verified { outcomes, finished, error } = PgLedger::verification(client, place, id).await?;
+    if let Some(error) = error {
         return Err(Error::new(Code::VerificationRefused, error).at("verification"));
     }
-    let outcomes: Vec<Outcome> = serde_json::from_str(row.get(0)).unwrap_or_default();
-    Ok(match row.get(1) {
+    Ok(match finished {
         true => Looked::Done(outcomes),
         false => Looked::Underway(outcomes.iter().map(|outcome| outcome.rows).sum()),
     })
@@ -317,34 +282,9 @@ pub(crate) async fn findings(
     tables: &[String],
     limit: i64,
 ) -> Result<Vec<Value>> {
-    let enabled = match settings.target.foreign_keys {
-        ForeignKeys::Checked => "O",
-        ForeignKeys::Trusted => "R",
-    };
-    let name = &settings.name;
-    let tree = tree("c.oid");
-    let sql = format!(
-        "SELECT jsonb_build_object('target', target, 'source', source, 'difference', difference, \
-                   'key', key, 'columns', to_jsonb(columns), 'first_seen', first_seen, \
-                   'last_seen', last_seen, 'position', regexp_replace(position::text, '^[a-z]+:', ''), 'repair_asked_for', repair_at IS NOT NULL, \
-                   'by_key', owner <> '\\x00', \
-                   'kept_by_target', coalesce(repair_at = 'infinity', false), \
-                   'triggers', CASE WHEN repair_at = 'infinity' THEN ( \
-                       SELECT coalesce(jsonb_agg(t.tgname ORDER BY t.tgname), '[]') \
-                       FROM pg_trigger t JOIN pg_class r ON r.oid = t.tgrelid, \
-                            pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                       WHERE n.nspname || '.' || c.relname = target AND NOT t.tgisinternal \
-                           AND t.tgparentid = 0 AND t.tgenabled::text IN ('A', $4) AND r.oid IN ({tree})) END, \
-                   'source_digest', encode(source_digest, 'hex'), \
-                   'target_digest', encode(target_digest, 'hex'), \
-                   'source_row', source_row, 'target_row', target_row)::text \
-               FROM regraft.findings WHERE pipeline = $1 AND state = 'open' \
-                   AND (cardinality($2::text[]) = 0 OR target = ANY($2) OR split_part(target, '.', 2) = ANY($2)) \
-               ORDER BY id LIMIT $3"
-    );
-    let rows = target.client.query(&sql, &[name, &tables, &limit, &enabled]).await;
-    let rows = rows.map_err(|error| fail(target, &error))?;
-    Ok(rows.iter().filter_map(|row| serde_json::from_str(row.get(0)).ok()).collect())
+    let trusted = settings.target.foreign_keys == ForeignKeys::Trusted;
+    let (client, place) = (&target.client, target.place.as_str());
+    PgLedger::findings(client, place, &settings.name, (tables, trusted, limit)).await
 }
 
 fn report(outcomes: &[Outcome], findings: &[Value]) -> Value {

@@ -4,18 +4,13 @@
 //! have an ORDER BY, and else as multisets.
 
 use std::collections::HashMap;
-use std::pin::pin;
 
-use futures_util::TryStreamExt;
 use regraft_core::verify::Digest;
-use regraft_core::{Code, Error, Result};
-use regraft_postgres::classify;
-use regraft_postgres::endpoint::{AS_REGRAFT, AS_ROLE};
-use regraft_postgres::verify::{Audit, Moment};
+use regraft_core::{Error, Result};
+use regraft_postgres::Client;
+use regraft_postgres::verify::{self, Audit, Moment, Unanswered};
 use regraft_reconcile::row_digest;
 use serde::Serialize;
-use tokio_postgres::Client;
-use tokio_postgres::error::ErrorPosition;
 
 use super::audit::print_table;
 use super::rule_file::{Expected, Query, Rule};
@@ -102,12 +97,6 @@ enum Failure {
     Rule(Refused),
     /// The connection is.
     Server(Error),
-}
-
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Self {
-        Self::Rule(refused)
-    }
 }
 
 /// Tries the rules, all at one moment; those that differ at one that is not exact again at others.
@@ -201,68 +190,20 @@ async fn answer(
     sign: i64,
     into: &mut Bag,
 ) -> Result<Answer, Failure> {
-    let failed = |error| Failure::Server(classify(&error, &query.place(None)));
-    // In a rule, names mean what they mean for the role.
-    client.batch_execute(&format!("SAVEPOINT rule; {AS_ROLE}")).await.map_err(failed)?;
-    let answered = rows(client, query, sign, into).await;
-    let end = if answered.is_ok() { "RELEASE rule" } else { "ROLLBACK TO rule" };
-    client.batch_execute(&format!("{end}; {AS_REGRAFT}")).await.map_err(failed)?;
-    answered
-}
-
-async fn rows(
-    client: &Client,
-    query: &Query,
-    sign: i64,
-    into: &mut Bag,
-) -> Result<Answer, Failure> {
-    let failed = |error: tokio_postgres::Error| refused(query, &error, 0);
-    // By itself first: that it is one statement, and where it is wrong.
-    let prepared = client.prepare(&query.sql).await.map_err(failed)?;
-    if prepared.columns().is_empty() || !prepared.params().is_empty() {
-        let what = "not a query that gives rows, without parameters".to_owned();
-        return Err(Refused { place: query.place(None), what }.into());
-    }
-    const BEFORE: &str = "COPY (\n";
-    let copy = format!("{BEFORE}{}\n) TO STDOUT", query.sql);
-    let failed = |error: tokio_postgres::Error| refused(query, &error, BEFORE.len());
-    let mut lines = pin!(client.copy_out(&copy).await.map_err(failed)?);
-    let mut answer = Answer { rows: 0, sequence: [0; 32] };
-    while let Some(line) = lines.try_next().await.map_err(failed)? {
-        answer.rows += 1;
-        if answer.rows > ROWS_MAX {
-            // The rest of them has to be read, or the connection is of no use.
-            continue;
-        }
-        let digest = row_digest(&line);
-        answer.sequence = row_digest(&[answer.sequence, digest].concat());
-        into.add(digest, sign, &line);
-    }
-    if answer.rows > ROWS_MAX {
-        let what = format!("it gives {} rows, more than {ROWS_MAX}: aggregate them", answer.rows);
-        return Err(Refused { place: query.place(None), what }.into());
-    }
-    Ok(answer)
-}
-
-/// Why a query was refused that stands behind so many characters.
-fn refused(query: &Query, error: &tokio_postgres::Error, before: usize) -> Failure {
-    let told = classify(error, "");
-    let Some(refusal) = error.as_db_error() else {
-        let place = query.place(None);
-        return Failure::Server(Error::new(told.code(), told.what()).at(place));
+    let mut sequence = [0; 32];
+    let each = |line: &[u8]| {
+        let digest = row_digest(line);
+        sequence = row_digest(&[sequence, digest].concat());
+        into.add(digest, sign, line);
     };
-    // A server that goes away is not the rule's fault.
-    if matches!(told.code(), Code::Unreachable) {
-        return Failure::Server(told.at(query.place(None)));
-    }
-    let position = match refusal.position() {
-        Some(ErrorPosition::Original(position)) => {
-            u32::try_from(before).ok().and_then(|before| position.checked_sub(before))
+    let answered = verify::answer(client, (&query.sql, &query.place(None)), ROWS_MAX, each).await;
+    match answered {
+        Ok(rows) => Ok(Answer { rows, sequence }),
+        Err(Unanswered::Query { what, position }) => {
+            Err(Failure::Rule(Refused { place: query.place(position), what }))
         }
-        _ => None,
-    };
-    Failure::Rule(Refused { place: query.place(position), what: told.what().to_owned() })
+        Err(Unanswered::Server(error)) => Err(Failure::Server(error)),
+    }
 }
 
 impl Bag {
