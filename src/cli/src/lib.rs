@@ -33,6 +33,7 @@ mod resume;
 pub mod run;
 pub mod sample;
 mod setup;
+pub mod share;
 pub mod status;
 pub mod teardown;
 mod told;

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use regraft_core::{Code, Error, Kind, Result};
 use regraft_pipeline::{
-    Ending, Ends, Fan, Options, PATIENCE, Plan, Progress, Room, Status, Tap, VerifyOptions,
+    Ending, Ends, Options, PATIENCE, Plan, Progress, Status, Tap, VerifyOptions,
 };
 use regraft_postgres::address::{Address, application};
 use regraft_postgres::ledger::PgLedger;
@@ -21,7 +21,7 @@ use regraft_postgres::target::PgTarget;
 use regraft_postgres::writes;
 use regraft_settings::{ForeignKeys, Repair, Settings, UrlSource};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -36,6 +36,7 @@ use crate::mappers::Mappers;
 use crate::out::{out, outln, outln_good};
 use crate::resolve::{Side, endpoint, resolve};
 use crate::setup::{Setup, standby};
+use crate::share::{Share, Shared};
 
 /// Longest wait before the set-up of a pipeline that is held is tried again: meanwhile nobody looks whether the
 /// application may write.
@@ -64,7 +65,7 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     let shared = settings.is_shared().then(|| Shared::of(&legs));
     let boards = Boards::new(&legs, shared.as_ref().map(|shared| shared.fan.clone()));
     // Before anything is made: a port that is taken is a mistake.
-    boards.serve(cancel.child_token()).await.map_err(|error| vec![error])?;
+    boards.serve(cancel.child_token()).await.map_err(one)?;
     let daemons = legs.iter().enumerate().map(|(at, leg)| {
         let mut args = args.clone();
         if !about.contains(leg) {
@@ -91,45 +92,6 @@ pub async fn run(args: &RunArgs, mappers: &Mappers) -> Result<u8, Vec<Error>> {
     }
     summary(&settings, told, args.json);
     if errors.is_empty() { Ok(0) } else { Err(errors) }
-}
-
-/// What the targets of a daemon share.
-#[derive(Clone)]
-struct Shared {
-    fan: Fan,
-    /// Held by one at a time: publication and slot are made and judged for all of them.
-    set_up: Arc<Mutex<()>>,
-}
-
-impl Shared {
-    fn of(legs: &[Settings]) -> Self {
-        let names = legs.iter().map(|leg| {
-            let limit = leg.target.keep_log.and_then(|limit| u64::try_from(limit).ok());
-            (leg.target.name.clone(), limit)
-        });
-        // Of what each may use; batches and chunks have the rest.
-        let memory = legs.first().map_or(0, |leg| leg.limits.memory);
-        let room = Room { fastest: memory / 32, slower: memory / 8 };
-        Self { fan: Fan::new(names, room), set_up: Arc::default() }
-    }
-}
-
-/// A target among those that share a stream.
-#[derive(Clone)]
-pub struct Share {
-    shared: Shared,
-    leg: usize,
-}
-
-impl Share {
-    /// Of a process that follows one of the targets, and knows nothing of the others: the source forgets nothing.
-    pub(crate) fn alone(settings: &Settings) -> Option<Self> {
-        let mut legs = settings.is_shared().then(|| settings.legs())?;
-        let leg = legs.iter().position(|leg| leg.name == settings.name)?;
-        // It is not known where the others are.
-        legs.iter_mut().for_each(|leg| leg.target.keep_log = None);
-        Some(Self { shared: Shared::of(&legs), leg })
-    }
 }
 
 /// The pipeline into one target, for as long as the process lives.
@@ -171,15 +133,12 @@ impl Daemon<'_> {
                 Ok(pipeline) => {
                     let progress = pipeline.progress.clone();
                     let ending = pipeline.run(settings, until_caught_up, cancel.clone()).await;
-                    ending.map(|ending| (progress, ending)).map_err(|error| vec![error])
+                    let ending = ending.map_err(|error| vec![about_target(settings, error)]);
+                    ending.map(|ending| (progress, ending))
                 }
                 Err(errors) => Err(errors),
             };
-            let (progress, ending) = match ended {
-                Ok(ended) => ended,
-                Err(errors) if self.share.is_some() => return Err(self.given_up(errors)),
-                Err(errors) => return Err(errors),
-            };
+            let (progress, ending) = ended.inspect_err(|errors| self.given_up(errors))?;
             if !matches!(ending, Ending::PlanAgain | Ending::OtherPlan) {
                 let name = settings.target.name.clone().unwrap_or_default();
                 return Ok(Some((name, (progress, ending, started.elapsed()))));
@@ -192,15 +151,12 @@ impl Daemon<'_> {
         }
     }
 
-    /// The other targets go on: that this one does not is told once, and stays in the status.
-    fn given_up(&self, errors: Vec<Error>) -> Vec<Error> {
-        let errors = errors.into_iter().map(|error| about_target(self.settings, error));
-        let errors: Vec<_> = errors.collect();
-        for error in &errors {
+    /// Where others go on: that this one does not is told once, and stays in the status.
+    fn given_up(&self, errors: &[Error]) {
+        for error in errors.iter().filter(|_| self.share.is_some()) {
             self.board.ended(error);
             tracing::error!("this target is given up until the daemon is started again: {error:#}");
         }
-        errors
     }
 }
 

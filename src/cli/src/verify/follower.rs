@@ -13,7 +13,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::board::Board;
 use crate::mappers::Mappers;
 use crate::resolve::Side;
-use crate::run::{Patience, Share, prepare, run_args};
+use crate::run::{Patience, prepare, run_args};
+use crate::share::Share;
 
 /// Servers that went away are waited for.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use regraft_core::change::OldImage;
-use regraft_core::contract::ChangeStream;
 use regraft_core::{Change, Code, Error, Event, Position, Result};
 use tokio::sync::{Notify, oneshot};
 
@@ -18,9 +17,9 @@ pub(super) struct Hub {
     state: Mutex<State>,
     room: Room,
     /// Told when something was taken out of a queue, or a queue is gone.
-    drained: Notify,
+    pub(super) drained: Notify,
     /// Told when there is something to acknowledge.
-    acknowledge: Notify,
+    pub(super) acknowledge: Notify,
     /// Told when the stream has ended.
     ended: Notify,
 }
@@ -52,7 +51,7 @@ enum Main {
 }
 
 /// By it is told that the stream is closed.
-type Closed = oneshot::Sender<Result<()>>;
+pub(super) type Closed = oneshot::Sender<Result<()>>;
 
 struct Leg {
     /// Of the target; one has none.
@@ -76,12 +75,21 @@ struct Leg {
 struct Queue {
     /// Everything before it is in no piece; `None` until the next transaction begins.
     since: Option<Position>,
-    pieces: VecDeque<(Arc<Vec<Event>>, usize)>,
+    pieces: VecDeque<Piece>,
+    /// Of all of them.
     bytes: usize,
     /// The leg takes what is there. Else it gets there by a stream of its own.
     live: bool,
     /// Nothing more comes.
     end: Option<End>,
+}
+
+/// What came of one read of the stream, for one leg.
+struct Piece {
+    events: Arc<Vec<Event>>,
+    /// Those before are not for it.
+    from: usize,
+    bytes: usize,
 }
 
 enum End {
@@ -240,6 +248,44 @@ impl Hub {
         Join::Waits
     }
 
+    /// A leg is to open the stream; false while there is one, or another leg opens it.
+    pub(super) fn begins_to_open(&self) -> bool {
+        let state = &mut *self.state();
+        let none = matches!(state.main, Main::None);
+        if none {
+            state.main = Main::Opening;
+        }
+        none
+    }
+
+    /// The stream was not opened.
+    pub(super) fn is_not_opened(&self) {
+        self.state().main = Main::None;
+    }
+
+    /// There is a stream of this scope, which gives what comes after `position`, first of all to this leg. Gives by
+    /// what it is told to close it; `None` when the attempt of the leg is over, and there is none.
+    pub(super) fn is_opened(
+        &self,
+        (position, scope): (&Position, String),
+        (leg, attempt): (usize, u64),
+    ) -> Option<oneshot::Receiver<Closed>> {
+        let state = &mut *self.state();
+        if state.legs[leg].attempt != attempt {
+            state.main = Main::None;
+            return None;
+        }
+        let (close, closing) = oneshot::channel();
+        state.scope = scope;
+        state.main = Main::Open(close);
+        state.reached = Some(position.clone());
+        state.inside = false;
+        state.acknowledged = None;
+        let since = state.reached.clone();
+        state.legs[leg].queue = Some(Queue { since, live: true, ..Queue::default() });
+        Some(closing)
+    }
+
     /// Waits until no stream is being closed.
     pub(super) async fn closed(&self) {
         loop {
@@ -318,8 +364,8 @@ impl Hub {
     fn take_now(&self, leg: usize) -> Result<Option<Taken>> {
         let state = &mut *self.state();
         let Some(queue) = &mut state.legs[leg].queue else { return Ok(Some(Taken::Detached)) };
-        if let Some((events, from)) = queue.pieces.pop_front() {
-            queue.bytes -= events[from..].iter().map(size).sum::<usize>();
+        if let Some(Piece { events, from, bytes }) = queue.pieces.pop_front() {
+            queue.bytes -= bytes;
             self.drained.notify_one();
             let events = match Arc::try_unwrap(events) {
                 Ok(events) if from == 0 => events,
@@ -342,8 +388,13 @@ impl Hub {
         queue.is_none_or(|queue| !queue.pieces.is_empty() || queue.end.is_some())
     }
 
+    /// What the stream is to acknowledge.
+    pub(super) fn acknowledged(&self) -> Option<Position> {
+        self.state().acknowledged.clone()
+    }
+
     /// The fastest leg has room for more.
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         let state = self.state();
         let queues = state.legs.iter().filter_map(|leg| leg.queue.as_ref());
         // Those that wait for the next transaction get nothing yet, and say nothing of how fast they are.
@@ -357,7 +408,8 @@ impl Hub {
     }
 
     /// Puts events into the queues.
-    fn give(&self, events: Vec<Event>, source_end: Position) {
+    pub(super) fn give(&self, events: Vec<Event>, source_end: Position) {
+        let all = events.iter().map(size).sum::<usize>();
         let events = Arc::new(events);
         let state = &mut *self.state();
         state.source_end = Some(source_end);
@@ -397,15 +449,16 @@ impl Hub {
             if from == events.len() {
                 continue;
             }
-            queue.bytes += events[from..].iter().map(size).sum::<usize>();
-            queue.pieces.push_back((Arc::clone(&events), from));
+            let bytes = all - events[..from].iter().map(size).sum::<usize>();
+            queue.bytes += bytes;
+            queue.pieces.push_back(Piece { events: Arc::clone(&events), from, bytes });
             leg.filled.notify_one();
         }
         state.detach_slow(self.room.slower);
     }
 
     /// The stream is gone; of an error all legs hear that take from it.
-    fn ended(&self, error: Option<&Error>) {
+    pub(super) fn ended(&self, error: Option<&Error>) {
         let state = &mut *self.state();
         (state.main, state.reached, state.inside) = (Main::None, None, false);
         // It may not have come to the source any more, which is asked when the next stream is opened.
@@ -449,23 +502,23 @@ impl State {
 
     /// Detaches legs for which too much waits, while less waits for another one.
     fn detach_slow(&mut self, room: usize) {
-        let waiting = self.legs.iter_mut().filter_map(|leg| {
-            let name = leg.name();
-            Some((name, leg.queue.as_mut()?))
-        });
-        let counts = |queue: &Queue| queue.end.is_none() && queue.since.is_some();
-        let mut waiting: Vec<_> = waiting.filter(|(_, queue)| counts(queue)).collect();
-        let least = waiting.iter().map(|(_, queue)| queue.bytes).min().unwrap_or(0);
-        for (name, queue) in &mut waiting {
+        let counts = |queue: &&Queue| queue.end.is_none() && queue.since.is_some();
+        let queues = self.legs.iter().filter_map(|leg| leg.queue.as_ref()).filter(counts);
+        let least = queues.map(|queue| queue.bytes).min().unwrap_or(0);
+        for leg in &mut self.legs {
+            let Some(queue) = leg.queue.as_mut().filter(|queue| counts(&&**queue)) else {
+                continue;
+            };
             if queue.bytes <= room.max(least) {
                 continue;
             }
             // What waits is taken first.
             queue.end = Some(End::TooSlow);
-            if queue.live {
+            let (live, waiting_bytes) = (queue.live, queue.bytes);
+            if live {
                 tracing::warn!(
-                    target_name = name,
-                    waiting_bytes = queue.bytes,
+                    target_name = leg.name(),
+                    waiting_bytes,
                     "the target is slower than another and is detached: it goes on by a stream of its own until it \
                      has caught up"
                 );
@@ -519,90 +572,4 @@ fn size(event: &Event) -> usize {
         _ => 0,
     };
     EVENT_BYTES + rows
-}
-
-/// One leg opens the stream at a time.
-pub(super) struct Opening {
-    hub: Arc<Hub>,
-    opened: bool,
-}
-
-impl Opening {
-    /// `None` while there is a stream, or somebody opens it.
-    pub(super) fn begin(hub: &Arc<Hub>) -> Option<Self> {
-        let state = &mut *hub.state();
-        matches!(state.main, Main::None).then(|| {
-            state.main = Main::Opening;
-            Self { hub: Arc::clone(hub), opened: false }
-        })
-    }
-
-    /// The stream of this scope gives what comes after `position`, first of all to this leg; to nobody, if
-    /// its attempt is over.
-    pub(super) fn opened(
-        mut self,
-        stream: impl ChangeStream + 'static,
-        (position, scope): (&Position, String),
-        (leg, attempt): (usize, u64),
-    ) {
-        let (close, closing) = oneshot::channel();
-        let state = &mut *self.hub.state();
-        if state.legs[leg].attempt != attempt {
-            state.main = Main::None;
-            self.opened = true;
-            return;
-        }
-        self.opened = true;
-        state.scope = scope;
-        state.main = Main::Open(close);
-        state.reached = Some(position.clone());
-        state.inside = false;
-        state.acknowledged = None;
-        let since = state.reached.clone();
-        state.legs[leg].queue = Some(Queue { since, live: true, ..Queue::default() });
-        tokio::spawn(pump(Arc::clone(&self.hub), stream, closing));
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        if !self.opened {
-            self.hub.state().main = Main::None;
-        }
-    }
-}
-
-/// Reads the stream until nobody needs it, or it breaks.
-async fn pump<C: ChangeStream>(
-    hub: Arc<Hub>,
-    mut stream: C,
-    mut closing: oneshot::Receiver<Closed>,
-) {
-    let closed = loop {
-        let has_room = hub.has_room();
-        tokio::select! {
-            biased;
-            closed = &mut closing => break closed.ok(),
-            () = hub.acknowledge.notified() => hub.acknowledge(&stream),
-            events = stream.next(), if has_room => match events {
-                Ok(events) => hub.give(events, stream.source_end()),
-                Err(error) => return hub.ended(Some(&error)),
-            },
-            () = hub.drained.notified(), if !has_room => {}
-        }
-    };
-    hub.acknowledge(&stream);
-    let outcome = stream.close().await;
-    hub.ended(None);
-    if let Some(closed) = closed {
-        // Nobody waits for it where the leg was dropped.
-        drop(closed.send(outcome));
-    }
-}
-
-impl Hub {
-    fn acknowledge(&self, stream: &impl ChangeStream) {
-        let told = self.state().acknowledged.clone();
-        told.into_iter().for_each(|position| stream.acknowledge(position));
-    }
 }

@@ -9,7 +9,8 @@ use regraft_core::{Change, Code, Error, Event, Oid, Position, Relation, Result, 
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::hub::{Hub, Join, Opening, Taken};
+use super::hub::{Hub, Join, Taken};
+use super::pump::Opening;
 
 /// A leg that goes by itself, though there is no other, has found the slot in use: it is tried again after this.
 const APART: Duration = Duration::from_secs(10);

@@ -19,6 +19,7 @@
 
 mod hub;
 mod leg;
+mod pump;
 
 use std::sync::Arc;
 
